@@ -1,0 +1,1 @@
+"""The chain: payloads in, verdicts out. `Engine` is the only writer."""

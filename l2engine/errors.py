@@ -1,0 +1,121 @@
+"""Every error the engine expects, named by who is at fault, since that decides the answer.
+
+    L2EngineError
+    ├── DecodeError            bytes that are no transaction, header, block, receipt or payload
+    ├── InvalidBlock           a block breaks the rules; carries what was expected and got
+    │   └── RootMismatch       a commitment in the header differs from the computed one
+    ├── InvalidTransaction     a transaction cannot stand in this block (the builder skips it, the verifier rejects the block)
+    │   └── PoolError          the pool refuses it
+    ├── InvalidPayload         an Engine API payload contradicts itself before it is a block (hash, fields of the wrong fork)
+    ├── InvalidParams          an argument of the wrong form                                    -32602
+    ├── InvalidAttributes      payload attributes that cannot be built                          -38003
+    ├── InvalidForkchoice      safe or finalized unknown or off the head's chain                -38002
+    ├── UnknownPayload         no such payload id                                               -38001
+    ├── UnsupportedFork        a method version that does not fit the payload's fork            -38005
+    ├── RequestTooLarge        more asked for than is served                                    -38004
+    ├── ExecutionReverted      a call reverted; carries the revert data                         3
+    ├── ExecutionTimeout       a call or build ran past its deadline
+    ├── UnknownBlock           no such block
+    ├── StateUnavailable       the block is known, its state is no longer (or not yet) kept
+    ├── ConfigError            flags, files or genesis that cannot work together; shown to the operator
+    │   └── GenesisMismatch    the computed genesis hash is not the expected one
+    └── StoreError             the database is locked, foreign, newer or damaged
+
+`rpc/errors.py` maps them to JSON-RPC codes. INVALID and SYNCING are answers of the Engine API, not errors.
+"""
+
+
+class L2EngineError(Exception):
+    """Root of all expected errors."""
+
+
+class DecodeError(L2EngineError):
+    """Bytes that do not decode; the message says what and where."""
+
+
+class InvalidBlock(L2EngineError):
+    """A block that breaks a rule of its fork."""
+
+
+class RootMismatch(InvalidBlock):
+    """A field of the header differs from what execution gave."""
+
+    def __init__(self, field: str, expected: object, got: object) -> None:
+        self.field, self.expected, self.got = field, expected, got
+        super().__init__(f"invalid {field} (remote: {_text(expected)} local: {_text(got)})")
+
+
+class InvalidTransaction(L2EngineError):
+    """A transaction that cannot be included; `str()` is geth's wording, which wallets match on."""
+
+
+class PoolError(InvalidTransaction):
+    """A transaction the pool refuses."""
+
+
+class InvalidPayload(L2EngineError):
+    """An execution payload refused before it is linked to a parent; answered as INVALID with latestValidHash null."""
+
+
+class InvalidParams(L2EngineError):
+    """An argument of the wrong type, range or length."""
+
+
+class InvalidAttributes(L2EngineError):
+    """Payload attributes that cannot be built."""
+
+
+class InvalidForkchoice(L2EngineError):
+    """A forkchoice state that contradicts the chain."""
+
+
+class UnknownPayload(L2EngineError):
+    """No payload with this id is being built."""
+
+
+class UnsupportedFork(L2EngineError):
+    """The method's version does not fit the fork of the payload."""
+
+
+class RequestTooLarge(L2EngineError):
+    """More was asked for than is served at once."""
+
+
+class ExecutionReverted(L2EngineError):
+    """A call ended in REVERT."""
+
+    def __init__(self, message: str, data: bytes) -> None:
+        self.data = data
+        super().__init__(message)
+
+
+class ExecutionTimeout(L2EngineError):
+    """A call, trace or transaction ran past its deadline."""
+
+
+class UnknownBlock(L2EngineError):
+    """A block that is not known here."""
+
+
+class StateUnavailable(L2EngineError):
+    """The state of a known block is not kept."""
+
+
+class ConfigError(L2EngineError):
+    """Settings, files or genesis that cannot work."""
+
+
+class GenesisMismatch(ConfigError):
+    """The genesis that was computed is not the one that was expected."""
+
+    def __init__(self, expected: bytes, got: bytes) -> None:
+        self.expected, self.got = expected, got
+        super().__init__(f"genesis mismatch: expected {_text(expected)}, computed {_text(got)}")
+
+
+class StoreError(L2EngineError):
+    """A database that is locked, foreign, newer than this program or damaged."""
+
+
+def _text(value: object) -> str:
+    return "0x" + value.hex() if isinstance(value, bytes) else str(value)

@@ -1,0 +1,1 @@
+"""What the chain demands, fork by fork: pure functions over plain data, no state, no I/O."""

@@ -1,0 +1,180 @@
+"""The configuration of one chain: which fork holds at a block, and the parameters that differ between chains.
+
+Read from the `config` section of a geth genesis (or from registry facts in `genesis/`). Sources: digest 1.1 and 1.12.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from l2engine.errors import ConfigError
+from l2engine.rules import forks
+from l2engine.rules.forks import BlobSchedule, Fork
+from l2engine.types.base import BlockNumber, Timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class Activation:
+    """When a fork begins: at a block number, or from a timestamp on."""
+
+    fork: Fork
+    block: BlockNumber | None = None
+    time: Timestamp | None = None
+
+    def reached(self, number: BlockNumber, timestamp: Timestamp) -> bool:
+        return number >= self.block if self.block is not None else self.time is not None and timestamp >= self.time
+
+
+@dataclass(frozen=True, slots=True)
+class EIP1559Parameters:
+    """The chain's base fee constants, in force until Holocene puts them into headers."""
+
+    elasticity: int = 2
+    denominator: int = 8
+    denominator_canyon: int = 8
+
+
+@dataclass(frozen=True, slots=True)
+class ChainConfig:
+    """One chain's rules over time."""
+
+    chain_id: int
+    activations: tuple[Activation, ...]
+    """In fork order; the last one reached is in force."""
+    eip_1559: EIP1559Parameters = EIP1559Parameters()
+    is_optimism: bool = False
+    bedrock_block: BlockNumber = 0
+    terminal_total_difficulty: int | None = None
+    deposit_contract: bytes | None = None
+    """EIP-6110, Ethereum only."""
+
+    def fork_at(self, number: BlockNumber, timestamp: Timestamp) -> Fork:
+        """The fork in force for a block with this number and timestamp."""
+        for activation in reversed(self.activations):
+            if activation.reached(number, timestamp):
+                return activation.fork
+        raise ConfigError(f"no fork is active at block {number}")
+
+    def activates(self, fork_name: str, parent: tuple[BlockNumber, Timestamp], block: tuple[BlockNumber, Timestamp]) -> bool:
+        """Whether the block (number, timestamp) is the first one of the named fork."""
+        for activation in self.activations:
+            if activation.fork.name == fork_name:
+                return activation.reached(*block) and not activation.reached(*parent)
+        return False
+
+
+_ETHEREUM_BLOCK_KEYS = (
+    ("homesteadBlock", forks.HOMESTEAD),
+    ("eip150Block", forks.TANGERINE_WHISTLE),
+    ("eip158Block", forks.SPURIOUS_DRAGON),
+    ("byzantiumBlock", forks.BYZANTIUM),
+    ("constantinopleBlock", forks.CONSTANTINOPLE),
+    ("petersburgBlock", forks.PETERSBURG),
+    ("istanbulBlock", forks.ISTANBUL),
+    ("muirGlacierBlock", forks.MUIR_GLACIER),
+    ("berlinBlock", forks.BERLIN),
+    ("londonBlock", forks.LONDON),
+    ("arrowGlacierBlock", forks.ARROW_GLACIER),
+    ("grayGlacierBlock", forks.GRAY_GLACIER),
+)
+_ETHEREUM_TIME_KEYS = (
+    ("shanghaiTime", forks.SHANGHAI, "shanghai"),
+    ("cancunTime", forks.CANCUN, "cancun"),
+    ("pragueTime", forks.PRAGUE, "prague"),
+    ("osakaTime", forks.OSAKA, "osaka"),
+    ("bpo1Time", forks.BPO1, "bpo1"),
+    ("bpo2Time", forks.BPO2, "bpo2"),
+)
+_OP_TIME_KEYS = tuple((fork.name + "Time", fork) for fork in forks.OP_FORKS[1:])
+
+
+def chain_config(config: Mapping[str, Any]) -> ChainConfig:
+    """The rules described by a geth genesis `config`. Unknown keys are tolerated; `ConfigError` for contradictions:
+    forks out of order, a scheduled fork that this engine does not know, OP times that differ from the L1 times they imply."""
+    if config.get("optimism") is not None:
+        return _op_config(config)
+    return _ethereum_config(config)
+
+
+def _op_config(config: Mapping[str, Any]) -> ChainConfig:
+    for key in ("interopTime", "lagoonTime"):
+        if config.get(key) is not None:
+            raise ConfigError(f"{key} is set, but this fork is not supported")
+    bedrock = int(config.get("bedrockBlock") or 0)
+    activations: list[Activation] = []
+    if bedrock > 0:
+        activations = _block_activations(config)  # the chain's life before Bedrock, of which only headers matter
+    activations.append(Activation(forks.BEDROCK, block=bedrock))
+    for key, fork in _OP_TIME_KEYS:
+        time = config.get(key)
+        if time is not None:
+            activations.append(Activation(fork, time=int(time)))
+    _check_order(activations)
+    _check_l1_times(config)
+    section = config["optimism"]
+    elasticity = int(section.get("eip1559Elasticity") or 6)
+    denominator = int(section.get("eip1559Denominator") or 50)
+    canyon = int(section.get("eip1559DenominatorCanyon") or 250)
+    return ChainConfig(
+        chain_id=int(config["chainId"]),
+        activations=tuple(activations),
+        eip_1559=EIP1559Parameters(elasticity, denominator, canyon),
+        is_optimism=True,
+        bedrock_block=bedrock,
+        terminal_total_difficulty=0,
+    )
+
+
+def _ethereum_config(config: Mapping[str, Any]) -> ChainConfig:
+    activations = _block_activations(config)
+    total_difficulty = config.get("terminalTotalDifficulty")
+    merge = config.get("mergeNetsplitBlock")
+    if total_difficulty is not None:
+        if merge is None and (int(total_difficulty) == 0 or config.get("terminalTotalDifficultyPassed")):
+            merge = 0
+        if merge is not None:
+            activations.append(Activation(forks.PARIS, block=int(merge)))
+    schedule = config.get("blobSchedule") or {}
+    for key, fork, name in _ETHEREUM_TIME_KEYS:
+        if config.get(key) is not None:
+            if name in schedule:
+                blobs = schedule[name]
+                fork = fork.then(
+                    fork.name, blobs=BlobSchedule(int(blobs["target"]), int(blobs["max"]), int(blobs["baseFeeUpdateFraction"]))
+                )
+            activations.append(Activation(fork, time=int(config[key])))
+    _check_order(activations)
+    deposit_contract = config.get("depositContractAddress")
+    return ChainConfig(
+        chain_id=int(config["chainId"]),
+        activations=tuple(activations),
+        terminal_total_difficulty=None if total_difficulty is None else int(total_difficulty),
+        deposit_contract=bytes.fromhex(deposit_contract.removeprefix("0x")) if deposit_contract else None,
+    )
+
+
+def _block_activations(config: Mapping[str, Any]) -> list[Activation]:
+    activations = [Activation(forks.FRONTIER, block=0)]
+    for key, fork in _ETHEREUM_BLOCK_KEYS:
+        if config.get(key) is not None:
+            activations.append(Activation(fork, block=int(config[key])))
+    return activations
+
+
+def _check_order(activations: list[Activation]) -> None:
+    for earlier, later in zip(activations, activations[1:], strict=False):
+        for a, b in ((earlier.block, later.block), (earlier.time, later.time)):
+            if a is not None and b is not None and a > b:
+                raise ConfigError(f"unsupported fork ordering: {earlier.fork.name} at {a}, but {later.fork.name} at {b}")
+
+
+def _check_l1_times(config: Mapping[str, Any]) -> None:
+    """op-geth refuses an OP chain whose Ethereum fork times differ from the OP forks that imply them."""
+    for op_key, l1_key in (
+        ("canyonTime", "shanghaiTime"),
+        ("ecotoneTime", "cancunTime"),
+        ("isthmusTime", "pragueTime"),
+        ("karstTime", "osakaTime"),
+    ):
+        if config.get(l1_key) is not None and config.get(l1_key) != config.get(op_key):
+            raise ConfigError(f"{l1_key} {config.get(l1_key)} must equal {op_key} {config.get(op_key)}")

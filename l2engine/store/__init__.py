@@ -1,0 +1,1 @@
+"""Everything that is kept: blocks, state, trie, in LevelDB or in memory."""

@@ -1,0 +1,99 @@
+"""The Engine API's own records: payloads, attributes, forkchoice and statuses, as bytes and ints.
+
+Sources: execution-apis src/engine; OP specs, exec-engine.md, holocene, isthmus and jovian exec-engine.md.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from l2engine.types.base import Address, BlockNumber, Gas, Hash32, Timestamp, Wei
+from l2engine.types.block import Block, Withdrawal
+
+
+@dataclass(frozen=True, slots=True)
+class ForkchoiceState:
+    """Which blocks the rollup node holds for head, safe and finalized; a zero hash leaves a label as it is."""
+
+    head: Hash32
+    safe: Hash32
+    finalized: Hash32
+
+
+@dataclass(frozen=True, slots=True)
+class PayloadAttributes:
+    """What a block to be built must contain."""
+
+    timestamp: Timestamp
+    prev_randao: Hash32
+    suggested_fee_recipient: Address
+    withdrawals: tuple[Withdrawal, ...] | None = None
+    parent_beacon_block_root: Hash32 | None = None
+    transactions: tuple[bytes, ...] | None = None
+    """Forced transactions, in order; None and empty hash to the same payload id."""
+    no_tx_pool: bool = False
+    gas_limit: Gas | None = None
+    """Required on OP chains."""
+    eip_1559_params: bytes | None = None
+    """Denominator and elasticity, u32 big-endian each; from Holocene on."""
+    min_base_fee: Wei | None = None
+    """From Jovian on."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionPayload:
+    """A block as the Engine API carries it; None for fields that its version does not have."""
+
+    parent_hash: Hash32
+    fee_recipient: Address
+    state_root: Hash32
+    receipts_root: Hash32
+    logs_bloom: bytes
+    prev_randao: Hash32
+    block_number: BlockNumber
+    gas_limit: Gas
+    gas_used: Gas
+    timestamp: Timestamp
+    extra_data: bytes
+    base_fee_per_gas: Wei
+    block_hash: Hash32
+    transactions: tuple[bytes, ...]
+    withdrawals: tuple[Withdrawal, ...] | None = None
+    blob_gas_used: int | None = None
+    excess_blob_gas: int | None = None
+    withdrawals_root: Hash32 | None = None
+
+
+class Status(StrEnum):
+    """PayloadStatus.status."""
+
+    VALID = "VALID"
+    INVALID = "INVALID"
+    SYNCING = "SYNCING"
+    ACCEPTED = "ACCEPTED"
+
+
+@dataclass(frozen=True, slots=True)
+class PayloadStatus:
+    """The engine's verdict on a payload."""
+
+    status: Status
+    latest_valid_hash: Hash32 | None = None
+    validation_error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ForkchoiceResult:
+    """The answer to forkchoiceUpdated."""
+
+    payload_status: PayloadStatus
+    payload_id: bytes | None = None
+    """8 bytes; None when nothing is being built."""
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltPayload:
+    """A block built here, with what getPayload adds to it."""
+
+    block: Block
+    block_value: Wei
+    """What the beneficiary earns: gas used times effective tip, summed over non-deposit transactions."""
