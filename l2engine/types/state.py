@@ -6,7 +6,7 @@ bytes on disk. Executor and store know each other only through this module, so e
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from l2engine.types.base import EMPTY_CODE_HASH, Address, BlockNumber, Gas, Hash32, Timestamp, Wei
 from l2engine.types.block import Block, Header, Receipt, Withdrawal
@@ -112,13 +112,62 @@ class BlockResult:
     diff: StateDiff
 
 
+@dataclass(frozen=True, slots=True)
+class TracedTransaction:
+    """What a tracer learns before a transaction or call begins, when nothing has been paid yet."""
+
+    env: BlockEnv
+    sender: Address
+    to: Address
+    """The created address when `creates`."""
+    creates: bool
+    gas: Gas
+    """The transaction's gas limit."""
+    precompiles: frozenset[Address]
+    state: StateView
+    """The state under execution: it answers with what is true at the moment of asking, unlike other views."""
+    authorities: tuple[Address, ...] = ()
+    """Accounts whose delegation the transaction may change (EIP-7702)."""
+
+
+class Tracer(Protocol):
+    """Listens to the execution of one transaction or call; see `evm/trace.py` for the tracers of debug_* and how the
+    Python executor attaches them. Every method may do nothing."""
+
+    wants_steps: bool
+    """Whether `step` and `step_done` are called; without them tracing costs next to nothing."""
+
+    def begin(self, transaction: TracedTransaction) -> None:
+        """Before anything is charged."""
+
+    def enter(self, kind: str, sender: Address, to: Address, value: Wei, gas: Gas, data: bytes) -> None:
+        """A call or create frame begins; `kind` is the opcode's name (CALL, CREATE2, SELFDESTRUCT, …)."""
+
+    def leave(self, output: bytes, gas_used: Gas, error: str | None) -> None:
+        """The innermost frame ends; `error` is geth's text."""
+
+    def log(self, address: Address, topics: tuple[Hash32, ...], data: bytes) -> None:
+        """The running frame emitted an event."""
+
+    def step(self, frame: Any, pc: int, opcode: int) -> None:
+        """Before an opcode runs. `frame` is the executor's own running frame, only to be read."""
+
+    def step_done(self, frame: Any, cost: Gas, error: str | None) -> None:
+        """The opcode's cost is known: before the frame that it opens, or after it ran."""
+
+    def end(self, gas_used: Gas, error: str | None) -> None:
+        """After everything is charged and refunded."""
+
+
 class BlockExecution(Protocol):
     """One block under execution; used alike for verifying and for building."""
 
     gas_used: Gas
     """Gas taken from the block's pool so far."""
 
-    def apply(self, raw: bytes, sender: Address | None = None, deadline: float | None = None) -> TransactionResult:
+    def apply(
+        self, raw: bytes, sender: Address | None = None, deadline: float | None = None, tracer: Tracer | None = None
+    ) -> TransactionResult:
         """Execute one signed transaction or deposit (EIP-2718 bytes).
 
         `sender` spares the signature check when it is already known. Past `deadline` (time.monotonic seconds) the
@@ -179,16 +228,6 @@ class CallResult:
     """geth's text: "execution reverted", "out of gas", "invalid opcode: INVALID", …; None on success."""
     created: Address | None = None
     logs: tuple[object, ...] = ()
-
-
-class Tracer(Protocol):
-    """Listens to an execution. Every method may be a no-op; see `evm/trace.py` for the tracers of debug_*."""
-
-    def enter(self, kind: str, sender: Address, to: Address, value: Wei, gas: Gas, data: bytes) -> None:
-        """A call or create frame begins; `kind` is the opcode's name (CALL, CREATE2, SELFDESTRUCT, …)."""
-
-    def leave(self, output: bytes, gas_used: Gas, error: str | None) -> None:
-        """The innermost frame ends."""
 
 
 class Executor(Protocol):
