@@ -1,0 +1,210 @@
+"""JSON-RPC 2.0 without I/O: from the bytes of a request to the calls in it, and from results to the bytes of the answer.
+
+`parse` splits a body into calls and ready answers, `run` executes one call, `join` puts the answers together; the server
+does the same three steps and only chooses the thread for the middle one. `handle` is all of it at once.
+What malformed requests get is what op-geth answers (recordings, "raw" requests).
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any, TypeAlias
+
+import orjson
+
+from l2engine.errors import InvalidParams
+from rpc.codec import Optional, Parser
+from rpc.errors import (
+    INTERNAL_ERROR,
+    INVALID_PARAMS,
+    INVALID_REQUEST,
+    METHOD_NOT_FOUND,
+    PARSE_ERROR,
+    RESPONSE_TOO_LARGE,
+    RpcError,
+    error_object,
+)
+
+log = logging.getLogger(__name__)
+
+
+class Place(Enum):
+    """Where a method may run without holding up others."""
+
+    LOOP = auto()  # answers at once
+    READ = auto()  # may take long: a small pool of threads
+    ENGINE = auto()  # changes the chain: the one engine thread
+    FORWARD = auto()  # waits for another node
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One RPC method: its function (context, *arguments) and how to parse each argument."""
+
+    function: Callable[..., Any]
+    parsers: tuple[Parser[Any], ...]
+    required: int
+    """How many leading arguments may not be left out."""
+    place: Place
+
+
+def method(function: Callable[..., Any], *parsers: Parser[Any], place: Place = Place.LOOP) -> Method:
+    """A table entry; trailing `Optional` parsers make optional arguments."""
+    required = max((i + 1 for i, parser in enumerate(parsers) if not isinstance(parser, Optional)), default=0)
+    return Method(function, parsers, required, place)
+
+
+Methods: TypeAlias = Mapping[str, Method]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A well-formed request for one method."""
+
+    id: Any
+    method: str
+    params: Any
+    notification: bool
+    """Without an id: it is executed and gets no answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A parsed body: calls to run, and answers that are settled already."""
+
+    items: Sequence[Call | bytes]
+    batch: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds on batches; 0 for none."""
+
+    batch_items: int = 1000
+    batch_response_bytes: int = 25_000_000
+
+
+def parse(body: bytes, limits: Limits) -> Request:
+    """Split a body into its calls."""
+    try:
+        message = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        if not body.strip():
+            return Request((), False)
+        return Request((error_answer(None, {"code": PARSE_ERROR, "message": "parse error"}),), False)
+    if not isinstance(message, list):
+        item = _read(message)
+        return Request(() if item is None else (item,), False)
+    if not message:
+        return Request((_invalid(None, "empty batch"),), False)
+    if limits.batch_items and len(message) > limits.batch_items:
+        first = next((m["id"] for m in message if isinstance(m, dict) and "method" in m and _valid_id(m)), None)
+        return Request((_invalid(first, "batch too large"),), True)
+    return Request([item for item in map(_read, message) if item is not None], True)
+
+
+def _read(message: Any) -> Call | bytes | None:
+    if not isinstance(message, dict):
+        return _invalid(None)
+    name = message.get("method")
+    current = message.get("jsonrpc") == "2.0"
+    if current and isinstance(name, str) and name:
+        if "id" not in message:
+            return Call(None, name, message.get("params"), True)
+        if _valid_id(message):
+            return Call(message["id"], name, message.get("params"), False)
+    elif current and not name and _valid_id(message) and "params" not in message and ("result" in message or "error" in message):
+        return None  # somebody's response: nothing here waits for one
+    return _invalid(message["id"] if _valid_id(message) else None)
+
+
+def _valid_id(message: dict[str, Any]) -> bool:
+    return "id" in message and not isinstance(message["id"], dict | list)
+
+
+def _invalid(request_id: Any, text: str = "invalid request") -> bytes:
+    return error_answer(request_id, {"code": INVALID_REQUEST, "message": text})
+
+
+def run(call: Call, methods: Methods, context: Any) -> bytes:
+    """Execute one call and encode its answer (empty for a notification). Never raises: what is not expected is logged
+    once and answered as an internal error."""
+    try:
+        entry = methods.get(call.method)
+        if entry is None:
+            raise RpcError(METHOD_NOT_FOUND, f"the method {call.method} does not exist/is not available")
+        result = entry.function(context, *arguments(entry, call.params))
+        return b"" if call.notification else _encode({"jsonrpc": "2.0", "id": call.id, "result": result})
+    except Exception as error:
+        answer = error_object(error)
+        if answer is None:
+            log.exception("RPC method %s crashed", call.method)
+            answer = {"code": INTERNAL_ERROR, "message": "method handler crashed"}
+        return b"" if call.notification else error_answer(call.id, answer)
+
+
+def arguments(entry: Method, params: Any) -> list[Any]:
+    """The typed arguments of a call; `InvalidParams` in geth's words."""
+    if params is None:
+        params = ()
+    elif not isinstance(params, list):
+        raise RpcError(INVALID_PARAMS, "non-array args")
+    parsers = entry.parsers
+    if len(params) > len(parsers):
+        raise InvalidParams(f"too many arguments, want at most {len(parsers)}")
+    values = []
+    for index, value in enumerate(params):
+        try:
+            values.append(parsers[index](value))
+        except InvalidParams as error:
+            raise InvalidParams(f"invalid argument {index}: {error}") from None
+    if len(values) < entry.required:
+        raise InvalidParams(f"missing value for required argument {len(values)}")
+    values.extend([None] * (len(parsers) - len(values)))
+    return values
+
+
+def join(request: Request, answers: Sequence[bytes], limits: Limits) -> bytes:
+    """The body of the response; empty when nothing is to be answered."""
+    if not request.batch:
+        return answers[0] if answers else b""
+    kept, size = [], 0
+    for item, answer in zip(request.items, answers, strict=True):
+        if not answer:
+            continue
+        size += len(answer)
+        if limits.batch_response_bytes and size > limits.batch_response_bytes:
+            answer = too_large(item)
+        kept.append(answer)
+    return b"[" + b",".join(kept) + b"]" if kept else b""
+
+
+def too_large(item: Call | bytes) -> bytes:
+    """What stands in a batch for an answer beyond the size limit."""
+    return error_answer(item.id if isinstance(item, Call) else None, {"code": RESPONSE_TOO_LARGE, "message": "response too large"})
+
+
+def handle(body: bytes, methods: Methods, context: Any, limits: Limits | None = None) -> bytes:
+    """Answer a request body in the calling thread."""
+    limits = limits or Limits()
+    request = parse(body, limits)
+    answers, size = [], 0
+    for item in request.items:
+        if isinstance(item, bytes):
+            answers.append(item)
+        elif limits.batch_response_bytes and size > limits.batch_response_bytes:
+            answers.append(b"" if item.notification else too_large(item))  # the limit is reached: no further work
+        else:
+            answers.append(run(item, methods, context))
+        size += len(answers[-1])
+    return join(request, answers, limits)
+
+
+def error_answer(request_id: Any, error: dict[str, Any]) -> bytes:
+    """An encoded error response."""
+    return _encode({"jsonrpc": "2.0", "id": request_id, "error": error})
+
+
+def _encode(answer: dict[str, Any]) -> bytes:
+    return orjson.dumps(answer)
