@@ -37,7 +37,8 @@ key tells its own length from its first bytes, so that a seek never lands on ano
     "p" ‖ key of the base ("a" "s" "A" "S") ‖ N u64     the key's value before N; empty when it had none
     "x" ‖ N u64                                 keys "a" and "s" with a past at N, sorted, joined without separators
     "X" ‖ N u64                                 keys "A" and "S" with a past at N, sorted, joined without separators
-    "e" ‖ number u64                            hash (32) of the base's ancestor with this number, from "past-state" to the base
+    "e" ‖ number u64                            hash (32) ‖ state root (32) of the base's ancestor with this number, and of the base,
+                                                from "past-state" on
 
     the layers: what each block above the base changed
     "d" ‖ number u64 ‖ hash (32)                parent hash (32) ‖ state root (32) ‖ accounts in address order, each:
