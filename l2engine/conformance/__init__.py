@@ -1,0 +1,1 @@
+"""Running public test suites against an executor: state tests, blockchain tests and block witnesses."""

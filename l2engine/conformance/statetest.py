@@ -1,0 +1,243 @@
+"""State tests of ethereum/tests and execution-spec-tests: one transaction on a given state, and the root and logs after it.
+
+A file holds tests by name; each test's `post` holds, by fork name, outcomes that pick one of the listed data, gas limits
+and values. Blocks around the transaction do not exist: no reward, no withdrawals, no requests.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import coincurve
+import rlp
+
+from l2engine.conformance.world import World, from_hex, to_int
+from l2engine.errors import DecodeError, InvalidTransaction
+from l2engine.rules import forks
+from l2engine.rules.config import Activation, ChainConfig
+from l2engine.rules.forks import BlobSchedule, Fork, L1Rules
+from l2engine.types.base import EMPTY_OMMERS_HASH, EMPTY_ROOT, ZERO_ADDRESS, ZERO_HASH, Hash32, encode_int, keccak
+from l2engine.types.block import Header, Log
+from l2engine.types.state import Account, AccountDiff, BlockEnv, Executor, StateDiff, Tracer
+
+FORKS: dict[str, Fork] = {
+    "Frontier": forks.FRONTIER,
+    "Homestead": forks.HOMESTEAD,
+    "EIP150": forks.TANGERINE_WHISTLE,
+    "EIP158": forks.SPURIOUS_DRAGON,
+    "Byzantium": forks.BYZANTIUM,
+    "Constantinople": forks.CONSTANTINOPLE,
+    "ConstantinopleFix": forks.PETERSBURG,
+    "Istanbul": forks.ISTANBUL,
+    "Berlin": forks.BERLIN,
+    "London": forks.LONDON,
+    "Paris": forks.PARIS,
+    "Merge": forks.PARIS,
+    "Shanghai": forks.SHANGHAI,
+    "Cancun": forks.CANCUN,
+    "Prague": forks.PRAGUE,
+    "Osaka": forks.OSAKA,
+}
+"""The suites' names of the forks."""
+
+
+@dataclass(frozen=True, slots=True)
+class StateTest:
+    """One outcome of one test: what runs and what must come out."""
+
+    name: str
+    fork_name: str
+    config: ChainConfig
+    env: BlockEnv
+    pre: Mapping[str, Any]
+    raw: bytes
+    """The signed transaction as the file gives it, or built from its fields where it does not."""
+    built: bytes | None
+    """The transaction signed by us; None where its fields are none that could be signed."""
+    state_root: Hash32
+    logs_hash: Hash32
+    expect_exception: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one case went."""
+
+    name: str
+    fork: str
+    passed: bool
+    state_root: Hash32 | None = None
+    error: str | None = None
+    """What differed, or why the transaction was refused."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The record that geth's `evm statetest` prints."""
+        record: dict[str, Any] = {"name": self.name, "fork": self.fork, "pass": self.passed}
+        if self.state_root is not None:
+            record["stateRoot"] = "0x" + self.state_root.hex()
+        if self.error is not None:
+            record["error"] = self.error
+        return record
+
+
+def read(document: Mapping[str, Any], fork: str | None = None) -> Iterator[StateTest]:
+    """The cases in one test file, optionally of one fork name only."""
+    for name, test in document.items():
+        for fork_name, outcomes in test["post"].items():
+            if fork is None or fork_name.lower() == fork.lower():
+                for outcome in outcomes:
+                    yield _case(name, test, fork_name, outcome)
+
+
+def run(test: StateTest, executor: Callable[[ChainConfig], Executor], tracer: Tracer | None = None) -> Outcome:
+    """Execute one case and compare; never raises for what a test may contain."""
+    world = World.from_json(test.pre, lambda number: keccak(str(number).encode()))
+    execution = executor(test.config).begin(world, test.env)
+    refused, logs = None, ()
+    try:
+        result = execution.apply(test.raw, tracer=tracer)
+        logs = result.receipt.logs
+    except (InvalidTransaction, DecodeError) as error:
+        refused = str(error) or type(error).__name__
+    world = world.after(execution.finish().diff)
+    if refused is None:
+        world = _touch_coinbase(world, test)
+    return Outcome(test.name, test.fork_name, *_judge(test, world.root, _logs_hash(logs), refused))
+
+
+def _judge(test: StateTest, root: Hash32, logs_hash: Hash32, refused: str | None) -> tuple[bool, Hash32, str | None]:
+    if test.expect_exception is not None and refused is None:
+        return False, root, f"transaction must be refused: {test.expect_exception}"
+    if test.expect_exception is None and refused is not None:
+        return False, root, f"transaction refused: {refused}"
+    if root != test.state_root:
+        return False, root, f"post state root mismatch: got {root.hex()}, want {test.state_root.hex()}"
+    if logs_hash != test.logs_hash:
+        return False, root, f"post state logs hash mismatch: got {logs_hash.hex()}, want {test.logs_hash.hex()}"
+    if test.built is not None and test.built != test.raw:
+        return False, root, f"signed transaction differs: got {test.built.hex()}, want {test.raw.hex()}"
+    return True, root, refused
+
+
+def _logs_hash(logs: Iterable[Log]) -> Hash32:
+    return keccak(rlp.encode([[log.address, list(log.topics), log.data] for log in logs]))
+
+
+def _touch_coinbase(world: World, test: StateTest) -> World:
+    """A reward of nothing: the tests were made with one, so that a missing beneficiary exists before EIP-161 and an empty one is gone after."""
+    account = world.account(test.env.beneficiary)
+    removes_empty = test.config.fork_at(test.env.number, test.env.timestamp).has(L1Rules.SPURIOUS_DRAGON)
+    if account is None and not removes_empty:
+        return world.after(StateDiff({test.env.beneficiary: AccountDiff(Account())}, {}))
+    if account is not None and account.is_empty and removes_empty:
+        return world.after(StateDiff({test.env.beneficiary: AccountDiff(None)}, {}))
+    return world
+
+
+# ---- reading --------------------------------------------------------------------------------------------------------
+
+
+def _case(name: str, test: Mapping[str, Any], fork_name: str, outcome: Mapping[str, Any]) -> StateTest:
+    fork = FORKS[fork_name].then(FORKS[fork_name].name, block_reward=0)
+    schedule = test.get("config", {}).get("blobSchedule", {}).get(fork_name)
+    if schedule is not None:
+        fork = replace(
+            fork, blobs=BlobSchedule(to_int(schedule["target"]), to_int(schedule["max"]), to_int(schedule["baseFeeUpdateFraction"]))
+        )
+    chain_id = to_int(test.get("config", {}).get("chainid", "0x1"))
+    indexes = outcome["indexes"]
+    given = from_hex(outcome["txbytes"]) if "txbytes" in outcome else None
+    built = _sign(test["transaction"], indexes, chain_id, protected=given is None or _is_protected(given))
+    raw = given or built
+    if raw is None:
+        raise DecodeError(f"{name}: no transaction bytes and no key to sign with")
+    return StateTest(
+        name=name,
+        fork_name=fork_name,
+        config=ChainConfig(chain_id, (Activation(fork, block=0),), terminal_total_difficulty=0 if fork.has(L1Rules.PARIS) else None),
+        env=_env(test["env"], fork),
+        pre=test["pre"],
+        raw=raw,
+        built=built,
+        state_root=from_hex(outcome["hash"]),
+        logs_hash=from_hex(outcome["logs"]),
+        expect_exception=outcome.get("expectException"),
+    )
+
+
+def _env(env: Mapping[str, Any], fork: Fork) -> BlockEnv:
+    number, merged = to_int(env["currentNumber"]), fork.has(L1Rules.PARIS)
+    base_fee = to_int(env.get("currentBaseFee", "0x0a")) if fork.has(L1Rules.LONDON) else None
+    excess_blob_gas = to_int(env.get("currentExcessBlobGas", "0x0")) if fork.has(L1Rules.CANCUN) else None
+    difficulty = to_int(env.get("currentDifficulty", "0x0"))
+    return BlockEnv(
+        number=number,
+        timestamp=to_int(env["currentTimestamp"]),
+        gas_limit=to_int(env["currentGasLimit"]),
+        beneficiary=from_hex(env["currentCoinbase"]),
+        prev_randao=from_hex(env.get("currentRandom", hex(difficulty))).rjust(32, b"\0") if merged else ZERO_HASH,
+        base_fee_per_gas=base_fee,
+        parent=_parent(number),
+        excess_blob_gas=excess_blob_gas,
+        difficulty=0 if merged else difficulty,
+    )
+
+
+def _parent(number: int) -> Header:
+    """State tests have no chain; this stands where a parent is asked for."""
+    return Header(
+        ZERO_HASH, EMPTY_OMMERS_HASH, ZERO_ADDRESS, EMPTY_ROOT, EMPTY_ROOT, EMPTY_ROOT, bytes(256), 0,
+        max(0, number - 1), 0, 0, 0, b"", ZERO_HASH, bytes(8),
+    )  # fmt: skip
+
+
+# ---- signing --------------------------------------------------------------------------------------------------------
+
+
+def _is_protected(raw: bytes) -> bool:
+    """Whether a legacy transaction is bound to its chain (EIP-155); some suites sign all of theirs without."""
+    return raw[0] < 0xC0 or int.from_bytes(rlp.decode(raw)[6], "big") >= 35
+
+
+def _sign(tx: Mapping[str, Any], indexes: Mapping[str, int], chain_id: int, protected: bool) -> bytes | None:
+    """The transaction of these indexes, signed with the test's key; None when a field does not fit its type."""
+    data = from_hex(tx["data"][indexes["data"]])
+    try:
+        gas, value = to_int(tx["gasLimit"][indexes["gas"]]), to_int(tx["value"][indexes["value"]])
+    except ValueError:
+        return None  # the suites write numbers beyond 256 bits as text like 0x:bigint …
+    head = [encode_int(to_int(tx["nonce"]))]
+    tail = [encode_int(gas), from_hex(tx["to"]), encode_int(value), data]
+    key = coincurve.PrivateKey(from_hex(tx["secretKey"]))
+    entries = tx["accessLists"][indexes["data"]] if "accessLists" in tx else None
+    access = [[from_hex(entry["address"]), [from_hex(slot) for slot in entry["storageKeys"]]] for entry in entries or []]
+    if "maxFeePerGas" not in tx and entries is None:  # a list of null makes this outcome a legacy transaction
+        fields: list[Any] = [*head, encode_int(to_int(tx["gasPrice"])), *tail]
+        suffix = [encode_int(chain_id), b"", b""] if protected else []
+        r, s, y_parity = _signature(key, rlp.encode(fields + suffix))
+        v = y_parity + (35 + 2 * chain_id if protected else 27)
+        return bytes(rlp.encode([*fields, encode_int(v), encode_int(r), encode_int(s)]))
+    head = [encode_int(chain_id), *head]
+    if "maxFeePerGas" not in tx:
+        kind, fields = 1, [*head, encode_int(to_int(tx["gasPrice"])), *tail, access]
+    else:
+        fields = [*head, encode_int(to_int(tx["maxPriorityFeePerGas"])), encode_int(to_int(tx["maxFeePerGas"])), *tail, access]
+        kind = 2
+        if "authorizationList" in tx:
+            kind = 4
+            fields.append([_authorization(item) for item in tx["authorizationList"]])
+        elif "blobVersionedHashes" in tx:
+            kind = 3
+            fields += [encode_int(to_int(tx["maxFeePerBlobGas"])), [from_hex(h) for h in tx["blobVersionedHashes"]]]
+    r, s, y_parity = _signature(key, bytes([kind]) + rlp.encode(fields))
+    return bytes([kind]) + bytes(rlp.encode([*fields, encode_int(y_parity), encode_int(r), encode_int(s)]))
+
+
+def _signature(key: coincurve.PrivateKey, message: bytes) -> tuple[int, int, int]:
+    signature = key.sign_recoverable(keccak(message), hasher=None)
+    return int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:64], "big"), signature[64]
+
+
+def _authorization(item: Mapping[str, Any]) -> list[bytes]:
+    numbers = [encode_int(to_int(item[name])) for name in ("nonce", "v", "r", "s")]
+    return [encode_int(to_int(item["chainId"])), from_hex(item["address"]), *numbers]

@@ -1,0 +1,200 @@
+"""Block witnesses: payload attributes, the parent header and every preimage that executing them on the parent touches.
+
+The format is that of kona's executor fixtures as JSON. State is read through trie nodes found by their hash; the root
+after the block comes from the same partial tries, so a witness must also hold the siblings that deletions pull up.
+"""
+
+import gzip
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import rlp
+
+from l2engine.conformance.world import from_hex, to_int
+from l2engine.errors import StoreError
+from l2engine.rules.config import ChainConfig, chain_config
+from l2engine.store.trie import NOTHING, Node, Trie, decode_node
+from l2engine.types.base import EMPTY_CODE_HASH, EMPTY_ROOT, Address, BlockNumber, Hash32, encode_int, keccak
+from l2engine.types.block import Header, decode_header
+from l2engine.types.payload import PayloadAttributes
+from l2engine.types.state import Account, StateDiff
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """One block to execute from nothing but this."""
+
+    config: ChainConfig
+    parent: Header
+    attributes: PayloadAttributes
+    expected_hash: Hash32
+    preimages: Mapping[Hash32, bytes]
+
+
+def read(path: Path) -> Witness:
+    """A witness file, plain or .gz."""
+    raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    document = json.loads(raw)
+    return Witness(
+        config=chain_config(_genesis_config(document["rollup_config"])),
+        parent=_header(document["parent_header"]),
+        attributes=_attributes(document["executing_payload"]),
+        expected_hash=from_hex(document["expected_block_hash"]),
+        preimages={from_hex(key): from_hex(value) for key, value in document["preimages"].items()},
+    )
+
+
+class WitnessState:
+    """The state after the parent, as far as the witness shows it: a `StateView`; `StoreError` where it shows nothing."""
+
+    def __init__(self, parent: Header, preimages: Mapping[Hash32, bytes]) -> None:
+        self._parent, self._preimages = parent, preimages
+        self._fields = lru_cache(maxsize=None)(self._read_fields)
+
+    def account(self, address: Address) -> Account | None:
+        fields = self._fields(address)
+        return None if fields is None else Account(int.from_bytes(fields[0], "big"), int.from_bytes(fields[1], "big"), fields[3])
+
+    def storage(self, address: Address, slot: int) -> int:
+        value = self._get(self._storage_root(address), keccak(slot.to_bytes(32, "big")))
+        return 0 if value is None else int.from_bytes(rlp.decode(value), "big")
+
+    def code(self, code_hash: Hash32) -> bytes:
+        return b"" if code_hash == EMPTY_CODE_HASH else self._preimage(code_hash)
+
+    def block_hash(self, number: BlockNumber) -> Hash32 | None:
+        header = self._parent
+        while header.number > number:
+            header = decode_header(self._preimage(header.parent_hash))
+        return header.hash if header.number == number else None
+
+    def root_after(self, diff: StateDiff) -> tuple[Hash32, dict[Address, Hash32]]:
+        """The state root once `diff` is applied, and the storage roots of the accounts it names."""
+        accounts, storage_roots = [], {}
+        for address, change in diff.accounts.items():
+            if change.account is None:
+                accounts.append((keccak(address).hex(), b""))
+                continue
+            storage = _WitnessTrie(self._preimages, EMPTY_ROOT if change.destroyed else self._storage_root(address))
+            slots = ((keccak(slot.to_bytes(32, "big")).hex(), value) for slot, value in change.storage.items())
+            root = storage.update(sorted((key, rlp.encode(encode_int(value)) if value else b"") for key, value in slots))
+            storage_roots[address] = root
+            after = change.account
+            accounts.append((keccak(address).hex(), rlp.encode([encode_int(after.nonce), encode_int(after.balance), root, after.code_hash])))
+        return _WitnessTrie(self._preimages, self._parent.state_root).update(sorted(accounts)), storage_roots
+
+    def storage_root(self, address: Address) -> Hash32:
+        """An account's storage root before the block."""
+        return self._storage_root(address)
+
+    def _storage_root(self, address: Address) -> Hash32:
+        fields = self._fields(address)
+        return EMPTY_ROOT if fields is None else fields[2]
+
+    def _read_fields(self, address: Address) -> list[bytes] | None:
+        encoded = self._get(self._parent.state_root, keccak(address))
+        return None if encoded is None else rlp.decode(encoded)
+
+    def _get(self, root: Hash32, key: Hash32) -> bytes | None:
+        """The value under a hashed key, or None."""
+        if root == EMPTY_ROOT:
+            return None
+        rest, ref = key.hex(), b"\xa0" + root
+        while ref != NOTHING:
+            node = decode_node(self._preimage(ref[1:]) if len(ref) == 33 else ref)
+            if isinstance(node, list):
+                rest, ref = rest[1:], node[int(rest[0], 16)]
+            elif node[2]:
+                return node[1] if node[0] == rest else None
+            elif rest.startswith(node[0]):
+                rest, ref = rest[len(node[0]) :], node[1]
+            else:
+                return None
+        return None
+
+    def _preimage(self, digest: Hash32) -> bytes:
+        try:
+            return self._preimages[digest]
+        except KeyError:
+            raise StoreError(f"the witness has no preimage of {digest.hex()}") from None
+
+
+class _WitnessTrie(Trie):
+    """A trie whose old nodes are found by hash."""
+
+    def __init__(self, preimages: Mapping[Hash32, bytes], root: Hash32) -> None:
+        super().__init__(lambda key: None, root)
+        self._preimages = preimages
+
+    def _load(self, path: str, ref: bytes) -> Node:
+        if len(ref) != 33:
+            return decode_node(ref)
+        raw = self.changes.get(self._key(path)) or self._preimages.get(ref[1:])
+        if raw is None:
+            raise StoreError(f"the witness has no trie node {ref[1:].hex()}")
+        return decode_node(raw)
+
+
+# ---- the file's JSON ------------------------------------------------------------------------------------------------
+
+_FORK_KEYS = ("canyon", "delta", "ecotone", "fjord", "granite", "holocene", "isthmus", "jovian", "karst")
+
+
+def _genesis_config(rollup: Mapping[str, Any]) -> dict[str, Any]:
+    """A rollup node's configuration in the terms of a geth genesis."""
+    times = {key + "Time": rollup[key + "_time"] for key in _FORK_KEYS if rollup.get(key + "_time") is not None}
+    regolith = rollup.get("regolith_time") or 0
+    return {"chainId": rollup["l2_chain_id"], "bedrockBlock": 0, "regolithTime": regolith, **times, "optimism": rollup["chain_op_config"]}
+
+
+def _header(fields: Mapping[str, Any]) -> Header:
+    return Header(
+        parent_hash=from_hex(fields["parentHash"]),
+        ommers_hash=from_hex(fields["sha3Uncles"]),
+        beneficiary=from_hex(fields["miner"]),
+        state_root=from_hex(fields["stateRoot"]),
+        transactions_root=from_hex(fields["transactionsRoot"]),
+        receipts_root=from_hex(fields["receiptsRoot"]),
+        logs_bloom=from_hex(fields["logsBloom"]),
+        difficulty=to_int(fields["difficulty"]),
+        number=to_int(fields["number"]),
+        gas_limit=to_int(fields["gasLimit"]),
+        gas_used=to_int(fields["gasUsed"]),
+        timestamp=to_int(fields["timestamp"]),
+        extra_data=from_hex(fields["extraData"]),
+        prev_randao=from_hex(fields["mixHash"]),
+        nonce=from_hex(fields["nonce"]),
+        base_fee_per_gas=_optional_int(fields.get("baseFeePerGas")),
+        withdrawals_root=_optional_bytes(fields.get("withdrawalsRoot")),
+        blob_gas_used=_optional_int(fields.get("blobGasUsed")),
+        excess_blob_gas=_optional_int(fields.get("excessBlobGas")),
+        parent_beacon_block_root=_optional_bytes(fields.get("parentBeaconBlockRoot")),
+        requests_hash=_optional_bytes(fields.get("requestsHash")),
+    )
+
+
+def _attributes(fields: Mapping[str, Any]) -> PayloadAttributes:
+    return PayloadAttributes(
+        timestamp=to_int(fields["timestamp"]),
+        prev_randao=from_hex(fields["prevRandao"]),
+        suggested_fee_recipient=from_hex(fields["suggestedFeeRecipient"]),
+        withdrawals=(),
+        parent_beacon_block_root=_optional_bytes(fields.get("parentBeaconBlockRoot")),
+        transactions=tuple(from_hex(raw) for raw in fields["transactions"]),
+        no_tx_pool=True,
+        gas_limit=to_int(fields["gasLimit"]),
+        eip_1559_params=_optional_bytes(fields.get("eip1559Params")),
+        min_base_fee=_optional_int(fields.get("minBaseFee")),
+    )
+
+
+def _optional_int(value: str | None) -> int | None:
+    return None if value is None else to_int(value)
+
+
+def _optional_bytes(value: str | None) -> bytes | None:
+    return None if value is None else from_hex(value)
