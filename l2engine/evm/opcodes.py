@@ -1,0 +1,59 @@
+"""Opcodes as traces name them: geth's mnemonics, what each takes from the stack, and the part of its gas that never varies."""
+
+_NAMES = {
+    0x00: "STOP ADD MUL SUB DIV SDIV MOD SMOD ADDMOD MULMOD EXP SIGNEXTEND",
+    0x10: "LT GT SLT SGT EQ ISZERO AND OR XOR NOT BYTE SHL SHR SAR CLZ",
+    0x20: "KECCAK256",
+    0x30: "ADDRESS BALANCE ORIGIN CALLER CALLVALUE CALLDATALOAD CALLDATASIZE CALLDATACOPY CODESIZE CODECOPY GASPRICE EXTCODESIZE"
+    " EXTCODECOPY RETURNDATASIZE RETURNDATACOPY EXTCODEHASH",
+    0x40: "BLOCKHASH COINBASE TIMESTAMP NUMBER DIFFICULTY GASLIMIT CHAINID SELFBALANCE BASEFEE BLOBHASH BLOBBASEFEE",
+    0x50: "POP MLOAD MSTORE MSTORE8 SLOAD SSTORE JUMP JUMPI PC MSIZE GAS JUMPDEST TLOAD TSTORE MCOPY PUSH0",
+    0x60: " ".join(f"PUSH{n}" for n in range(1, 33)),
+    0x80: " ".join(f"DUP{n}" for n in range(1, 17)),
+    0x90: " ".join(f"SWAP{n}" for n in range(1, 17)),
+    0xA0: "LOG0 LOG1 LOG2 LOG3 LOG4",
+    0xF0: "CREATE CALL CALLCODE RETURN DELEGATECALL CREATE2",
+    0xFA: "STATICCALL",
+    0xFD: "REVERT INVALID SELFDESTRUCT",
+}
+NAMES = {start + offset: name for start, names in _NAMES.items() for offset, name in enumerate(names.split())}
+
+
+def name(opcode: int) -> str:
+    """geth's name; 0x44 stays DIFFICULTY after the merge."""
+    return NAMES.get(opcode, f"opcode {opcode:#x} not defined")
+
+
+_POPS_BY_NAME = {
+    1: "ISZERO NOT CLZ BALANCE CALLDATALOAD EXTCODESIZE EXTCODEHASH BLOCKHASH BLOBHASH POP MLOAD SLOAD JUMP TLOAD SELFDESTRUCT",
+    2: "ADD MUL SUB DIV SDIV MOD SMOD EXP SIGNEXTEND LT GT SLT SGT EQ AND OR XOR BYTE SHL SHR SAR KECCAK256 MSTORE MSTORE8"
+    " SSTORE JUMPI TSTORE LOG0 RETURN REVERT",
+    3: "ADDMOD MULMOD CALLDATACOPY CODECOPY RETURNDATACOPY MCOPY CREATE LOG1",
+    4: "EXTCODECOPY CREATE2 LOG2",
+    5: "LOG3",
+    6: "LOG4 DELEGATECALL STATICCALL",
+    7: "CALL CALLCODE",
+}
+_POPS = {opcode_name: count for count, names in _POPS_BY_NAME.items() for opcode_name in names.split()}
+POPS = [_POPS.get(NAMES.get(opcode, ""), 0) for opcode in range(256)]
+"""How many items must be on the stack."""
+for _n in range(1, 17):
+    POPS[0x7F + _n], POPS[0x8F + _n] = _n, _n + 1
+
+_GAS_BY_NAME = {
+    0: "STOP SLOAD SSTORE EXP LOG0 LOG1 LOG2 LOG3 LOG4 RETURN REVERT INVALID",
+    1: "JUMPDEST",
+    2: "ADDRESS ORIGIN CALLER CALLVALUE CALLDATASIZE CODESIZE GASPRICE RETURNDATASIZE COINBASE TIMESTAMP NUMBER DIFFICULTY GASLIMIT"
+    " CHAINID BASEFEE BLOBBASEFEE POP PC MSIZE GAS PUSH0",
+    5: "MUL DIV SDIV MOD SMOD SIGNEXTEND SELFBALANCE CLZ",
+    8: "ADDMOD MULMOD JUMP",
+    10: "JUMPI",
+    20: "BLOCKHASH",
+    30: "KECCAK256",
+    100: "BALANCE EXTCODESIZE EXTCODECOPY EXTCODEHASH CALL CALLCODE DELEGATECALL STATICCALL TLOAD TSTORE",
+    5000: "SELFDESTRUCT",
+    32000: "CREATE CREATE2",
+}
+_GAS = {opcode_name: gas for gas, names in _GAS_BY_NAME.items() for opcode_name in names.split()}
+CONSTANT_GAS = [_GAS.get(NAMES[opcode], 3) if opcode in NAMES else 0 for opcode in range(256)]
+"""From Berlin on. What a step costs in a trace when it fails before its variable part is known."""

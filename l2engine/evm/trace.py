@@ -1,0 +1,324 @@
+"""Tracing for py-evm: a subclass of a fork's computation that reports transactions, frames, steps and logs to a `Tracer`.
+
+`attach` gives one State such a class, made once for each computation class; a State without a tracer runs the plain
+one, so tracing costs nothing when unused. Costs, error texts and the order of events are geth's (core/vm: an opcode's
+step is reported with its whole cost before it runs, a failed attempt to open a frame still counts as a frame).
+"""
+
+import re
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import rlp
+from eth import exceptions
+from eth.vm.gas_meter import GasMeter
+from eth.vm.logic.invalid import InvalidOpcode
+
+from l2engine.evm import opcodes
+from l2engine.types.base import Address, Gas, encode_int, keccak
+from l2engine.types.state import Tracer
+
+_CREATES = {0xF0, 0xF5}
+_CALLS = {0xF1, 0xF2, 0xF4, 0xFA}
+_SELFDESTRUCT, _SSTORE, _TSTORE = 0xFF, 0x55, 0x5D
+_OPENS_FRAMES = _CREATES | _CALLS | {_SELFDESTRUCT}
+_STACK_LIMIT = 1024
+_MEMORY_LIMIT = 0x1FFFFFFFE0  # beyond it geth's memory gas overflows
+
+
+def attach(state: Any, tracer: Tracer) -> None:
+    """Make the py-evm State report to `tracer`, until `detach`."""
+    state.tracing = _Session(tracer)
+    state.computation_class = _traced(type(state).computation_class, tracer.wants_steps)
+
+
+def detach(state: Any) -> None:
+    """The State runs plain computations again."""
+    del state.computation_class
+    del state.tracing
+
+
+class _Session:
+    """What the traced classes share while one transaction runs."""
+
+    def __init__(self, tracer: Tracer) -> None:
+        self.tracer = tracer
+        self.kind: str | None = None
+        """The opcode that is about to open a frame; None at the top."""
+        self.target: Address | None = None
+        """The account whose code that opcode runs."""
+        self.frames = 0
+        """Frames opened so far."""
+        self.steps: list[_Step] = []
+        """The running step of each frame, innermost last."""
+
+
+class _Step:
+    """One opcode under way."""
+
+    __slots__ = ("computation", "opcode", "out_of_gas", "reported")
+
+    def __init__(self, computation: Any, opcode: int) -> None:
+        self.computation, self.opcode = computation, opcode
+        self.reported, self.out_of_gas = False, False
+
+    def report(self, tracer: Tracer, cost: Gas, error: str | None) -> None:
+        """Tell the tracer what the step costs, once."""
+        if not self.reported:
+            self.reported = True
+            tracer.step_done(self.computation, cost, error)
+
+
+class _TracedGasMeter(GasMeter):
+    """Adds up what the running opcode is charged. Within a traced step running dry is remembered, not raised at once,
+    so that the step's whole cost is known; the frame fails all the same."""
+
+    charged: Gas = 0
+    returned: Gas = 0
+    lenient = False
+    dry = False
+
+    def consume_gas(self, amount: int, reason: str) -> None:
+        self.charged += amount
+        if amount > self.gas_remaining and self.lenient and amount < 10**8:
+            self.dry = True
+            self.gas_remaining = 0
+            return
+        super().consume_gas(amount, reason)
+
+    def return_gas(self, amount: int) -> None:
+        self.returned += amount
+        super().return_gas(amount)
+
+
+@cache
+def _traced(base: Any, wants_steps: bool) -> Any:
+    """The computation class `base`, reporting."""
+
+    class Traced(base):  # type: ignore[misc]
+        opcodes = _table(base.opcodes, wants_steps)
+
+        def _configure_gas_meter(self) -> Any:
+            meter = super()._configure_gas_meter()
+            return _TracedGasMeter(meter.start_gas, meter.refund_strategy)
+
+        @classmethod
+        def apply_message(cls, state: Any, message: Any, context: Any, parent_computation: Any = None) -> Any:
+            run = super().apply_message
+            if message.is_create:  # apply_create_message has opened the frame
+                return run(state, message, context, parent_computation=parent_computation)
+            return _frame(state, message, lambda: run(state, message, context, parent_computation=parent_computation))
+
+        @classmethod
+        def apply_create_message(cls, state: Any, message: Any, context: Any, parent_computation: Any = None) -> Any:
+            run = super().apply_create_message
+            return _frame(state, message, lambda: run(state, message, context, parent_computation=parent_computation))
+
+        def add_log_entry(self, account: Address, topics: Any, data: bytes) -> None:
+            super().add_log_entry(account, topics, data)
+            self.state.tracing.tracer.log(account, tuple(topic.to_bytes(32, "big") for topic in topics), data)
+
+    Traced.__name__ = base.__name__
+    return Traced
+
+
+def _frame(state: Any, message: Any, run: Callable[[], Any]) -> Any:
+    session = state.tracing
+    kind, target = session.kind or ("CREATE" if message.is_create else "CALL"), session.target
+    session.kind = session.target = None
+    if session.steps:
+        step = session.steps[-1]
+        meter = step.computation._gas_meter
+        if meter.dry:
+            raise exceptions.OutOfGas("the opcode that opens this frame cannot be paid")
+        cost = meter.charged - (message.gas if message.is_create else 0)
+        step.report(session.tracer, cost, None)
+    session.frames += 1
+    data = message.code if message.is_create else message.data_as_bytes
+    sender = message.storage_address if kind == "DELEGATECALL" else message.sender
+    to = message.storage_address if message.is_create else target or message.to
+    session.tracer.enter(kind, sender, to, message.value, message.gas, bytes(data))
+    computation = run()
+    error = error_text(computation) if computation.is_error else None
+    session.tracer.leave(computation.output, message.gas - computation.get_gas_remaining(), error)
+    return computation
+
+
+# ---- opcodes --------------------------------------------------------------------------------------------------------
+
+
+def _table(table: dict[int, Any], wants_steps: bool) -> dict[int, Any]:
+    if not wants_steps:
+        return {code: _frame_opcode(code, run) if code in _OPENS_FRAMES else run for code, run in table.items()}
+    return {code: _step_opcode(code, table.get(code)) for code in range(256)}
+
+
+def _frame_opcode(code: int, run: Any) -> Callable[[Any], None]:
+    """An opcode that may open a frame: names the frame, and reports the attempt where py-evm opens none."""
+    name = opcodes.name(code)
+
+    def traced(computation: Any) -> None:
+        session, stack = computation.state.tracing, computation._stack.values
+        operands = [_to_int(item) for item in stack[-1:-8:-1]]
+        before = session.frames
+        session.kind, session.target = name, _to_address(operands[1]) if code in _CALLS and len(operands) > 1 else None
+        computation._gas_meter.returned = 0
+        balance = computation.state.get_balance(computation.msg.storage_address) if code == _SELFDESTRUCT else 0
+        try:
+            run(computation=computation)
+        except exceptions.Halt:
+            if not computation._gas_meter.dry:
+                session.tracer.enter(name, computation.msg.storage_address, _to_address(operands[0]), balance, 0, b"")
+                session.tracer.leave(b"", 0, None)
+            raise
+        finally:
+            session.kind = session.target = None
+        if session.frames == before and not computation._gas_meter.dry:
+            _report_attempt(session, computation, code, operands)
+
+    return traced
+
+
+def _step_opcode(code: int, plain: Any) -> Callable[[Any], None]:
+    """Any opcode, defined or not, with its step."""
+    run = InvalidOpcode(code) if plain is None else _frame_opcode(code, plain) if code in _OPENS_FRAMES else plain
+    needs = opcodes.POPS[code] if plain is not None else 0
+
+    def traced(computation: Any) -> None:
+        session = computation.state.tracing
+        tracer, meter, stack = session.tracer, computation._gas_meter, computation._stack.values
+        tracer.step(computation, computation.code.program_counter - 1, code)
+        step = _Step(computation, code)
+        session.steps.append(step)
+        meter.charged, meter.dry, meter.lenient = 0, False, True
+        early = _early_failure(computation, code, needs, len(stack)) if plain is not None else None
+        try:
+            if early is not None:
+                step.report(tracer, early[1], early[2])
+                raise early[0]
+            run(computation=computation)
+        except exceptions.Halt:
+            if not meter.dry:
+                raise
+        except exceptions.OutOfGas:
+            step.report(tracer, meter.charged, "out of gas")
+            raise
+        except exceptions.VMError:
+            # geth reports a step before it runs, so a failure while running (a bad jump, a revert) is no failed step.
+            step.report(tracer, 0 if plain is None else meter.charged, None)
+            raise
+        finally:
+            session.steps.pop()
+            meter.lenient = False
+            if meter.dry:
+                step.report(tracer, meter.charged, "out of gas")
+            step.report(tracer, meter.charged, None)
+        if meter.dry:
+            raise exceptions.OutOfGas("out of gas")
+
+    return traced
+
+
+def _early_failure(computation: Any, code: int, needs: int, height: int) -> tuple[exceptions.VMError, Gas, str] | None:
+    """What geth finds before it charges the variable part: stack, overflowing memory, the sentry, a static frame."""
+    constant = opcodes.CONSTANT_GAS[code]
+    if height < needs:
+        text = f"stack underflow ({height} <=> {needs})"
+        return exceptions.InsufficientStack(text), constant, text
+    if height >= _STACK_LIMIT and (0x5F <= code <= 0x8F or code in _PUSHES_ONE):
+        text = f"stack limit reached {_STACK_LIMIT} ({_STACK_LIMIT - 1})"
+        return exceptions.FullStack(text), constant, text
+    return None
+
+
+_PUSHES_ONE = {
+    0x30, 0x32, 0x33, 0x34, 0x36, 0x38, 0x3A, 0x3D, 0x41, 0x42, 0x43, 0x44, 0x45, 0x46, 0x47, 0x48, 0x4A, 0x58, 0x59, 0x5A,
+}  # fmt: skip
+
+
+def _report_attempt(session: _Session, computation: Any, code: int, operands: list[int]) -> None:
+    """geth opens a frame before it checks depth, balance, nonce and collision; py-evm gives up without one."""
+    state, message, meter = computation.state, computation.msg, computation._gas_meter
+    sender = message.storage_address
+    if code in _CREATES:
+        value, start, size = operands[:3]
+        code_bytes = bytes(computation.memory_read_bytes(start, size))
+        nonce = state.get_nonce(sender)
+        gas = meter.gas_remaining - meter.gas_remaining // 64
+        if message.depth + 1 > _STACK_LIMIT:
+            error = "max call depth exceeded"
+        elif value > state.get_balance(sender):
+            error = "insufficient balance for transfer"
+        elif nonce + 1 >= 2**64:
+            error = "nonce uint64 overflow"
+        else:
+            error, nonce = "contract address collision", nonce - 1
+        to = _create2_address(sender, operands[3], code_bytes) if code == 0xF5 else _create_address(sender, nonce)
+        used = gas if error == "contract address collision" else 0
+        session.tracer.enter(opcodes.name(code), sender, to, value, gas, code_bytes)
+        session.tracer.leave(b"", used, error)
+        return
+    value = operands[2] if code in (0xF1, 0xF2) else message.value if code == 0xF4 else 0
+    start, size = operands[3:5] if code in (0xF1, 0xF2) else operands[2:4]
+    error = "max call depth exceeded" if message.depth + 1 > _STACK_LIMIT else "insufficient balance for transfer"
+    data = bytes(computation.memory_read_bytes(start, size))
+    session.tracer.enter(opcodes.name(code), sender, _to_address(operands[1]), value, meter.returned, data)
+    session.tracer.leave(b"", 0, error)
+
+
+def _create_address(sender: Address, nonce: int) -> Address:
+    return keccak(rlp.encode([sender, encode_int(nonce)]))[12:]
+
+
+def _create2_address(sender: Address, salt: int, code: bytes) -> Address:
+    return keccak(b"\xff" + sender + salt.to_bytes(32, "big") + keccak(code))[12:]
+
+
+def _to_int(item: int | bytes) -> int:
+    return item if isinstance(item, int) else int.from_bytes(item, "big")
+
+
+def _to_address(item: int) -> Address:
+    return (item & (2**160 - 1)).to_bytes(20, "big")
+
+
+# ---- errors ---------------------------------------------------------------------------------------------------------
+
+
+def error_text(computation: Any) -> str:
+    """geth's text for the error of a failed computation."""
+    error = computation._error
+    if isinstance(error, exceptions.InvalidInstruction):
+        return f"invalid opcode: {opcodes.name(_last_opcode(computation))}"
+    for kind, text in _ERROR_TEXTS:
+        if isinstance(error, kind):
+            return text(str(error)) if callable(text) else text
+    return str(error)
+
+
+def _last_opcode(computation: Any) -> int:
+    position = computation.code.program_counter - 1
+    return computation.code[position] if 0 <= position < len(computation.code) else 0
+
+
+def _out_of_gas(message: str) -> str:
+    if message.startswith("Contract code size exceeds"):
+        limit, size = re.findall(r"\d+", message)[-2:]
+        return f"max code size exceeded: code size {size} limit {limit}"
+    if "Write contract code" in message or "contract code for CREATE" in message:
+        return "contract creation code storage out of gas"
+    return "out of gas"
+
+
+_ERROR_TEXTS: tuple[tuple[type[exceptions.VMError], str | Callable[[str], str]], ...] = (
+    (exceptions.Revert, "execution reverted"),
+    (exceptions.OutOfGas, _out_of_gas),
+    (exceptions.InvalidJumpDestination, "invalid jump destination"),
+    (exceptions.WriteProtection, "write protection"),
+    (exceptions.OutOfBoundsRead, "return data out of bounds"),
+    (exceptions.ReservedBytesInCode, "invalid code: must not begin with 0xef"),
+    (exceptions.ContractCreationCollision, "contract address collision"),
+    (exceptions.InsufficientFunds, "insufficient balance for transfer"),
+    (exceptions.StackDepthLimit, "max call depth exceeded"),
+)
