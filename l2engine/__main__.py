@@ -1,0 +1,80 @@
+"""The command line: finds the subcommand, lets its module say which arguments it takes, and turns errors into exit statuses.
+
+A bare `l2engine`, or one that begins with a flag, is `l2engine run`. Modules are imported when their command is called.
+"""
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from l2engine import __version__
+from l2engine.errors import L2EngineError
+from l2engine.settings import parse_arguments
+
+COMMANDS = {
+    "run": "run a node, driven by a rollup node through the Engine API",
+    "dev": "run a chain of our own with funded accounts",
+    "init": "write a genesis into a data directory and print its hash",
+    "import": "execute the blocks of an RLP chain file",
+    "export": "write the canonical chain to an RLP chain file",
+    "rewind": "make an earlier block the head",
+    "replay": "execute witness files",
+    "statetest": "run ethereum/tests state tests",
+    "blocktest": "run ethereum/tests blockchain tests",
+    "db": "check a database (verify) or count its rows (stats)",
+    "dumpgenesis": "print the genesis of a chain as JSON",
+    "dumpconfig": "print the settings as TOML",
+    "version": "print the version",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; its exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] in (["-h"], ["--help"], ["help"]):
+        print(_overview())
+        return 0
+    if words[:1] in (["-v"], ["--version"]):
+        words = ["version"]
+    name = words.pop(0) if words and not words[0].startswith("-") else "run"
+    if name not in COMMANDS:
+        print(f"l2engine: unknown command {name!r}\n\n{_overview()}", file=sys.stderr)
+        return 2
+    module = importlib.import_module("l2engine.commands." + {"import": "import_"}.get(name, name))
+    parser = _Parser(prog=f"l2engine {name}", description=module.__doc__, allow_abbrev=False, formatter_class=_Help)
+    module.add_arguments(parser)
+    try:
+        status: int = module.run(parse_arguments(parser, words))
+        sys.stdout.flush()
+        return status
+    except L2EngineError as error:
+        print(f"l2engine: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # the reader of our output left, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Without argparse's usage text: with eighty flags it would hide the message."""
+        self.exit(2, f"{self.prog}: {message} (see `{self.prog} --help`)\n")
+
+
+class _Help(argparse.RawDescriptionHelpFormatter):
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=34, width=120)
+
+
+def _overview() -> str:
+    rows = "\n".join(f"  {name:<12} {text}" for name, text in COMMANDS.items())
+    return f"l2engine {__version__}: an OP Stack execution engine\n\nusage: l2engine [COMMAND] [FLAGS]\n\n{rows}\n\n`l2engine COMMAND --help` lists a command's flags."
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,358 @@
+"""Everything an operator can set: flags over environment over a TOML file over defaults.
+
+`Settings` is the one table: a field is a flag (`--http.port`), an environment variable (`L2ENGINE_HTTP_PORT`) and a TOML key
+(`[http] port`). Names are geth's; op-reth's spellings and older ones are aliases. Flags of geth that mean nothing here are
+accepted and named in a warning, so that scripts need no edit.
+"""
+
+import argparse
+import difflib
+import os
+import tomllib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any, NoReturn
+
+from l2engine.errors import ConfigError
+from l2engine.rules.forks import OP_FORKS
+
+ENVIRONMENT_PREFIX = "L2ENGINE_"
+API_NAMES = ("eth", "net", "web3", "debug", "txpool", "admin", "miner", "trace", "ots", "testing")
+OVERRIDES = tuple(f"override.{fork.name}" for fork in OP_FORKS[1:])
+
+
+def parse_bool(text: str) -> bool:
+    """true/false, yes/no, 1/0."""
+    known = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+    if text.lower() not in known:
+        raise ValueError(f"not a boolean: {text!r}")
+    return known[text.lower()]
+
+
+def parse_list(text: str) -> tuple[str, ...]:
+    """Values separated by commas; spaces around them do not count."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def parse_seconds(text: str) -> float:
+    """Seconds, from a plain number or Go's form: `5s`, `1h30m`, `500ms`."""
+    units = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    total, number, unit = 0.0, "", ""
+    for character in text + "0":
+        if character.isalpha():
+            unit += character
+            continue
+        if unit:
+            total, number, unit = total + float(number) * units[unit], "", ""
+        number += character
+    if number != "0":
+        raise ValueError(f"not a duration: {text!r}")
+    return total
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """One row of the table."""
+
+    name: str
+    field: str
+    parse: Callable[[str], Any]
+    help: str
+    aliases: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
+
+    @property
+    def environment(self) -> str:
+        return ENVIRONMENT_PREFIX + self.name.upper().replace(".", "_").replace("-", "_")
+
+
+def _flag(
+    name: str,
+    default: Any,
+    help: str,
+    *aliases: str,
+    parse: Callable[[str], Any] | None = None,
+    choices: tuple[str, ...] = (),
+) -> Any:
+    if parse is None:
+        parse = parse_bool if isinstance(default, bool) else parse_list if isinstance(default, tuple) else type(default)
+    return field(default=default, metadata={"flag": (name, parse, help, aliases, choices)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The settings of one node. Fields stand in the order of `--help`."""
+
+    # chain and data
+    datadir: Path | None = _flag("datadir", None, "data directory (default ~/.l2engine; `dev` stays in memory)", "data-dir", parse=Path)
+    network: str | None = _flag("network", None, "registered chain, like op-mainnet or base-sepolia", "op-network", "chain", parse=str)
+    genesis: Path | None = _flag("genesis", None, "genesis file in geth's format (.json, .gz, .zst)", parse=Path)
+    networkid: int | None = _flag("networkid", None, "network id (default: the chain id)", parse=int)
+    syncmode: str = _flag("syncmode", "full", "how to catch up from peers", choices=("full", "snap"))
+    gcmode: str = _flag("gcmode", "full", "archive keeps all history", choices=("full", "archive"))
+    history_state: int = _flag("history.state", 302_400, "blocks whose state stays readable; 0 keeps all")
+    history_proofs: int = _flag("history.proofs", 43_200, "blocks whose proofs can be made; 0 keeps all")
+    cache: int = _flag("cache", 256, "megabytes for the database's caches")
+    db_sync: str = _flag("db.sync", "auto", "fsync at base moves and shutdown, or at each acknowledgement", choices=("auto", "always"))
+    evm: str = _flag("evm", "auto", "executor", choices=("auto", "py", "native", "both"))
+
+    # HTTP and WebSocket
+    http: bool = _flag("http", False, "serve JSON-RPC over HTTP")
+    http_addr: str = _flag("http.addr", "127.0.0.1", "HTTP address")
+    http_port: int = _flag("http.port", 8545, "HTTP port; 0 picks a free one")
+    http_api: tuple[str, ...] = _flag("http.api", ("eth", "net", "web3"), "namespaces over HTTP")
+    http_corsdomain: tuple[str, ...] = _flag("http.corsdomain", (), "origins that browsers may call from; * for all")
+    http_vhosts: tuple[str, ...] = _flag("http.vhosts", ("localhost",), "Host names that are served; * for all")
+    ws: bool = _flag("ws", False, "serve JSON-RPC over WebSocket")
+    ws_addr: str = _flag("ws.addr", "127.0.0.1", "WebSocket address")
+    ws_port: int = _flag("ws.port", 8546, "WebSocket port; 0 picks a free one")
+    ws_api: tuple[str, ...] = _flag("ws.api", ("eth", "net", "web3"), "namespaces over WebSocket")
+    ws_origins: tuple[str, ...] = _flag("ws.origins", (), "origins that may connect; * for all")
+    ipcdisable: bool = _flag("ipcdisable", False, "no IPC socket")
+
+    # Engine API
+    authrpc_addr: str = _flag("authrpc.addr", "127.0.0.1", "Engine API address")
+    authrpc_port: int = _flag("authrpc.port", 8551, "Engine API port; 0 picks a free one")
+    authrpc_jwtsecret: Path | None = _flag(
+        "authrpc.jwtsecret", None, "file of the shared secret (default: jwtsecret in the data directory)", "authrpc.jwt-secret", parse=Path
+    )
+    authrpc_vhosts: tuple[str, ...] = _flag("authrpc.vhosts", ("localhost",), "Host names that the Engine port serves; * for all")
+
+    # limits
+    rpc_gascap: int = _flag("rpc.gascap", 50_000_000, "gas of eth_call and estimates; 0 is no limit", "rpc.gas-cap")
+    rpc_evmtimeout: float = _flag("rpc.evmtimeout", 5.0, "seconds a call may run; 0 is no limit", parse=parse_seconds)
+    rpc_txfeecap: float = _flag("rpc.txfeecap", 1.0, "highest fee in ether of a sent transaction; 0 is no limit", "rpc.tx-fee-cap")
+    rpc_batch_request_limit: int = _flag("rpc.batch-request-limit", 1000, "requests per batch; 0 is no limit")
+    rpc_batch_response_max_size: int = _flag("rpc.batch-response-max-size", 25_000_000, "bytes of a batch's answer; 0 is no limit")
+    rpc_rangelimit: int = _flag("rpc.rangelimit", 0, "blocks per eth_getLogs; 0 is no limit", "rpc.max-blocks-per-filter")
+    rpc_allow_unprotected_txs: bool = _flag("rpc.allow-unprotected-txs", False, "take transactions without replay protection")
+
+    # rollup
+    rollup_sequencerhttp: str | None = _flag(
+        "rollup.sequencerhttp", None, "sequencer to which raw transactions go", "rollup.sequencer-http", "rollup.sequencer", parse=str
+    )
+    rollup_historicalrpc: str | None = _flag(
+        "rollup.historicalrpc", None, "node that answers for blocks before Bedrock", "rollup.historical-rpc", parse=str
+    )
+    rollup_disabletxpoolgossip: bool = _flag(
+        "rollup.disabletxpoolgossip",
+        False,
+        "transactions do not go to peers",
+        "rollup.disable-tx-pool-gossip",
+        "rollup.txpool.disable-gossip",
+    )
+    rollup_computependingblock: bool = _flag(
+        "rollup.computependingblock", False, "accepted; the pending block is the latest", "rollup.compute-pending-block"
+    )
+    rollup_halt: str = _flag(
+        "rollup.halt", "", "stop at this kind of protocol version increase", choices=("", "none", "major", "minor", "patch")
+    )
+    engine_allow_unwind_canonical_header: bool = _flag(
+        "engine.allow-unwind-canonical-header", False, "a forkchoice to an ancestor moves latest back"
+    )
+
+    # building and pool
+    builder_deadline: float = _flag("builder.deadline", 2.0, "seconds that a build may go on improving", parse=parse_seconds)
+    miner_gaslimit: int | None = _flag("miner.gaslimit", None, "gas limit of the dev chain's blocks", "builder.gaslimit", parse=int)
+    txpool_pricelimit: int = _flag("txpool.pricelimit", 1, "lowest tip in wei", "txpool.minimal-protocol-fee")
+    txpool_pricebump: int = _flag("txpool.pricebump", 10, "percent by which a replacement must pay more")
+    txpool_accountslots: int = _flag("txpool.accountslots", 16, "executable transactions kept per account", "txpool.max-account-slots")
+    txpool_globalslots: int = _flag("txpool.globalslots", 5120, "executable transactions kept in all", "txpool.pending-max-count")
+    txpool_accountqueue: int = _flag("txpool.accountqueue", 64, "transactions with a nonce gap kept per account")
+    txpool_globalqueue: int = _flag("txpool.globalqueue", 1024, "transactions with a nonce gap kept in all", "txpool.queued-max-count")
+    txpool_lifetime: float = _flag("txpool.lifetime", 10_800.0, "how long a transaction with a nonce gap waits", parse=parse_seconds)
+
+    # peers
+    port: int = _flag("port", 30303, "TCP port for peers")
+    discovery_port: int | None = _flag("discovery.port", None, "UDP port for discovery (default: --port)", parse=int)
+    bootnodes: tuple[str, ...] = _flag("bootnodes", (), "enode or enr records to start from")
+    nodiscover: bool = _flag("nodiscover", False, "do not look for peers", "disable-discovery")
+    maxpeers: int = _flag("maxpeers", 50, "peers at most", "max-peers")
+    nodekey: Path | None = _flag("nodekey", None, "file of the node's private key", "p2p-secret-key", parse=Path)
+    nat: str = _flag("nat", "any", "how to learn the public address")
+
+    # operation
+    metrics: bool = _flag("metrics", False, "serve metrics for Prometheus")
+    metrics_addr: str = _flag("metrics.addr", "127.0.0.1", "metrics address")
+    metrics_port: int = _flag("metrics.port", 6060, "metrics port")
+    log_format: str = _flag("log.format", "terminal", "form of log lines", "log.stdout.format", choices=("terminal", "logfmt", "json"))
+    verbosity: int = _flag("verbosity", 3, "0 silent, 1 error, 2 warn, 3 info, 4 debug, 5 trace")
+
+    override: Mapping[str, int] = field(default_factory=dict)
+    """Fork name to activation time, from `--override.<fork>`."""
+    warnings: tuple[str, ...] = ()
+    """What the operator should know about the settings themselves."""
+
+    def as_toml(self) -> str:
+        """The settings as a file that `--config` reads back."""
+        lines = []
+        for flag in FLAGS:
+            value = getattr(self, flag.field)
+            if value is not None:
+                lines.append(f"{_toml_key(flag.name)} = {_toml_value(value)}")
+        lines += [f"override.{name} = {time}" for name, time in self.override.items()]
+        return "\n".join(lines) + "\n"
+
+
+FLAGS = tuple(Flag(name, f.name, parse, text, aliases, choices) for f in fields(Settings) if "flag" in f.metadata
+              for name, parse, text, aliases, choices in [f.metadata["flag"]])  # fmt: skip
+_BY_NAME = {name: flag for flag in FLAGS for name in (flag.name, *flag.aliases)}
+_SWITCHES = frozenset(name for name, flag in _BY_NAME.items() if flag.parse is parse_bool)
+
+_GETH_SWITCHES = """
+    snapshot cache.noprefetch cache.preimages history.logs.disable lightkdf usb nousb allow-insecure-unlock mine graphql pprof vmdebug
+    discovery.v4 discovery.v5 v5disc metrics.expensive txpool.nolocals rpc.enabledeprecatedpersonal rollup.superchain-upgrades
+    log.rotate log.compress log.debug rollup.sequencertxconditionalenabled
+"""
+_GETH_VALUES = """
+    state.scheme db.engine cache.gc cache.database cache.trie cache.snapshot cache.blocklogs txlookuplimit history.transactions
+    history.chain history.logs datadir.ancient datadir.minfreedisk keystore unlock password miner.etherbase miner.recommit
+    miner.extradata miner.gasprice miner.newpayload-timeout http.rpcprefix ws.rpcprefix graphql.corsdomain graphql.vhosts pprof.addr
+    pprof.port log.file log.maxsize log.maxage log.maxbackups log.vmodule bloomfilter.size gpo.blocks gpo.percentile gpo.maxprice
+    gpo.ignoreprice gpo.minsuggestedpriorityfee identity ethstats ipcpath maxpendpeers netrestrict discovery.dns nodekeyhex
+    txpool.locals txpool.journal txpool.rejournal rollup.historicalrpctimeout
+"""
+IGNORED_SWITCHES = frozenset(_GETH_SWITCHES.split())
+IGNORED_VALUES = frozenset(_GETH_VALUES.split())
+assert not (IGNORED_SWITCHES | IGNORED_VALUES) & _BY_NAME.keys()
+
+
+def add_flags(parser: argparse.ArgumentParser, *names: str) -> None:
+    """Let `parser` take the named flags, or all of them, the ignored ones and `--config` included."""
+    for flag in FLAGS if not names else [_BY_NAME[name] for name in names]:
+        _add(parser, [flag.name, *flag.aliases], flag.field, flag.parse, flag.help, flag.choices)
+    if not names:
+        _add(parser, ["config"], "config", Path, "TOML file of settings")
+        for name in OVERRIDES:
+            _add(parser, [name], name, int, f"time at which {name.removeprefix('override.')} begins")
+        for name in sorted(IGNORED_SWITCHES | IGNORED_VALUES):
+            parser.add_argument(f"--{name}", dest="ignored", action="append", help=argparse.SUPPRESS, default=argparse.SUPPRESS)
+
+
+def spell_out(arguments: Sequence[str]) -> list[str]:
+    """The arguments with `--http` written as `--http=true`, so that switches take `=false` and never swallow the next word."""
+    return [f"{word}=true" if word[:2] == "--" and (word[2:] in _SWITCHES or word[2:] in IGNORED_SWITCHES) else word for word in arguments]
+
+
+def parse_arguments(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:
+    """Parse, with a hint at the nearest flag when one is unknown."""
+    args, unknown = parser.parse_known_args(spell_out(arguments))
+    if unknown:
+        _refuse(parser, unknown[0])
+    given = {word[2:].partition("=")[0] for word in arguments if word.startswith("--")}
+    args.ignored_names = sorted(given & (IGNORED_SWITCHES | IGNORED_VALUES)) if hasattr(args, "ignored") else []
+    return args
+
+
+def resolve(args: argparse.Namespace, environment: Mapping[str, str] = os.environ, **defaults: Any) -> Settings:
+    """The settings that these parsed flags mean. `defaults` replace the table's (the dev chain has its own)."""
+    values: dict[str, Any] = dict(defaults)
+    override: dict[str, int] = {}
+    config = getattr(args, "config", None) or environment.get(ENVIRONMENT_PREFIX + "CONFIG")
+    for name, value in _read_toml(Path(config)).items() if config else ():
+        _place(values, override, name, value, str(config))
+    for name, variable in [(flag.name, flag.environment) for flag in FLAGS] + [
+        (n, f"{ENVIRONMENT_PREFIX}{n.upper().replace('.', '_')}") for n in OVERRIDES
+    ]:
+        if environment.get(variable):
+            _place(values, override, name, environment[variable], variable)
+    for key, value in vars(args).items():
+        if key in OVERRIDES:
+            override[key.removeprefix("override.")] = value
+        elif key in Settings.__dataclass_fields__:
+            values[key] = value
+    warnings = [f"--{name} has no meaning here and is ignored" for name in getattr(args, "ignored_names", ())]
+    settings = Settings(**values, override=override, warnings=tuple(warnings))
+    for name in (*settings.http_api, *settings.ws_api):
+        if name not in API_NAMES and name != "engine":
+            raise ConfigError(f"unknown API {name!r}; known are {', '.join(API_NAMES)}")
+    return settings
+
+
+def _add(
+    parser: argparse.ArgumentParser, names: Iterable[str], key: str, parse: Callable[[str], Any], text: str, choices: tuple[str, ...] = ()
+) -> None:
+    default = Settings.__dataclass_fields__[key].default if key in Settings.__dataclass_fields__ else None
+    shown = "" if default in (None, MISSING, False, "", ()) or "(default" in text else f" (default {_shown(default)})"
+    metavar = "{" + "|".join(c for c in choices if c) + "}" if choices else "" if parse is parse_bool else "VALUE"
+    parser.add_argument(
+        *(f"--{name}" for name in names),
+        dest=key,
+        type=parse,
+        choices=choices or None,
+        metavar=metavar,
+        help=text.replace("%", "%%") + shown,
+        default=argparse.SUPPRESS,
+    )
+
+
+def _place(values: dict[str, Any], override: dict[str, int], name: str, value: Any, source: str) -> None:
+    """Note a setting that came as text or as a TOML value."""
+    flag = _BY_NAME.get(name)
+    try:
+        if name in OVERRIDES:
+            override[name.removeprefix("override.")] = int(value)
+        elif flag is None:
+            raise ConfigError(f"{source}: unknown setting {name!r}{_hint(name)}")
+        else:
+            text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+            values[flag.field] = flag.parse(text)
+            if flag.choices and values[flag.field] not in flag.choices:
+                raise ConfigError(f"{source}: {name} must be one of {', '.join(filter(None, flag.choices))}, not {text!r}")
+    except (ValueError, KeyError):
+        raise ConfigError(f"{source}: bad value for {name}: {value!r}") from None
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    """The file's settings by flag name. A switch that heads a table is its key `enabled` (`[http] enabled = true`)."""
+    try:
+        document = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    found: dict[str, Any] = {}
+
+    def walk(prefix: str, table: Mapping[str, Any]) -> None:
+        for key, value in table.items():
+            name = prefix if key == "enabled" else f"{prefix}.{key}" if prefix else key
+            if isinstance(value, dict):
+                walk(name, value)
+            else:
+                found[name] = value
+
+    walk("", document)
+    return found
+
+
+def _toml_key(name: str) -> str:
+    return f"{name}.enabled" if any(flag.name.startswith(name + ".") for flag in FLAGS) else name
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return "[" + ", ".join(_toml_value(item) for item in value) + "]"
+    if isinstance(value, str | Path):
+        return '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return str(value)
+
+
+def _shown(value: Any) -> str:
+    return ",".join(value) if isinstance(value, tuple) else str(value)
+
+
+def _hint(name: str) -> str:
+    near = difflib.get_close_matches(name, [*_BY_NAME, *OVERRIDES], 1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _refuse(parser: argparse.ArgumentParser, word: str) -> NoReturn:
+    name = word.removeprefix("--").partition("=")[0]
+    parser.error(f"unknown flag {word}{_hint(name)}" if word.startswith("-") else f"unexpected argument {word!r}")
