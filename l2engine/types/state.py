@@ -310,13 +310,25 @@ class StateStore(Protocol):
         """An account's storage root after a block (by hash) or in a prepared state."""
 
     def push(self, batch: Batch, block: Block, prepared: PreparedState) -> None:
-        """Hang the prepared state under the block's hash and add its diff to `batch`, to be written before VALID is answered."""
+        """Add the block's diff and code to `batch`, to be written before VALID is answered; `attach` follows the write.
+
+        The order for one block: `blocks.put(batch, …)`, `state.push(batch, …)`, `batch.write()`, `state.attach(…)`.
+        """
+
+    def attach(self, block: Block, prepared: PreparedState) -> None:
+        """Make a pushed state readable under the block's hash, once its batch is written. Cannot fail for lack of anything."""
 
     def has(self, block_hash: Hash32) -> bool:
         """Whether `view` would answer."""
 
     def set_head(self, path: Sequence[Header]) -> None:
-        """Move the base where the canonical chain, given from the common ancestor upward, wants it. May write batches of its own."""
+        """Move the base where the canonical chain, given from the common ancestor upward, wants it (only the last header, the
+        new head, is looked at; an empty path does nothing).
+
+        Call it after the batch with the new head marker is written. It writes batches of its own, and a crash between them
+        loses nothing. A head at or below the base moves nothing. When the head stands on another branch, states of the old
+        branch that were in the base are gone afterwards (`has` is False): their blocks must be executed again to return.
+        """
 
     def proof(self, block_hash: Hash32, address: Address, slots: Sequence[int]) -> AccountProof:
         """`StateUnavailable` below the window of kept proofs."""

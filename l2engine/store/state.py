@@ -1,0 +1,392 @@
+"""The state of every kept block: one base on disk with its past, and one layer in memory per recent block.
+
+`LayeredState` implements `types.state.StateStore`. One thread changes it; any thread may read: everything a reader needs
+stands in one immutable record that is swapped whole. Each change of the base is one atomic batch, so after a crash the
+database holds the state after some block, the diffs of acknowledged blocks above it, and nothing half done. The head
+marker, written before the base moves, is what a restart carries on towards.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from l2engine.errors import StateUnavailable, StoreError
+from l2engine.store import past, schema
+from l2engine.store.diffs import decode_diff, encode_diff
+from l2engine.store.layers import MERGE_EVERY, Changes, Layer, LayeredView, flat_rows, hash_address, hash_slot, merge, weigh
+from l2engine.store.past import PastReader
+from l2engine.store.trie import Trie, prove
+from l2engine.types.base import EMPTY_CODE_HASH, EMPTY_ROOT, Address, BlockNumber, Hash32, encode_int
+from l2engine.types.block import Block, Header
+from l2engine.types.state import Account, AccountProof, Batch, KeyValue, PreparedState, Snapshot, StateDiff
+
+log = logging.getLogger(__name__)
+
+LAYERS = 128  # blocks above the base, as geth keeps
+SIDE_BYTES = 256 << 20  # memory for layers off the canonical chain
+HISTORY_STATE = 302_400  # 7 days of 2-second blocks
+HISTORY_PROOFS = 43_200  # 1 day of 2-second blocks
+_PRUNE_AT_ONCE = 4  # blocks forgotten per base move, so that a narrowed window closes without a pause
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A diff on top of a block, with its root and new trie nodes."""
+
+    root: Hash32
+    parent_hash: Hash32
+    diff: StateDiff = field(repr=False)
+    changes: Changes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What there is to read, at one moment."""
+
+    number: BlockNumber
+    hash: Hash32
+    root: Hash32
+    snapshot: Snapshot
+    """Shows the base after block `number`."""
+    layers: Mapping[Hash32, Layer]
+    oldest_state: BlockNumber
+    oldest_proofs: BlockNumber
+
+
+class LayeredState:
+    """See the module. `history_state` and `history_proofs` count blocks below the base; 0 keeps all."""
+
+    def __init__(
+        self,
+        kv: KeyValue,
+        history_state: int = HISTORY_STATE,
+        history_proofs: int = HISTORY_PROOFS,
+        layers: int = LAYERS,
+        side_bytes: int = SIDE_BYTES,
+    ) -> None:
+        self._kv = kv
+        self._history_state, self._history_proofs = history_state, history_proofs
+        self._depth, self._side_bytes = layers, side_bytes
+        self.code = lru_cache(maxsize=1024)(self._read_code)
+        self._kept = self._read_base({})
+        self._load_layers()
+
+    code: Callable[[Hash32], bytes]
+    """The code with this hash; `StoreError` when it is missing."""
+
+    @property
+    def base(self) -> tuple[BlockNumber, Hash32]:
+        """The block whose state is on disk."""
+        return self._kept.number, self._kept.hash
+
+    @property
+    def oldest(self) -> tuple[BlockNumber, BlockNumber]:
+        """The lowest canonical blocks whose state, and whose proofs, can be read."""
+        return self._kept.oldest_state, self._kept.oldest_proofs
+
+    # ---- reading ----------------------------------------------------------------------------------------------------
+
+    def has(self, block_hash: Hash32) -> bool:
+        kept = self._kept
+        return block_hash in kept.layers or self._number_on_base(kept, block_hash) is not None
+
+    def view(self, block_hash: Hash32) -> LayeredView:
+        kept = self._kept
+        path, anchor = _walk(kept, block_hash)
+        number = self._number_on_base(kept, anchor)
+        if number is None:
+            raise StateUnavailable(f"state of block 0x{block_hash.hex()} is not available")
+        if number == kept.number:
+            read = read_node = kept.snapshot.get
+            root = kept.root
+        else:
+            read = read_node = PastReader(kept.snapshot, number).read
+            row = kept.snapshot.get(schema.base_chain_key(number))
+            assert row is not None  # that is how the number was found
+            root = row[32:]
+            if number < kept.oldest_proofs:
+                read_node = _no_nodes
+        if path:
+            number, root = path[0].number, path[0].state_root
+        return LayeredView(number, block_hash, root, path, read, read_node, self.code, kept.snapshot)
+
+    def storage_root(self, state: Hash32 | PreparedState, address: Address) -> Hash32:
+        if isinstance(state, bytes):
+            return self.view(state).storage_root(address)
+        assert isinstance(state, Prepared)
+        if address in state.changes.accounts:
+            return state.changes.roots.get(address, EMPTY_ROOT)
+        return self.view(state.parent_hash).storage_root(address)
+
+    def proof(self, block_hash: Hash32, address: Address, slots: Sequence[int]) -> AccountProof:
+        view = self.view(block_hash)
+        owner = hash_address(address)
+        root = view.storage_root(address)
+        nodes = prove(view.node, view.state_root, None, owner.hex())
+        storage = tuple((slot, view.storage(address, slot), prove(view.node, root, owner, hash_slot(slot).hex())) for slot in slots)
+        return AccountProof(address, view.account(address), root, nodes, storage)
+
+    # ---- changing ---------------------------------------------------------------------------------------------------
+
+    def prepare(self, parent_hash: Hash32, diff: StateDiff) -> Prepared:
+        view = self.view(parent_hash)
+        accounts: dict[Address, Account | None] = {}
+        roots: dict[Address, Hash32] = {}
+        storage: dict[Address, Mapping[int, int]] = {}
+        wiped: set[Address] = set()
+        nodes: dict[bytes, bytes | None] = {}
+        leaves = []
+        for address, change in diff.accounts.items():
+            owner = hash_address(address)
+            account = accounts[address] = change.account
+            root = view.storage_root(address)
+            if root != EMPTY_ROOT and (account is None or change.destroyed):
+                root = EMPTY_ROOT
+                wiped.add(address)
+                storage[address] = {}
+            if account is None:
+                leaves.append((owner.hex(), b""))
+                continue
+            if change.storage:
+                storage[address] = dict(change.storage)
+                slots = [
+                    (hash_slot(slot).hex(), schema.slot_leaf(encode_int(value)) if value else b"") for slot, value in change.storage.items()
+                ]
+                slots.sort()
+                root = Trie(view.node, root, owner, nodes).update(slots)
+            roots[address] = root
+            leaves.append((owner.hex(), schema.account_leaf(account.nonce, account.balance, root, account.code_hash)))
+        leaves.sort()
+        root = Trie(view.node, view.state_root, None, nodes).update(leaves)
+        return Prepared(root, parent_hash, diff, Changes(accounts, roots, storage, frozenset(wiped), nodes))
+
+    def push(self, batch: Batch, block: Block, prepared: PreparedState) -> None:
+        """Add the block's diff and new code to `batch`. Once it is written, call `attach`."""
+        assert isinstance(prepared, Prepared)
+        for code_hash, code in prepared.diff.codes.items():
+            batch.put(schema.code_key(code_hash), code)
+        if not self.has(block.hash):
+            row = encode_diff(prepared.parent_hash, prepared.root, prepared.diff)
+            batch.put(schema.diff_key(block.number, block.hash), row)
+
+    def attach(self, block: Block, prepared: PreparedState) -> None:
+        """Make the pushed state readable. Separate from `push`, so that nobody sees what the disk does not have."""
+        assert isinstance(prepared, Prepared)
+        self._attach(block.number, block.hash, prepared)
+
+    def set_head(self, path: Sequence[Header]) -> None:
+        """Make the base follow the head, `path[-1]`: roll it back to the branch, then merge what lies deeper than the kept layers.
+
+        Call it after the batch that names the new head is written. A crash between its batches loses nothing: every view
+        stays readable at each step, and the next call goes on. `StateUnavailable` when the head's state is not kept.
+        """
+        if not path:
+            return
+        head = path[-1].hash
+        branch, anchor = _walk(self._kept, head)
+        if not branch:
+            if not self.has(head):
+                raise StateUnavailable(f"state of block 0x{head.hex()} is not available")
+            return
+        fork = self._number_on_base(self._kept, anchor)
+        if fork is None:
+            raise StateUnavailable(f"state of block 0x{anchor.hex()} is not available")
+        if fork < self._kept.oldest_proofs:
+            raise StateUnavailable(f"cannot move the state back to block {fork}: kept from {self._kept.oldest_proofs} on")
+        while self._kept.number > fork:
+            self._roll_back()
+        excess = len(branch) - self._depth
+        for layer in reversed(branch[len(branch) - excess :] if excess > 0 else ()):
+            excess -= 1
+            self._merge(layer, sync=excess == 0)
+        self._drop_side_layers(head)
+
+    # ---- the base ---------------------------------------------------------------------------------------------------
+
+    def _merge(self, layer: Layer, sync: bool) -> None:
+        """Move the base forward over its child `layer`."""
+        kept = self._kept
+        get, number = kept.snapshot.get, layer.number
+        if layer.parent_hash != kept.hash:
+            raise StoreError(f"block {number} does not stand on the base")
+        rows, wiped = flat_rows(layer.changes)
+        nodes = dict(layer.changes.nodes)
+        for owner in wiped:
+            for new, prefix in ((rows, b"s" + owner), (nodes, b"S" + owner)):
+                for key, _ in kept.snapshot.iterate(prefix, schema.prefix_end(prefix)):
+                    new.setdefault(key, None)
+        batch = self._kv.batch()
+        for new, changed_row in ((rows, schema.changed_flat_key(number)), (nodes, schema.changed_nodes_key(number))):
+            old = {}
+            for key, value in new.items():
+                before = get(key)
+                if before == value:
+                    continue
+                old[key] = before
+                if value is None:
+                    batch.delete(key)
+                else:
+                    batch.put(key, value)
+            past.record(batch, number, old, changed_row)
+        batch.delete(schema.diff_key(number, layer.hash))
+        batch.put(schema.base_chain_key(number), layer.hash + layer.state_root)
+        batch.put(schema.BASE, schema.u64(number) + layer.hash + layer.state_root)
+        self._prune(batch, number)
+        batch.write(sync=sync)
+        self._kept = self._read_base({block_hash: other for block_hash, other in kept.layers.items() if other is not layer})
+
+    def _roll_back(self) -> None:
+        """Move the base back by one block."""
+        kept = self._kept
+        number = kept.number
+        row = kept.snapshot.get(schema.base_chain_key(number - 1))
+        if row is None:
+            raise StoreError(f"no record of the base's block {number - 1}")
+        batch = self._kv.batch()
+        past.undo(batch, kept.snapshot, number, schema.changed_flat_key(number))
+        past.undo(batch, kept.snapshot, number, schema.changed_nodes_key(number))
+        batch.delete(schema.base_chain_key(number))
+        batch.put(schema.BASE, schema.u64(number - 1) + row)
+        batch.write(sync=True)
+        self._kept = self._read_base(kept.layers)
+
+    def _prune(self, batch: Batch, number: BlockNumber) -> None:
+        """Forget the past below the windows, as seen from base `number`, but nothing that a finalized block needs."""
+        kept = self._kept
+        finalized = self._finalized_number()
+        state, proofs = kept.oldest_state, kept.oldest_proofs
+        for _ in range(_PRUNE_AT_ONCE):
+            if self._history_state and state < min(number - self._history_state, finalized):
+                state += 1
+                past.forget(batch, kept.snapshot, state, schema.changed_flat_key(state))
+                batch.delete(schema.base_chain_key(state - 1))
+            wanted = min(number - self._history_proofs, finalized) if self._history_proofs else 0
+            if proofs < max(wanted, state):
+                proofs += 1
+                past.forget(batch, kept.snapshot, proofs, schema.changed_nodes_key(proofs))
+        if state != kept.oldest_state:
+            batch.put(schema.PAST_STATE, schema.u64(state))
+        if proofs != kept.oldest_proofs:
+            batch.put(schema.PAST_PROOFS, schema.u64(proofs))
+
+    def _finalized_number(self) -> BlockNumber:
+        finalized = self._kv.get(schema.FINALIZED)
+        row = self._kv.get(schema.number_key(finalized)) if finalized else None
+        return int.from_bytes(row, "big") if row else 0
+
+    # ---- the layers -------------------------------------------------------------------------------------------------
+
+    def _attach(self, number: BlockNumber, block_hash: Hash32, prepared: Prepared) -> None:
+        kept = self._kept
+        if self.has(block_hash):
+            return
+        merged, count = None, 0
+        if number % MERGE_EVERY == MERGE_EVERY - 1:
+            below, _ = _walk(kept, prepared.parent_hash, MERGE_EVERY - 1)
+            merged, count = merge([*(layer.changes for layer in reversed(below)), prepared.changes]), len(below) + 1
+        size = weigh(prepared.changes)
+        layer = Layer(number, block_hash, prepared.parent_hash, prepared.root, prepared.changes, size, merged, count)
+        self._replace_layers({**kept.layers, block_hash: layer})
+
+    def _replace_layers(self, layers: Mapping[Hash32, Layer]) -> None:
+        kept = self._kept
+        self._kept = _Kept(kept.number, kept.hash, kept.root, kept.snapshot, layers, kept.oldest_state, kept.oldest_proofs)
+
+    def _drop_side_layers(self, head: Hash32) -> None:
+        """Let go of layers that stand on nothing any more, and of the oldest side branches beyond the allowed memory."""
+        kept = self._kept
+        canonical = {layer.hash for layer in _walk(kept, head)[0]}
+        layers: dict[Hash32, Layer] = {}
+        for layer in sorted(kept.layers.values(), key=lambda layer: layer.number):
+            if layer.parent_hash in layers or self._number_on_base(kept, layer.parent_hash) is not None:
+                layers[layer.hash] = layer
+            if layer.parent_hash == head or (layer.parent_hash in canonical and layer.number > kept.layers[head].number):
+                canonical.add(layer.hash)  # blocks on top of the head may become it next
+        spare = self._side_bytes
+        for layer in reversed([layer for layer in layers.values() if layer.hash not in canonical]):
+            spare -= layer.size
+            if spare < 0 and layer.hash in layers:
+                for block_hash in _subtree(layers, layer):
+                    del layers[block_hash]
+        if len(layers) != len(kept.layers):
+            batch = self._kv.batch()
+            for layer in kept.layers.values():
+                if layer.hash not in layers:
+                    batch.delete(schema.diff_key(layer.number, layer.hash))
+            batch.write()
+            self._replace_layers(layers)
+
+    def _load_layers(self) -> None:
+        """Rebuild the layers from their stored diffs. One that does not give its recorded root is dropped, with a log line."""
+        lost = self._kv.batch()
+        count = 0
+        for key, row in self._kv.iterate(b"d", schema.prefix_end(b"d")):
+            number, block_hash = int.from_bytes(key[1:9], "big"), key[9:]
+            try:
+                parent_hash, root, diff = decode_diff(row)
+                prepared = self.prepare(parent_hash, diff)
+                if prepared.root != root:
+                    raise StoreError(f"its root is 0x{prepared.root.hex()}, recorded was 0x{root.hex()}")
+            except (StoreError, StateUnavailable) as error:
+                log.warning("dropped the stored state of block %d 0x%s: %s", number, block_hash.hex(), error)
+                lost.delete(key)
+                continue
+            self._attach(number, block_hash, prepared)
+            count += 1
+        lost.write()
+        if count:
+            log.info("loaded %d blocks above the base at %d", count, self._kept.number)
+
+    # ---- rows -------------------------------------------------------------------------------------------------------
+
+    def _read_base(self, layers: Mapping[Hash32, Layer]) -> _Kept:
+        snapshot = self._kv.snapshot()
+        row = snapshot.get(schema.BASE)
+        if row is None:
+            raise StoreError("the database has no state: write a genesis first")
+        oldest = [int.from_bytes(snapshot.get(key) or b"", "big") for key in (schema.PAST_STATE, schema.PAST_PROOFS)]
+        return _Kept(int.from_bytes(row[:8], "big"), row[8:40], row[40:], snapshot, layers, oldest[0], oldest[1])
+
+    def _number_on_base(self, kept: _Kept, block_hash: Hash32) -> BlockNumber | None:
+        """The number of a block on the base's own chain whose state can be read; None for all others."""
+        if block_hash == kept.hash:
+            return kept.number
+        row = kept.snapshot.get(schema.number_key(block_hash))
+        if row is None:
+            return None
+        number = int.from_bytes(row, "big")
+        if not kept.oldest_state <= number <= kept.number:
+            return None
+        entry = kept.snapshot.get(schema.base_chain_key(number))
+        return number if entry is not None and entry[:32] == block_hash else None
+
+    def _read_code(self, code_hash: Hash32) -> bytes:
+        if code_hash == EMPTY_CODE_HASH:
+            return b""
+        code = self._kv.get(schema.code_key(code_hash))
+        if code is None:
+            raise StoreError(f"missing code 0x{code_hash.hex()}")
+        return code
+
+
+def _walk(kept: _Kept, block_hash: Hash32, limit: int | None = None) -> tuple[list[Layer], Hash32]:
+    """The layers from the block down, newest first, and the hash below the last of them."""
+    path: list[Layer] = []
+    while (layer := kept.layers.get(block_hash)) and len(path) != limit:
+        path.append(layer)
+        block_hash = layer.parent_hash
+    return path, block_hash
+
+
+def _subtree(layers: Mapping[Hash32, Layer], root: Layer) -> set[Hash32]:
+    """A layer and all that stand on it; `layers` is in order of number."""
+    found = {root.hash}
+    for layer in layers.values():
+        if layer.parent_hash in found:
+            found.add(layer.hash)
+    return found
+
+
+def _no_nodes(key: bytes) -> bytes | None:
+    raise StateUnavailable("the trie nodes of this block are no longer kept")
