@@ -17,11 +17,25 @@ import rlp
 from l2engine.conformance.world import from_hex, to_int
 from l2engine.errors import StoreError
 from l2engine.rules.config import ChainConfig, chain_config
+from l2engine.rules.eip1559 import base_fee, encode_extra_data
+from l2engine.rules.forks import L1Rules
+from l2engine.rules.predeploys import L2_TO_L1_MESSAGE_PASSER
 from l2engine.store.trie import NOTHING, Node, Trie, decode_node
-from l2engine.types.base import EMPTY_CODE_HASH, EMPTY_ROOT, Address, BlockNumber, Hash32, encode_int, keccak
-from l2engine.types.block import Header, decode_header
+from l2engine.types.base import (
+    EMPTY_CODE_HASH,
+    EMPTY_OMMERS_HASH,
+    EMPTY_REQUESTS_HASH,
+    EMPTY_ROOT,
+    Address,
+    BlockNumber,
+    Hash32,
+    encode_int,
+    keccak,
+)
+from l2engine.types.block import Header, decode_header, merge_blooms
 from l2engine.types.payload import PayloadAttributes
-from l2engine.types.state import Account, StateDiff
+from l2engine.types.state import Account, BlockEnv, Executor, StateDiff
+from l2engine.types.trie_root import ordered_root
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +59,60 @@ def read(path: Path) -> Witness:
         attributes=_attributes(document["executing_payload"]),
         expected_hash=from_hex(document["expected_block_hash"]),
         preimages={from_hex(key): from_hex(value) for key, value in document["preimages"].items()},
+    )
+
+
+def execute(witness: Witness, executor: Executor) -> Header:
+    """The header of the block that the attributes make on the parent. `L2EngineError` when they make none."""
+    config, parent, attributes = witness.config, witness.parent, witness.attributes
+    number, timestamp = parent.number + 1, attributes.timestamp
+    fork = config.fork_at(number, timestamp)
+    cancun = fork.has(L1Rules.CANCUN)
+    state = WitnessState(parent, witness.preimages)
+    env = BlockEnv(
+        number=number,
+        timestamp=timestamp,
+        gas_limit=attributes.gas_limit if attributes.gas_limit is not None else parent.gas_limit,
+        beneficiary=attributes.suggested_fee_recipient,
+        prev_randao=attributes.prev_randao,
+        base_fee_per_gas=base_fee(config, parent, number, timestamp),
+        parent=parent,
+        parent_beacon_block_root=attributes.parent_beacon_block_root,
+        excess_blob_gas=0 if cancun else None,
+        extra_data=encode_extra_data(config, fork, attributes.eip_1559_params, attributes.min_base_fee),
+        withdrawals=() if fork.has(L1Rules.SHANGHAI) else None,
+    )
+    execution = executor.begin(state, env)
+    transactions = attributes.transactions or ()
+    for raw in transactions:
+        execution.apply(raw)
+    result = execution.finish()
+    state_root, storage_roots = state.root_after(result.diff)
+    withdrawals_root = EMPTY_ROOT if fork.has(L1Rules.SHANGHAI) else None
+    if fork.withdrawals_root_is_message_passer:
+        withdrawals_root = storage_roots.get(L2_TO_L1_MESSAGE_PASSER) or state.storage_root(L2_TO_L1_MESSAGE_PASSER)
+    return Header(
+        parent_hash=parent.hash,
+        ommers_hash=EMPTY_OMMERS_HASH,
+        beneficiary=env.beneficiary,
+        state_root=state_root,
+        transactions_root=ordered_root(transactions),
+        receipts_root=ordered_root([receipt.encode_for_root() for receipt in result.receipts]),
+        logs_bloom=merge_blooms(receipt.bloom for receipt in result.receipts),
+        difficulty=0,
+        number=number,
+        gas_limit=env.gas_limit,
+        gas_used=result.gas_used,
+        timestamp=timestamp,
+        extra_data=env.extra_data,
+        prev_randao=env.prev_randao,
+        nonce=bytes(8),
+        base_fee_per_gas=env.base_fee_per_gas,
+        withdrawals_root=withdrawals_root,
+        blob_gas_used=result.blob_gas_used if cancun else None,
+        excess_blob_gas=env.excess_blob_gas,
+        parent_beacon_block_root=env.parent_beacon_block_root,
+        requests_hash=EMPTY_REQUESTS_HASH if fork.has(L1Rules.PRAGUE) else None,
     )
 
 
@@ -84,7 +152,9 @@ class WitnessState:
             root = storage.update(sorted((key, rlp.encode(encode_int(value)) if value else b"") for key, value in slots))
             storage_roots[address] = root
             after = change.account
-            accounts.append((keccak(address).hex(), rlp.encode([encode_int(after.nonce), encode_int(after.balance), root, after.code_hash])))
+            accounts.append(
+                (keccak(address).hex(), rlp.encode([encode_int(after.nonce), encode_int(after.balance), root, after.code_hash]))
+            )
         return _WitnessTrie(self._preimages, self._parent.state_root).update(sorted(accounts)), storage_roots
 
     def storage_root(self, address: Address) -> Hash32:

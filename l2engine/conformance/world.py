@@ -66,6 +66,10 @@ class World:
                 roots.pop(address, None)
         return World(accounts, storages, {**self.codes, **diff.codes}, self.block_hash, roots)
 
+    def with_block_hashes(self, block_hashes: Callable[[BlockNumber], Hash32 | None]) -> "World":
+        """The same state, seen from another chain of ancestors."""
+        return World(self.accounts, self.storages, self.codes, block_hashes, self._storage_roots)
+
     @cached_property
     def root(self) -> Hash32:
         """The state root."""

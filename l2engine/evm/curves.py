@@ -1,10 +1,11 @@
 """The curve arithmetic behind the precompiles: secp256k1, P-256, bn254 (EIP-196, 197) and BLS12-381 (EIP-2537).
 
-Bytes in, bytes out, in the encodings of the EIPs; `ValueError` for what is not a point, a field element or in the
-subgroup. The work is done by native libraries, because py-evm's own bn254 and BLS code takes minutes for inputs that
+Bytes in, bytes out, in the encodings of the EIPs; `ValueError` with geth's text for what is not a point, a field element
+or in the subgroup. The work is done by native libraries, because py-evm's own bn254 and BLS code takes minutes for inputs that
 fit in a block. Gas is the business of `precompiles.py`.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import coincurve
@@ -77,12 +78,12 @@ def bn254_pairing(data: bytes) -> bool:
 def _bn254_g1(data: bytes) -> Any:
     x, y = int.from_bytes(data[:32], "big"), int.from_bytes(data[32:], "big")
     if x >= _BN254_P or y >= _BN254_P:
-        raise ValueError("bn254: coordinate exceeds the field modulus")
+        raise ValueError("invalid fp.Element encoding")
     if x == y == 0:
         return _BN254_INFINITY
     # Checked here because the library aborts with a panic (and a message on stderr) instead of an exception.
     if (y * y - x * x * x - 3) % _BN254_P:
-        raise ValueError("bn254: point is not on the curve")
+        raise ValueError("point is not on curve")
     return ec_bn254.PointG1(x, y)
 
 
@@ -90,15 +91,18 @@ def _bn254_g2(data: bytes) -> Any:
     """The G2 point, or None for infinity. Reading the compressed form checks curve and subgroup without panicking."""
     x1, x0, y1, y0 = (int.from_bytes(data[i : i + 32], "big") for i in (0, 32, 64, 96))
     if max(x1, x0, y1, y0) >= _BN254_P:
-        raise ValueError("bn254: coordinate exceeds the field modulus")
+        raise ValueError("invalid fp.Element encoding")
     if x1 == x0 == y1 == y0 == 0:
         return None
     negative = (y1 or y0) > _BN254_P // 2  # arkworks orders Fp2 by its second coordinate first
     compressed = bytearray(x0.to_bytes(32, "little") + x1.to_bytes(32, "little"))
     compressed[-1] |= 0x80 if negative else 0
-    point = ec_bn254.PointG2.from_bytes(bytes(compressed))
+    try:
+        point = ec_bn254.PointG2.from_bytes(bytes(compressed))
+    except ValueError as error:
+        raise ValueError("point is not on curve") from error
     if [int(part) for part in point.y] != [y0, y1]:
-        raise ValueError("bn254: point is not on the curve")
+        raise ValueError("point is not on curve")
     return point
 
 
@@ -107,6 +111,9 @@ def _bn254_encode(point: Any) -> bytes:
 
 
 # ---- BLS12-381 ------------------------------------------------------------------------------------------------------
+
+
+_BLS_P = bytes.fromhex("1a0111ea397fe69a4b1ba7b6434bacd764774b84f38512bf6730d2a0f6b0f6241eabfffeb153ffffb9feffffffffaaab")
 
 
 def bls_g1_add(data: bytes) -> bytes:
@@ -176,19 +183,38 @@ def _g1_decompress(data: bytes) -> Any:
 
 
 def _g1_on_curve(data: bytes) -> Any:
-    return G1Point.from_xy_bytes_unchecked_be(_unpad(data))  # "unchecked" leaves out the subgroup only
+    return _on_curve(G1Point.from_xy_bytes_unchecked_be, data)
 
 
 def _g2_on_curve(data: bytes) -> Any:
-    return G2Point.from_xy_bytes_unchecked_be(_unpad(data))
+    return _on_curve(G2Point.from_xy_bytes_unchecked_be, data)
+
+
+def _on_curve(decode: Callable[[bytes], Any], data: bytes) -> Any:
+    try:
+        return decode(_unpad(data))  # "unchecked" leaves out the subgroup only
+    except _NotAFieldElement:
+        raise
+    except ValueError as error:
+        raise ValueError("invalid point: not on curve") from error
 
 
 def _g1(data: bytes) -> Any:
-    return G1Point.from_xy_bytes_be(_unpad(data))
+    point = _g1_on_curve(data)
+    if not point.is_in_subgroup():
+        raise ValueError("g1 point is not on correct subgroup")
+    return point
 
 
 def _g2(data: bytes) -> Any:
-    return G2Point.from_xy_bytes_be(_unpad(data))
+    point = _g2_on_curve(data)
+    if not point.is_in_subgroup():
+        raise ValueError("g2 point is not on correct subgroup")
+    return point
+
+
+class _NotAFieldElement(ValueError):
+    """48 bytes that are not below the modulus, or not padded with zeros."""
 
 
 def _unpad(data: bytes) -> bytes:
@@ -196,8 +222,11 @@ def _unpad(data: bytes) -> bytes:
     parts = []
     for i in range(0, len(data), 64):
         if any(data[i : i + 16]):
-            raise ValueError("bls12-381: field element exceeds the modulus")
-        parts.append(data[i + 16 : i + 64])
+            raise _NotAFieldElement("invalid field element top bytes")
+        part = data[i + 16 : i + 64]
+        if part >= _BLS_P:
+            raise _NotAFieldElement("invalid fp.Element encoding")
+        parts.append(part)
     return b"".join(parts)
 
 

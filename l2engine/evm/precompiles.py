@@ -26,7 +26,7 @@ P256_VERIFY = 0x100
 
 @dataclass(frozen=True, slots=True)
 class Precompile:
-    """One precompiled contract. `run` raises `ValueError` for input that fails the call, which consumes all its gas."""
+    """One precompiled contract. `run` raises `ValueError` with geth's text for input that fails the call, which consumes all its gas."""
 
     name: str
     gas: Callable[[bytes], Gas]
@@ -44,16 +44,24 @@ def precompiles(fork: Fork) -> dict[Address, ComputationFunction]:
     }
 
 
+_TOO_LONG = {
+    "ECPAIRING": "bad elliptic curve pairing input size",
+    "BLS12_G1MSM": "g1 msm input size exceeds maximum",
+    "BLS12_G2MSM": "g2 msm input size exceeds maximum",
+    "BLS12_PAIRING_CHECK": "pairing input size exceeds maximum",
+}
+
+
 def _computation_function(precompile: Precompile, limit: int | None) -> ComputationFunction:
     def apply(computation: Any) -> Any:
         data = computation.msg.data_as_bytes
         if limit is not None and len(data) > limit:
-            raise VMError(f"{precompile.name}: input of {len(data)} bytes exceeds {limit}")
+            raise VMError(_TOO_LONG[precompile.name])
         computation.consume_gas(precompile.gas(data), precompile.name)
         try:
             computation.output = precompile.run(data)
         except ValueError as error:
-            raise VMError(f"{precompile.name}: {error}") from error
+            raise VMError(str(error)) from error
         return computation
 
     return apply
@@ -144,7 +152,7 @@ def _modexp(data: bytes) -> bytes:
 
 def _modexp_7823(data: bytes) -> bytes:
     if max(_modexp_lengths(data)) > 1024:
-        raise ValueError("operand longer than 1024 bytes")
+        raise ValueError("one or more of base/exponent/modulus length exceeded 1024 bytes")
     return _modexp(data)
 
 
@@ -189,8 +197,10 @@ def _new_ripemd160(data: bytes) -> Any:
 
 
 def _blake2f(data: bytes) -> bytes:
-    if len(data) != 213 or data[212] > 1:
-        raise ValueError("input is not 213 bytes with a final flag of 0 or 1")
+    if len(data) != 213:
+        raise ValueError("invalid input length")
+    if data[212] > 1:
+        raise ValueError("invalid final flag")
     words = [int.from_bytes(data[i : i + 8], "little") for i in range(4, 212, 8)]
     state: bytes = blake2b.compress(int.from_bytes(data[:4], "big"), words[:8], words[8:24], words[24:], bool(data[212]))
     return state
@@ -198,7 +208,7 @@ def _blake2f(data: bytes) -> bytes:
 
 def _bn254_pairing(data: bytes) -> bytes:
     if len(data) % 192:
-        raise ValueError("input is no multiple of 192 bytes")
+        raise ValueError("bad elliptic curve pairing size")
     return curves.bn254_pairing(data).to_bytes(32, "big")
 
 
@@ -209,7 +219,7 @@ def _bls_pairing(data: bytes) -> bytes:
 def _exactly(size: int, run: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:
     def checked(data: bytes) -> bytes:
         if len(data) != size:
-            raise ValueError(f"input is not {size} bytes")
+            raise ValueError("invalid input length")
         return run(data)
 
     return checked
@@ -218,7 +228,7 @@ def _exactly(size: int, run: Callable[[bytes], bytes]) -> Callable[[bytes], byte
 def _items_of(size: int, run: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:
     def checked(data: bytes) -> bytes:
         if not data or len(data) % size:
-            raise ValueError(f"input is no multiple of {size} bytes, or empty")
+            raise ValueError("invalid input length")
         return run(data)
 
     return checked
@@ -236,9 +246,9 @@ def _point_evaluation(data: bytes) -> bytes:
     """EIP-4844: versioned hash, z, y (32 bytes each), commitment and proof (48 each)."""
     versioned_hash, z, y, commitment, proof = data[:32], data[32:64], data[64:96], data[96:144], data[144:192]
     if b"\x01" + hashlib.sha256(commitment).digest()[1:] != versioned_hash:
-        raise ValueError("commitment does not match the versioned hash")
+        raise ValueError("mismatched versioned hash")
     if not curves.kzg_verify(commitment, z, y, proof):
-        raise ValueError("proof does not verify")
+        raise ValueError("error verifying kzg proof: can't verify opening proof")
     return _POINT_EVALUATION_RESULT
 
 

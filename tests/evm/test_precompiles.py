@@ -61,8 +61,10 @@ def test_all_vectors_give_gas_and_output(cases: dict[str, list[dict[str, Any]]])
             started = time.perf_counter()
             try:
                 outcome: Computation | None = run(fork, int(facts["address"], 16), bytes.fromhex(case["Input"]))
-            except VMError:
+            except VMError as error:
                 outcome = None
+                if str(error) != case.get("ExpectedError"):
+                    wrong.append((name, case["Name"], str(error), case.get("ExpectedError")))
             elapsed = time.perf_counter() - started
             label = f"{name} {case['Name']}"
             if elapsed > 1:
@@ -91,7 +93,7 @@ def test_facts_collected_from_op_revm(kind: str) -> None:
         else:
             limit = fact["expected"]["max_input_bytes"]
             assert fork.precompile_input_limits[number] == limit
-            with pytest.raises(VMError, match="exceeds"):
+            with pytest.raises(VMError, match="input size"):
                 run(fork, number, bytes(limit + 1))
 
 
@@ -119,7 +121,7 @@ ITEM_SIZES = {0x08: 192, 0x0C: 160, 0x0E: 288, 0x0F: 384}
 def test_input_limit_is_inclusive(fork: str, number: int, limit: int) -> None:
     whole = limit // ITEM_SIZES[number] * ITEM_SIZES[number]
     assert run(FORKS_BY_NAME[fork], number, bytes(whole)).used > 0
-    with pytest.raises(VMError, match=f"exceeds {limit}"):
+    with pytest.raises(VMError, match="input size"):
         run(FORKS_BY_NAME[fork], number, bytes(limit + 1))
 
 

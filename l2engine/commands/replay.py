@@ -1,0 +1,38 @@
+"""`l2engine replay FILE...`: execute block witnesses and compare the hash of the sealed block."""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from l2engine.conformance import witness
+from l2engine.conformance.executors import KINDS, executor_factory
+from l2engine.errors import L2EngineError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="witness files, plain or .gz")
+    parser.add_argument("--evm", choices=KINDS, default="auto", help="which executor runs")
+
+
+def run(args: argparse.Namespace) -> int:
+    """0 when every block has the expected hash."""
+    executor, ok = executor_factory(args.evm), True
+    for path in args.files:
+        block = witness.read(path)
+        started = time.perf_counter()
+        try:
+            header = witness.execute(block, executor(block.config))
+        except L2EngineError as error:
+            print(f"{path.name}: {type(error).__name__}: {error}")
+            ok = False
+            continue
+        seconds = time.perf_counter() - started
+        line = f"block {header.number} 0x{header.hash.hex()} gas {header.gas_used} {header.gas_used / seconds / 1e6:.2f} Mgas/s"
+        if header.hash == block.expected_hash:
+            print(f"{line} OK", flush=True)
+        else:
+            ok = False
+            print(f"{line} DIFFERS expected 0x{block.expected_hash.hex()}", flush=True)
+            print(f"  sealed header: {header}", file=sys.stderr)
+    return 0 if ok else 1

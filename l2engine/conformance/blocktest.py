@@ -1,0 +1,253 @@
+"""Blockchain tests of ethereum/tests: a genesis, blocks to accept or refuse, and the head and state that must come out.
+
+Blocks are checked as the engine checks them, on states in memory, and every branch is kept, so that a heavier one can
+take over. Proof-of-work seals are not checked. Before the merge the head is the block with most difficulty behind it
+(Yellow Paper 5), after it the last valid one.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import rlp
+from eth.vm.forks.homestead.headers import dao_drain_list, dao_refund_contract
+
+from l2engine.conformance.statetest import FORKS, Outcome
+from l2engine.conformance.world import World, from_hex
+from l2engine.errors import InvalidBlock, L2EngineError, RootMismatch, UnknownBlock
+from l2engine.rules.config import Activation, ChainConfig
+from l2engine.rules.forks import L1Rules
+from l2engine.rules.header import validate_header
+from l2engine.types.base import BlockNumber, Hash32
+from l2engine.types.block import Block, Header, decode_block, merge_blooms, ommers_hash
+from l2engine.types.state import Account, AccountDiff, BlockEnv, BlockResult, Executor, StateDiff
+from l2engine.types.trie_root import ordered_root
+
+MAINNET_DEPOSIT_CONTRACT = bytes.fromhex("00000000219ab540356cbb839cbe05303d7705fa")
+
+
+@dataclass(frozen=True, slots=True)
+class BlockTest:
+    """One test of a file."""
+
+    name: str
+    network: str
+    document: Mapping[str, Any]
+
+
+def read(document: Mapping[str, Any], fork: str | None = None) -> Iterator[BlockTest]:
+    """The tests in one file, optionally of one network name only."""
+    for name, test in document.items():
+        if fork is None or test["network"].lower() == fork.lower():
+            yield BlockTest(name, test["network"], test)
+
+
+def run(test: BlockTest, executor: Callable[[ChainConfig], Executor]) -> Outcome:
+    """Import the test's blocks and compare; never raises for what a test may contain."""
+    document = test.document
+    genesis = decode_block(from_hex(document["genesisRLP"])).header
+    world = World.from_json(document["pre"], lambda number: None)
+    if genesis.hash != from_hex(document["genesisBlockHeader"]["hash"]) or world.root != genesis.state_root:
+        return Outcome(test.name, test.network, False, world.root, "genesis differs")
+    chain = Chain(network(test.network), executor, Node(genesis, world, genesis.difficulty))
+    for index, entry in enumerate(document["blocks"]):
+        expected = next((value for key, value in entry.items() if key.startswith("expectException")), None)
+        try:
+            chain.add(from_hex(entry["rlp"]))
+        except L2EngineError as error:
+            if expected is None:
+                return Outcome(test.name, test.network, False, None, f"block {index} refused: {type(error).__name__}: {error}")
+        else:
+            if expected is not None:
+                return Outcome(test.name, test.network, False, None, f"block {index} must be refused: {expected}")
+    return _compare(test, chain.head)
+
+
+def _compare(test: BlockTest, head: "Node") -> Outcome:
+    expected = from_hex(test.document["lastblockhash"])
+    if head.header.hash != expected:
+        return Outcome(test.name, test.network, False, None, f"head is {head.header.hash.hex()}, not {expected.hex()}")
+    root = head.header.state_root
+    if "postState" in test.document:
+        post = World.from_json(test.document["postState"], lambda number: None).root
+    else:
+        post = from_hex(test.document["postStateHash"])
+    if post != root:
+        return Outcome(test.name, test.network, False, root, f"state root {root.hex()}, not {post.hex()}")
+    return Outcome(test.name, test.network, True, root)
+
+
+# ---- the chain ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A block that stands, with the state after it."""
+
+    header: Header
+    world: World
+    total_difficulty: int
+    ommer_hashes: tuple[Hash32, ...] = ()
+
+
+class Chain:
+    """All valid blocks of one test, by hash."""
+
+    def __init__(self, rules: "Network", executor: Callable[[ChainConfig], Executor], genesis: Node) -> None:
+        self._rules, self._executor = rules, executor
+        self._nodes = {genesis.header.hash: genesis}
+        self.head = genesis
+
+    def add(self, encoded: bytes) -> None:
+        """Import one block; `L2EngineError` when it must not stand."""
+        block = decode_block(encoded)
+        header = block.header
+        parent = self._nodes.get(header.parent_hash)
+        if parent is None:
+            raise UnknownBlock(f"unknown parent {header.parent_hash.hex()}")
+        config = self._rules.config(parent.total_difficulty)
+        validate_header(config, header, parent.header)
+        self._rules.check_dao(header)
+        _check_body(config, block)
+        self._check_ommers(config, block)
+        world = parent.world.with_block_hashes(lambda number: self._ancestor(parent.header, number))
+        if header.number == self._rules.dao_block:
+            world = _move_dao_funds(world)
+        result = _execute(self._executor(config), world, block, parent.header)
+        after = world.after(result.diff)
+        _check_result(header, result, after.root)
+        node = Node(header, after, parent.total_difficulty + header.difficulty, tuple(ommer.hash for ommer in block.ommers))
+        self._nodes[block.hash] = node
+        if header.difficulty == 0 or node.total_difficulty > self.head.total_difficulty:
+            self.head = node
+
+    def _ancestor(self, header: Header, number: BlockNumber) -> Hash32 | None:
+        while header.number > number:
+            header = self._nodes[header.parent_hash].header
+        return header.hash if header.number == number else None
+
+    def _check_ommers(self, config: ChainConfig, block: Block) -> None:
+        """At most two, valid, at most six generations back, no ancestor, none rewarded before (Yellow Paper 11.1)."""
+        if not block.ommers:
+            return
+        ancestors, rewarded, parent_hash = {}, set(), block.header.parent_hash
+        for _ in range(7):
+            node = self._nodes.get(parent_hash)
+            if node is None:
+                break
+            ancestors[parent_hash] = node.header
+            rewarded.update(node.ommer_hashes)
+            parent_hash = node.header.parent_hash
+        for ommer in block.ommers:
+            parent = ancestors.get(ommer.parent_hash)
+            if ommer.hash in ancestors or ommer.hash in rewarded or parent is None or ommer.parent_hash == block.header.parent_hash:
+                raise InvalidBlock("invalid ommer")
+            validate_header(config, ommer, parent)
+            rewarded.add(ommer.hash)
+
+
+def _execute(executor: Executor, world: World, block: Block, parent: Header) -> BlockResult:
+    header = block.header
+    env = BlockEnv(
+        number=header.number,
+        timestamp=header.timestamp,
+        gas_limit=header.gas_limit,
+        beneficiary=header.beneficiary,
+        prev_randao=header.prev_randao,
+        base_fee_per_gas=header.base_fee_per_gas,
+        parent=parent,
+        parent_beacon_block_root=header.parent_beacon_block_root,
+        excess_blob_gas=header.excess_blob_gas,
+        difficulty=header.difficulty,
+        extra_data=header.extra_data,
+        withdrawals=block.withdrawals,
+        ommers=block.ommers,
+    )
+    execution = executor.begin(world, env, lambda diff: world.after(diff).root)
+    for raw in block.transactions:
+        execution.apply(raw)
+    return execution.finish()
+
+
+def _move_dao_funds(world: World) -> World:
+    """EIP-779's irregular state change: what the DAO and its children held goes to the refund contract."""
+    refund = world.account(dao_refund_contract) or Account()
+    changes, total = {}, 0
+    for address in map(from_hex, dao_drain_list):
+        account = world.account(address)
+        if account is not None:
+            total += account.balance
+            changes[address] = AccountDiff(replace(account, balance=0))
+    changes[dao_refund_contract] = AccountDiff(replace(refund, balance=refund.balance + total))
+    return world.after(StateDiff(changes, {}))
+
+
+def _check_body(config: ChainConfig, block: Block) -> None:
+    header = block.header
+    _match("transactions root", header.transactions_root, ordered_root(block.transactions))
+    _match("ommers hash", header.ommers_hash, ommers_hash(block.ommers))
+    if block.ommers and (len(block.ommers) > 2 or config.fork_at(header.number, header.timestamp).has(L1Rules.PARIS)):
+        raise InvalidBlock(f"{len(block.ommers)} ommers")
+    if block.withdrawals is None:
+        _match("withdrawals root", header.withdrawals_root, None)
+    else:
+        root = ordered_root([rlp.encode(withdrawal.rlp_items()) for withdrawal in block.withdrawals])
+        _match("withdrawals root", header.withdrawals_root, root)
+
+
+def _check_result(header: Header, result: BlockResult, root: Hash32) -> None:
+    _match("gas used", header.gas_used, result.gas_used)
+    _match("state root", header.state_root, root)
+    _match("receipts root", header.receipts_root, ordered_root([receipt.encode_for_root() for receipt in result.receipts]))
+    _match("logs bloom", header.logs_bloom, merge_blooms(receipt.bloom for receipt in result.receipts))
+    if header.blob_gas_used is not None:
+        _match("blob gas used", header.blob_gas_used, result.blob_gas_used)
+
+
+def _match(field: str, expected: object, got: object) -> None:
+    if expected != got:
+        raise RootMismatch(field, expected, got)
+
+
+# ---- networks -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A network name's rules. The merge comes at a difficulty where `merge_difficulty` is set."""
+
+    before: ChainConfig
+    after: ChainConfig | None = None
+    merge_difficulty: int = 0
+    dao_block: BlockNumber | None = None
+
+    def config(self, total_difficulty: int) -> ChainConfig:
+        """The rules for a block whose parent has this difficulty behind it."""
+        return self.after if self.after is not None and total_difficulty >= self.merge_difficulty else self.before
+
+    def check_dao(self, header: Header) -> None:
+        """The first ten blocks after the DAO fork carry its mark (EIP-779)."""
+        if self.dao_block is not None and 0 <= header.number - self.dao_block < 10 and header.extra_data != b"dao-hard-fork":
+            raise InvalidBlock("extra data lacks the mark of the DAO fork")
+
+
+def network(name: str) -> Network:
+    """The rules behind a suite's network name, such as `Cancun`, `BerlinToLondonAt5` or `ShanghaiToCancunAtTime15k`."""
+    transition = re.fullmatch(r"(\w+?)To(\w+?)At(Time|Diff)?(\w+)", name)
+    if transition is None:
+        return Network(_config(Activation(FORKS[name], block=0)))
+    first, second, unit, at = transition.groups()
+    start = Activation(FORKS[first], block=0)
+    if second == "Dao":
+        return Network(_config(start), dao_block=int(at))
+    if unit == "Diff":
+        return Network(_config(start), _config(Activation(FORKS[second], block=0)), int(at, 16))
+    if unit == "Time":
+        return Network(_config(start, Activation(FORKS[second], time=int(at.removesuffix("k")) * 1000)))
+    return Network(_config(start, Activation(FORKS[second], block=int(at))))
+
+
+def _config(*activations: Activation) -> ChainConfig:
+    merged = activations[0].fork.has(L1Rules.PARIS)
+    return ChainConfig(1, activations, terminal_total_difficulty=0 if merged else None, deposit_contract=MAINNET_DEPOSIT_CONTRACT)

@@ -1,0 +1,53 @@
+"""The public suites, run in place: ethereum/tests and execution-spec-tests state tests, blockchain tests, OP Sepolia block witnesses."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from l2engine.evm.reference import ReferenceExecutor
+
+from l2engine.conformance import blocktest, statetest, witness
+from l2engine.conformance.statetest import Outcome
+from tests.conformance.families import check, shards
+from tests.helpers.vectors import VECTORS, needs_vectors
+
+pytestmark = needs_vectors
+
+
+def _state_tests(document: dict[str, Any]) -> Iterator[Outcome]:
+    return (statetest.run(test, ReferenceExecutor) for test in statetest.read(document))
+
+
+def _block_tests(document: dict[str, Any]) -> Iterator[Outcome]:
+    return (blocktest.run(test, ReferenceExecutor) for test in blocktest.read(document))
+
+
+@pytest.mark.parametrize(("shard", "count"), shards(24, sample=3))
+def test_general_state_tests(shard: int, count: int) -> None:
+    check("ethereum-tests/general-state-tests.tar.zst", shard, count, _state_tests)
+
+
+@pytest.mark.parametrize(("shard", "count"), shards(2, sample=1))
+def test_prague_state_tests(shard: int, count: int) -> None:
+    check("eest-state-tests/prague-devnet-5.tar.zst", shard, count, _state_tests)
+
+
+@pytest.mark.parametrize(("shard", "count"), shards(2, sample=1))
+def test_osaka_state_tests(shard: int, count: int) -> None:
+    check("eest-state-tests/osaka-devnet-5.tar.zst", shard, count, _state_tests)
+
+
+@pytest.mark.parametrize(("shard", "count"), shards(4, sample=2))
+def test_blockchain_tests(shard: int, count: int) -> None:
+    check("ethereum-tests/blockchain-tests.tar.zst", shard, count, _block_tests)
+
+
+@pytest.mark.parametrize(("shard", "count"), shards(8, sample=1))
+def test_state_tests_in_blockchain_form(shard: int, count: int) -> None:
+    check("ethereum-tests/blockchain-general-state-sample.tar.zst", shard, count, _block_tests)
+
+
+@pytest.mark.parametrize("number", [26207960, 26207961, 26208384, 26208858])
+def test_op_sepolia_block_has_its_hash(number: int) -> None:
+    block = witness.read(VECTORS / "kona-blocks" / f"{number}.json.gz")
+    assert witness.execute(block, ReferenceExecutor(block.config)).hash == block.expected_hash
