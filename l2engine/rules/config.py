@@ -5,6 +5,7 @@ Read from the `config` section of a geth genesis (or from registry facts in `gen
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from l2engine.errors import ConfigError
@@ -15,14 +16,14 @@ from l2engine.types.base import BlockNumber, Timestamp
 
 @dataclass(frozen=True, slots=True)
 class Activation:
-    """When a fork begins: at a block number, or from a timestamp on."""
+    """When a fork begins: from a block number on, from a timestamp on, or when both are reached."""
 
     fork: Fork
     block: BlockNumber | None = None
     time: Timestamp | None = None
 
     def reached(self, number: BlockNumber, timestamp: Timestamp) -> bool:
-        return number >= self.block if self.block is not None else self.time is not None and timestamp >= self.time
+        return (self.block is None or number >= self.block) and (self.time is None or timestamp >= self.time)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,7 @@ def _op_config(config: Mapping[str, Any]) -> ChainConfig:
     for key, fork in _OP_TIME_KEYS:
         time = config.get(key)
         if time is not None:
-            activations.append(Activation(fork, time=int(time)))
+            activations.append(Activation(fork, block=bedrock, time=int(time)))  # never before Bedrock, also on migrated chains
     _check_order(activations)
     _check_l1_times(config)
     section = config["optimism"]
@@ -162,7 +163,7 @@ def _block_activations(config: Mapping[str, Any]) -> list[Activation]:
 
 
 def _check_order(activations: list[Activation]) -> None:
-    for earlier, later in zip(activations, activations[1:], strict=False):
+    for earlier, later in pairwise(activations):
         for a, b in ((earlier.block, later.block), (earlier.time, later.time)):
             if a is not None and b is not None and a > b:
                 raise ConfigError(f"unsupported fork ordering: {earlier.fork.name} at {a}, but {later.fork.name} at {b}")

@@ -4,6 +4,7 @@ Addresses and hashes are raw big-endian bytes (20 and 32); hex appears only at t
 """
 
 import os
+from collections.abc import Callable
 from typing import TypeAlias
 
 import rlp
@@ -11,7 +12,10 @@ import rlp
 # eth-hash picks its backend when first imported; this C one is six times faster than the default.
 os.environ.setdefault("ETH_HASH_BACKEND", "pysha3")
 
-from eth_hash.auto import keccak as keccak
+from eth_hash.auto import keccak as _keccak
+
+keccak: Callable[[bytes], bytes] = _keccak
+"""Keccak-256, 32 bytes."""
 
 Address: TypeAlias = bytes  # 20 bytes
 Hash32: TypeAlias = bytes  # 32 bytes

@@ -60,7 +60,8 @@ class Header:
 
     def encode(self) -> bytes:
         """The header's RLP."""
-        return rlp.encode(self.rlp_items())
+        encoded: bytes = rlp.encode(self.rlp_items())
+        return encoded
 
     def rlp_items(self) -> list[bytes]:
         items = [
@@ -137,11 +138,13 @@ class Block:
 
     def encode(self) -> bytes:
         """The block's RLP, as in chain files and debug_getRawBlock."""
-        return rlp.encode([self.header.rlp_items(), *self.body_items()])
+        encoded: bytes = rlp.encode([self.header.rlp_items(), *self.body_items()])
+        return encoded
 
     def encode_body(self) -> bytes:
         """The RLP of transactions, ommers and, from Canyon on, withdrawals."""
-        return rlp.encode(self.body_items())
+        encoded: bytes = rlp.encode(self.body_items())
+        return encoded
 
     def body_items(self) -> list[Any]:
         transactions = [rlp.decode(raw) if raw[0] >= 0xC0 else raw for raw in self.transactions]

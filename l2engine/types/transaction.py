@@ -286,7 +286,8 @@ def encode_deposit(
 ) -> bytes:
     """The raw bytes of a deposit transaction."""
     fields = [source_hash, sender, to or b"", encode_int(mint), encode_int(value), encode_int(gas), encode_int(is_system_transaction), data]
-    return bytes([DEPOSIT_TYPE]) + rlp.encode(fields)
+    payload: bytes = rlp.encode(fields)
+    return bytes([DEPOSIT_TYPE]) + payload
 
 
 # ---- decoding -------------------------------------------------------------------------------------------------------
@@ -367,7 +368,7 @@ _DECODERS: dict[int, Callable[[bytes], Transaction]] = {
 }
 
 
-def _fee_market_head(items: Sequence[Any], to: Any) -> tuple[Any, ...]:
+def _fee_market_head(items: Sequence[Any], to: Any) -> tuple[int, int, int, int, int, Any, int, bytes, AccessList]:
     """The nine fields that types 2, 3 and 4 begin with."""
     return (
         _uint(items[0], "chainId"),

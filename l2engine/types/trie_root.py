@@ -3,12 +3,15 @@
 Nothing is stored. For tries that change block by block see `store/trie.py`. Source: Yellow Paper, appendix D.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeAlias
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import rlp
 
 from l2engine.types.base import EMPTY_ROOT, Hash32, keccak
+
+rlp_encode: Callable[[Any], bytes] = rlp.encode
+"""RLP of nested lists of bytes."""
 
 Node: TypeAlias = "bytes | list[Node]"
 

@@ -1,0 +1,157 @@
+"""The registered OP Stack chains: facts of the superchain registry, and how they become a genesis.
+
+`chains.json` has one line a chain: its key in the registry, ids, genesis, EIP-1559 constants (elasticity, denominator,
+Canyon denominator) and fork times. Allocations are not shipped: they come from the registry, or ready-made from the user.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from genesis import loader
+from genesis.loader import Genesis
+from l2engine.errors import ConfigError, GenesisMismatch
+from l2engine.types.base import Hash32
+
+REGISTRY = "https://github.com/ethereum-optimism/superchain-registry"
+
+# What `l2engine` lets one say instead of the registry's network and chain, besides both joined by a dash.
+_ALIASES = {
+    "optimism": "mainnet/op",
+    "optimism-mainnet": "mainnet/op",
+    "optimism-sepolia": "sepolia/op",
+    "base": "mainnet/base",
+    "unichain": "mainnet/unichain",
+    "ink": "mainnet/ink",
+    "mode": "mainnet/mode",
+    "zora": "mainnet/zora",
+}
+
+# Where chains that began before Bedrock really begin: the registry names their Bedrock block, block 0 is older.
+_BLOCK_0 = {
+    "mainnet/op": "7ca38a1916c42007829c55e69d3e9a73265554b586a499015373241b8a3fa48b",
+    "mainnet/boba": "dcd9e6a8f9973eaa62da2874959cb152faeb4fd6929177bd6335a1a16074ef9c",
+    "sepolia/boba": "c6171953a6a376ece6e33149686044f24f58a387ce2636a54e391d330b2326b5",
+}
+_BERLIN_BLOCK = {"mainnet/op": 3_950_000}
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredChain:
+    """One chain of the registry."""
+
+    key: str
+    """network/chain, as the registry files it."""
+    name: str
+    chain_id: int
+    genesis_number: int
+    """0, or the Bedrock block of a chain that began earlier."""
+    genesis_hash: Hash32
+    genesis_time: int
+    elasticity: int
+    denominator: int
+    denominator_canyon: int
+    forks: Mapping[str, int]
+    sequencer: str | None = None
+
+    @property
+    def block_0_hash(self) -> Hash32:
+        """The hash that block 0 must have."""
+        return bytes.fromhex(_BLOCK_0[self.key]) if self.key in _BLOCK_0 else self.genesis_hash
+
+    def geth_config(self) -> dict[str, Any]:
+        """The chain's rules as the `config` section of a geth genesis."""
+        bedrock = self.genesis_number
+        zero = ("homestead", "eip150", "eip155", "eip158", "byzantium", "constantinople", "petersburg", "istanbul", "muirGlacier")
+        config: dict[str, Any] = {"chainId": self.chain_id} | {name + "Block": 0 for name in zero}
+        config["berlinBlock"] = _BERLIN_BLOCK.get(self.key, 0)
+        for name in ("london", "arrowGlacier", "grayGlacier", "mergeNetsplit", "bedrock"):
+            config[name + "Block"] = bedrock
+        config |= {"terminalTotalDifficulty": 0, "terminalTotalDifficultyPassed": True, "regolithTime": 0}
+        for fork, time in self.forks.items():
+            config[fork + "Time"] = time
+        for fork, l1_fork in (("canyon", "shanghai"), ("ecotone", "cancun"), ("isthmus", "prague"), ("karst", "osaka")):
+            if fork in self.forks:
+                config[l1_fork + "Time"] = self.forks[fork]
+        config["optimism"] = {
+            "eip1559Elasticity": self.elasticity,
+            "eip1559Denominator": self.denominator,
+            "eip1559DenominatorCanyon": self.denominator_canyon,
+        }
+        return config
+
+
+@cache
+def registered_chains() -> Mapping[str, RegisteredChain]:
+    """All chains by registry key."""
+    chains = {}
+    for row in json.loads(files("genesis").joinpath("chains.json").read_text()):
+        elasticity, denominator, denominator_canyon = row["eip1559"]
+        chains[row["key"]] = RegisteredChain(
+            key=row["key"],
+            name=row["name"],
+            chain_id=row["chain_id"],
+            genesis_number=row["genesis_number"],
+            genesis_hash=bytes.fromhex(row["genesis_hash"].removeprefix("0x")),
+            genesis_time=row["genesis_time"],
+            elasticity=elasticity,
+            denominator=denominator,
+            denominator_canyon=denominator_canyon,
+            forks=row["forks"],
+            sequencer=row.get("sequencer"),
+        )
+    return chains
+
+
+def find(name: str) -> RegisteredChain:
+    """The chain called `name`: the registry's key (mainnet/op), chain-network (op-mainnet) or a common alias, any case.
+
+    `ConfigError` lists what there is when nothing fits.
+    """
+    chains = registered_chains()
+    wanted = name.lower()
+    wanted = _ALIASES.get(wanted, wanted)
+    if wanted in chains:
+        return chains[wanted]
+    for key, chain in chains.items():
+        network, _, short = key.partition("/")
+        if wanted in (f"{short}-{network}", f"{network}-{short}"):
+            return chain
+    names = ", ".join(f"{key.partition('/')[2]}-{key.partition('/')[0]}" for key in chains)
+    raise ConfigError(f"unknown network {name!r}; known are: {names}")
+
+
+def load_named(name: str, allocation: Path | None, overrides: Mapping[str, int] | None = None) -> Genesis:
+    """The genesis of a registered chain: fork times from the registry, the allocation from `allocation`.
+
+    `ConfigError` without an allocation file says where to get it; `GenesisMismatch` has both hashes when the file
+    gives another block 0 than the registered one.
+    """
+    chain = find(name)
+    if allocation is None:
+        raise ConfigError(
+            f"{chain.name} needs its genesis allocation, which is not part of this program. Get\n"
+            f"  superchain/extra/genesis/{chain.key}.json.zst and superchain/extra/dictionary\n"
+            f"from {REGISTRY}, unpack it with\n"
+            f"  zstd -d -D dictionary {chain.key.rpartition('/')[2]}.json.zst\n"
+            "and name the file with --genesis."
+        )
+    genesis = loader.load(allocation, override_forks(chain.geth_config(), overrides or {}))
+    if genesis.hash != chain.block_0_hash:
+        raise GenesisMismatch(chain.block_0_hash, genesis.hash)
+    return genesis
+
+
+def override_forks(geth_config: Mapping[str, Any], overrides: Mapping[str, int]) -> dict[str, Any]:
+    """A `config` section with some fork times replaced, as --override.<fork> asks; Ethereum's times follow."""
+    config = dict(geth_config)
+    implied = {"canyon": "shanghai", "ecotone": "cancun", "isthmus": "prague", "karst": "osaka"}
+    for fork, time in overrides.items():
+        config[fork + "Time"] = time
+        if fork in implied and config.get("optimism") is not None:
+            config[implied[fork] + "Time"] = time
+    return config

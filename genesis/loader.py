@@ -1,0 +1,204 @@
+"""Reads a geth genesis file (plain, .gz or .zst) into a chain configuration, block 0 and an allocation.
+
+The header's optional fields follow the forks active at the genesis timestamp. Source: digest 6.1, 6.2.
+"""
+
+import gzip
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import zstandard
+
+from l2engine.errors import ConfigError
+from l2engine.rules.config import ChainConfig, chain_config
+from l2engine.rules.eip1559 import INITIAL_BASE_FEE
+from l2engine.rules.forks import L1Rules
+from l2engine.rules.predeploys import L2_TO_L1_MESSAGE_PASSER
+from l2engine.types.base import (
+    EMPTY_BLOOM,
+    EMPTY_CODE_HASH,
+    EMPTY_OMMERS_HASH,
+    EMPTY_REQUESTS_HASH,
+    EMPTY_ROOT,
+    ZERO_HASH,
+    Address,
+    Hash32,
+    Wei,
+    encode_int,
+    keccak,
+)
+from l2engine.types.block import Block, Header
+from l2engine.types.trie_root import rlp_encode, trie_root
+
+_DEFAULT_GAS_LIMIT, _DEFAULT_DIFFICULTY = 4_712_388, 131_072  # geth's, when the file names none
+
+
+@dataclass(frozen=True, slots=True)
+class GenesisAccount:
+    """One account of an allocation."""
+
+    balance: Wei = 0
+    nonce: int = 0
+    code: bytes = b""
+    storage: Mapping[int, int] = field(default_factory=dict)
+
+    @property
+    def storage_root(self) -> Hash32:
+        return trie_root((keccak(slot.to_bytes(32, "big")), rlp_encode(encode_int(value))) for slot, value in self.storage.items() if value)
+
+
+@dataclass(frozen=True, slots=True)
+class Genesis:
+    """Where a chain begins and what rules it follows."""
+
+    config: ChainConfig
+    header: Header
+    alloc: Mapping[Address, GenesisAccount]
+    geth_config: Mapping[str, Any]
+    """The `config` section as read, which the database keeps."""
+
+    @property
+    def hash(self) -> Hash32:
+        return self.header.hash
+
+    @property
+    def block(self) -> Block:
+        return Block(self.header, (), (), None if self.header.withdrawals_root is None else ())
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The JSON object in a genesis file; `ConfigError` when it cannot be read or is no JSON object."""
+    try:
+        data = path.read_bytes()
+        if data[:2] == b"\x1f\x8b":
+            data = gzip.decompress(data)
+        elif data[:4] == b"\x28\xb5\x2f\xfd":
+            data = zstandard.ZstdDecompressor().stream_reader(io.BytesIO(data)).read()
+        content = json.loads(data)
+    except (OSError, EOFError, ValueError, zstandard.ZstdError) as error:
+        raise ConfigError(f"cannot read genesis file {path}: {error}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"cannot read genesis file {path}: not a JSON object")
+    return content
+
+
+def load(source: Path | str | Mapping[str, Any], geth_config: Mapping[str, Any] | None = None) -> Genesis:
+    """The genesis in a file or in an object already read. `geth_config` replaces the file's own `config` section.
+
+    `ConfigError` names the field that is missing or wrong.
+    """
+    content = source if isinstance(source, Mapping) else read(Path(source))
+    config_section = geth_config if geth_config is not None else content.get("config")
+    if not config_section:
+        raise ConfigError("genesis has no chain configuration")
+    try:
+        config = chain_config(config_section)
+        alloc = {_address(address): _account(account) for address, account in (content.get("alloc") or {}).items()}
+        header = _header(config, config_section, content, alloc)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ConfigError(f"invalid genesis: {type(error).__name__}: {error}") from error
+    return Genesis(config, header, alloc, config_section)
+
+
+def state_root(alloc: Mapping[Address, GenesisAccount]) -> Hash32:
+    """The state root of an allocation."""
+    return trie_root(
+        (
+            keccak(address),
+            rlp_encode(
+                [
+                    encode_int(account.nonce),
+                    encode_int(account.balance),
+                    account.storage_root,
+                    keccak(account.code) if account.code else EMPTY_CODE_HASH,
+                ]
+            ),
+        )
+        for address, account in alloc.items()
+    )
+
+
+def _header(
+    config: ChainConfig, config_section: Mapping[str, Any], content: Mapping[str, Any], alloc: Mapping[Address, GenesisAccount]
+) -> Header:
+    timestamp = _number(content.get("timestamp"))
+    number = _number(content.get("number"))
+    fork = config.fork_at(number, timestamp)
+    base_fee = withdrawals_root = beacon_root = requests_hash = None
+    blob_gas_used = excess_blob_gas = None
+    if fork.has(L1Rules.LONDON):
+        given = content.get("baseFeePerGas")
+        base_fee = INITIAL_BASE_FEE if given is None else _number(given)
+    if fork.has(L1Rules.SHANGHAI):
+        withdrawals_root = EMPTY_ROOT
+        if fork.withdrawals_root_is_message_passer and L2_TO_L1_MESSAGE_PASSER in alloc:
+            withdrawals_root = alloc[L2_TO_L1_MESSAGE_PASSER].storage_root
+    if fork.has(L1Rules.CANCUN):
+        blob_gas_used, excess_blob_gas = _number(content.get("blobGasUsed")), _number(content.get("excessBlobGas"))
+        beacon_root = _bytes(content.get("parentBeaconBlockRoot"), 32)
+    if fork.has(L1Rules.PRAGUE):
+        requests_hash = EMPTY_REQUESTS_HASH
+    difficulty = content.get("difficulty")
+    if difficulty is None:
+        difficulty = _DEFAULT_DIFFICULTY if config_section.get("ethash") is not None else 0
+    state_hash = content.get("stateHash")
+    return Header(
+        parent_hash=_bytes(content.get("parentHash"), 32),
+        ommers_hash=EMPTY_OMMERS_HASH,
+        beneficiary=_bytes(content.get("coinbase"), 20),
+        state_root=_bytes(state_hash, 32) if state_hash else state_root(alloc),
+        transactions_root=EMPTY_ROOT,
+        receipts_root=EMPTY_ROOT,
+        logs_bloom=EMPTY_BLOOM,
+        difficulty=_number(difficulty),
+        number=number,
+        gas_limit=_number(content.get("gasLimit")) or _DEFAULT_GAS_LIMIT,
+        gas_used=_number(content.get("gasUsed")),
+        timestamp=timestamp,
+        extra_data=bytes.fromhex((content.get("extraData") or "0x").removeprefix("0x")),
+        prev_randao=_bytes(content.get("mixHash") or content.get("mixhash"), 32),
+        nonce=_number(content.get("nonce")).to_bytes(8, "big"),
+        base_fee_per_gas=base_fee,
+        withdrawals_root=withdrawals_root,
+        blob_gas_used=blob_gas_used,
+        excess_blob_gas=excess_blob_gas,
+        parent_beacon_block_root=beacon_root,
+        requests_hash=requests_hash,
+    )
+
+
+def _account(account: Mapping[str, Any]) -> GenesisAccount:
+    return GenesisAccount(
+        balance=_number(account.get("balance")),
+        nonce=_number(account.get("nonce")),
+        code=bytes.fromhex((account.get("code") or "0x").removeprefix("0x")),
+        storage={int(slot, 16): int(value, 16) for slot, value in (account.get("storage") or {}).items()},
+    )
+
+
+def _address(text: str) -> Address:
+    return bytes.fromhex(text.removeprefix("0x").rjust(40, "0"))
+
+
+def _bytes(text: str | None, length: int) -> bytes:
+    """A hash or address, zeros when absent."""
+    if text is None:
+        return ZERO_HASH[:length]
+    value = bytes.fromhex(text.removeprefix("0x"))
+    if len(value) != length:
+        raise ValueError(f"expected {length} bytes, got {text}")
+    return value
+
+
+def _number(value: Any) -> int:
+    """A number as genesis files write it: hex or decimal text, or a JSON number; 0 when absent."""
+    if value is None or value == "":
+        return 0
+    number = value if isinstance(value, int) else int(value, 0) if value.startswith("0x") else int(value)
+    if number < 0:
+        raise ValueError(f"negative number {value}")
+    return int(number)
