@@ -1,0 +1,118 @@
+"""What RPC methods need: the chain, the pool, the settings, and the few look-ups that every namespace shares."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from l2engine.chain.engine import Engine
+from l2engine.chain.pool import Pool
+from l2engine.errors import UnknownBlock
+from l2engine.rules.config import ChainConfig
+from l2engine.types.base import Hash32, Wei
+from l2engine.types.block import Block, Header, Receipt
+from l2engine.types.state import Executor, StateView
+from rpc.codec import BlockReference, CanonicalHash
+from rpc.errors import NO_HISTORICAL_FALLBACK, SERVER_ERROR, RpcError
+
+
+@dataclass(frozen=True, slots=True)
+class RpcSettings:
+    """Limits of the RPC; 0 means unlimited unless said otherwise."""
+
+    gas_cap: int = 50_000_000
+    """Gas of eth_call and estimates."""
+    evm_timeout_seconds: float = 5.0
+    tx_fee_cap_wei: Wei = 10**18
+    """The highest fee of a transaction that eth_sendRawTransaction takes."""
+    batch_request_limit: int = 1000
+    batch_response_max_bytes: int = 25_000_000
+    log_range_limit: int = 0
+    """Blocks per eth_getLogs."""
+    body_limit_bytes: int = 5 * 1024 * 1024
+    engine_body_limit_bytes: int = 128 * 1024 * 1024
+    minimum_suggested_tip: Wei = 1_000_000
+    sequencer_url: str | None = None
+    historical_url: str | None = None
+    rollup_halt: str = ""
+    """none, or the smallest part of a protocol version (major, minor, patch) whose increase stops the node."""
+    allow_unprotected: bool = False
+    """Take transactions without replay protection (EIP-155)."""
+
+
+@dataclass(slots=True)
+class Context:
+    """Handed to every method as its first argument."""
+
+    engine: Engine
+    pool: Pool
+    config: ChainConfig
+    executor: Executor
+    settings: RpcSettings = field(default_factory=RpcSettings)
+    client_version: str = "l2engine"
+    commit: str = "00000000"
+    """Four bytes of hex that tell builds apart in engine_getClientVersionV1."""
+    network_id: int | None = None
+    """None takes the chain id."""
+    accounts: Sequence[bytes] = ()
+    """The dev chain's accounts, which eth_accounts lists."""
+    peer_count: Callable[[], int] = lambda: 0
+    peers: Callable[[], list[dict[str, Any]]] = list
+    node_info: Callable[[], dict[str, Any]] = dict
+    syncing: Callable[[], dict[str, int] | None] = lambda: None
+    """Progress of a running sync (startingBlock, currentBlock, highestBlock), None when not syncing."""
+    halt: Callable[[str], None] = lambda reason: None
+    """Stops the node: what --rollup.halt asks for."""
+    forward: Callable[[str, list[Any]], Any] | None = None
+    """Sends a request to the sequencer and gives back its result; its error is raised as it came."""
+    namespaces: tuple[str, ...] = ()
+    """The names of --http.api, for rpc_modules."""
+    filters: Any = None
+
+    # ---- blocks -----------------------------------------------------------------------------------------------------
+
+    def header(self, reference: BlockReference) -> Header | None:
+        """The header that a number, tag or hash means; None when there is none."""
+        engine = self.engine
+        if reference == "latest" or reference == "pending":  # nothing is built ahead: pending is the head
+            return engine.head
+        if isinstance(reference, bytes):
+            return engine.header(reference)
+        if reference == "safe" or reference == "finalized":
+            labelled = engine.safe if reference == "safe" else engine.finalized
+            if labelled is None:
+                raise UnknownBlock(f"{reference} block not found")
+            return labelled
+        if reference is None:
+            raise RpcError(SERVER_ERROR, "invalid arguments; neither block nor hash specified")
+        block_hash = engine.canonical_hash(0 if isinstance(reference, str) else reference)
+        return None if block_hash is None else engine.header(block_hash)
+
+    def header_or_error(self, reference: BlockReference) -> Header:
+        """As `header`, in geth's words when there is none."""
+        header = self.header(reference)
+        if header is None:
+            raise UnknownBlock("header for hash not found" if isinstance(reference, bytes) else "header not found")
+        if isinstance(reference, CanonicalHash) and self.engine.canonical_hash(header.number) != header.hash:
+            raise RpcError(SERVER_ERROR, "hash is not currently canonical")
+        return header
+
+    def block(self, reference: BlockReference) -> Block | None:
+        """The block that a number, tag or hash means; None when there is none."""
+        header = self.header(reference)
+        return None if header is None else self.engine.block(header.hash)
+
+    def receipts(self, block_hash: Hash32) -> Sequence[Receipt]:
+        """The receipts of a known block."""
+        return self.engine.receipts(block_hash) or ()
+
+    def view(self, header: Header) -> StateView:
+        """The state after a block."""
+        if header.number < self.config.bedrock_block:
+            raise RpcError(NO_HISTORICAL_FALLBACK, "no historical RPC is available for this historical (pre-bedrock) execution request")
+        return self.engine.view(header.hash)
+
+    def deadline(self) -> float | None:
+        """Until when a call that starts now may run (time.monotonic)."""
+        limit = self.settings.evm_timeout_seconds
+        return time.monotonic() + limit if limit else None

@@ -1,0 +1,161 @@
+"""Prices: base fee, suggested tip and the fee history."""
+
+from typing import Any
+
+from l2engine.rules import eip1559
+from l2engine.types.base import Wei
+from l2engine.types.block import Header
+from l2engine.types.transaction import DepositTransaction, decode_transaction
+from rpc.codec import BlockTag, Optional, block_tag, hex_or_decimal, list_of, number
+from rpc.context import Context
+from rpc.errors import SERVER_ERROR, RpcError
+from rpc.jsonrpc import Place, method
+
+MAX_PRICE = 500 * 10**9  # geth never suggests a higher tip, wei
+MAX_HISTORY = 1024  # blocks per eth_feeHistory, as geth
+MAX_PERCENTILES = 100
+BLOB_GAS = 131_072  # EIP-4844
+
+
+def chain_id(context: Context) -> str:
+    """The chain id of EIP-155."""
+    return hex(context.config.chain_id)
+
+
+def gas_price(context: Context) -> str:
+    """The suggested tip on top of the head's base fee, in wei."""
+    return hex(suggested_tip(context) + (context.engine.head.base_fee_per_gas or 0))
+
+
+def max_priority_fee_per_gas(context: Context) -> str:
+    """The suggested tip in wei."""
+    return hex(suggested_tip(context))
+
+
+def suggested_tip(context: Context) -> Wei:
+    """The minimum, unless the head was full: then a tenth above its median tip. "Full" means that its largest
+    transaction would not have fitted a second time (op-geth's rule for chains with one builder)."""
+    minimum = context.settings.minimum_suggested_tip
+    head = context.engine.head
+    receipts = context.receipts(head.hash)
+    ends = [0, *(receipt.cumulative_gas_used for receipt in receipts)]
+    largest = max((after - before for before, after in zip(ends, ends[1:], strict=False)), default=0)
+    block = context.engine.block(head.hash)
+    if block is None or not block.transactions or largest > head.gas_limit or head.gas_used + largest <= head.gas_limit:
+        return minimum
+    tips = sorted(effective_tip(raw, head.base_fee_per_gas) for raw in block.transactions)
+    median = tips[len(tips) // 2]
+    return min(max(minimum, median + median // 10), MAX_PRICE)
+
+
+def effective_tip(raw: bytes, base_fee: Wei | None) -> Wei:
+    """What a transaction pays the beneficiary per gas, in wei; deposits pay nothing."""
+    tx = decode_transaction(raw)
+    if isinstance(tx, DepositTransaction):
+        return 0
+    return min(tx.max_priority_fee_per_gas, tx.max_fee_per_gas - (base_fee or 0))
+
+
+def blob_base_fee(context: Context) -> str | None:
+    """The price of blob gas: 1 on OP chains from Ecotone on, null before."""
+    return None if context.engine.head.excess_blob_gas is None else hex(_blob_base_fee(context, context.engine.head))
+
+
+def fee_history(context: Context, count: int, last: BlockTag, percentiles: list[float] | None) -> dict[str, Any]:
+    """Base fees, gas used ratios and, for each percentile asked, the tips paid, over `count` blocks up to `last`."""
+    percentiles = percentiles or []
+    nothing: dict[str, Any] = {"oldestBlock": "0x0", "gasUsedRatio": None}
+    if count < 1:
+        return nothing
+    _check_percentiles(percentiles)
+    head = context.engine.head
+    if isinstance(last, int) and last > head.number:
+        raise RpcError(SERVER_ERROR, f"request beyond head block: requested {last}, head {head.number}")
+    count = min(count, MAX_HISTORY)
+    if last == "pending":
+        count -= 1  # there is no pending block: the range loses its last one
+    end = context.header_or_error(last).number
+    count = min(count, end + 1)
+    if count == 0:
+        return nothing
+    oldest = end + 1 - count
+    headers = [context.header_or_error(n) for n in range(oldest, end + 1)]
+    result: dict[str, Any] = {
+        "oldestBlock": hex(oldest),
+        "baseFeePerGas": [hex(h.base_fee_per_gas or 0) for h in headers] + [hex(_next_base_fee(context, headers[-1]))],
+        "gasUsedRatio": [_json_ratio(header.gas_used, header.gas_limit) for header in headers],
+    }
+    blob_fees = [_blob_base_fee(context, header) for header in headers]
+    result["baseFeePerBlobGas"] = [hex(fee) for fee in [*blob_fees, blob_fees[-1]]]
+    result["blobGasUsedRatio"] = [_blob_ratio(context, header) for header in headers]
+    if percentiles:
+        result["reward"] = [[hex(tip) for tip in _rewards(context, header, percentiles)] for header in headers]
+    return result
+
+
+def _check_percentiles(percentiles: list[float]) -> None:
+    if len(percentiles) > MAX_PERCENTILES:
+        raise RpcError(SERVER_ERROR, f"invalid reward percentile: over the query limit {MAX_PERCENTILES}")
+    for i, percentile in enumerate(percentiles):
+        if not 0 <= percentile <= 100:
+            raise RpcError(SERVER_ERROR, f"invalid reward percentile: {percentile:f}")
+        if i and percentile <= percentiles[i - 1]:
+            raise RpcError(SERVER_ERROR, f"invalid reward percentile: #{i - 1}:{percentiles[i - 1]:f} >= #{i}:{percentile:f}")
+
+
+def _next_base_fee(context: Context, header: Header) -> Wei:
+    return eip1559.base_fee(context.config, header, header.number + 1, header.timestamp + 1) or 0
+
+
+def _blob_base_fee(context: Context, header: Header) -> Wei:
+    """On OP chains excessBlobGas is always 0, so the price is the minimum."""
+    return 0 if header.excess_blob_gas is None else 1
+
+
+def _blob_ratio(context: Context, header: Header) -> float:
+    fork = context.config.fork_at(header.number, header.timestamp)
+    if not header.blob_gas_used or fork.blobs is None:
+        return 0
+    return _json_ratio(header.blob_gas_used, fork.blobs.max * BLOB_GAS)
+
+
+def _json_ratio(part: int, whole: int) -> float:
+    """The quotient, as an int where it is whole: Go writes 0, not 0.0."""
+    return part // whole if part % whole == 0 else part / whole
+
+
+def _rewards(context: Context, header: Header, percentiles: list[float]) -> list[Wei]:
+    """The tips at which these percentages of the block's gas are reached, cheapest first."""
+    block = context.engine.block(header.hash)
+    if block is None or not block.transactions:
+        return [0] * len(percentiles)
+    ends = [0, *(receipt.cumulative_gas_used for receipt in context.receipts(header.hash))]
+    paid = sorted(
+        ((effective_tip(raw, header.base_fee_per_gas), ends[i + 1] - ends[i]) for i, raw in enumerate(block.transactions)),
+        key=lambda tip_and_gas: tip_and_gas[0],
+    )
+    rewards = []
+    index, gas = 0, paid[0][1]
+    for percentile in percentiles:
+        threshold = int(header.gas_used * percentile / 100)
+        while gas < threshold and index < len(paid) - 1:
+            index += 1
+            gas += paid[index][1]
+        rewards.append(paid[index][0])
+    return rewards
+
+
+def syncing(context: Context) -> dict[str, str] | bool:
+    """Progress of a running sync, or false."""
+    progress = context.syncing()
+    return False if progress is None else {key: hex(value) for key, value in progress.items()}
+
+
+METHODS = {
+    "eth_chainId": method(chain_id),
+    "eth_gasPrice": method(gas_price),
+    "eth_maxPriorityFeePerGas": method(max_priority_fee_per_gas),
+    "eth_blobBaseFee": method(blob_base_fee),
+    "eth_feeHistory": method(fee_history, hex_or_decimal, block_tag, Optional(list_of(number, "float64")), place=Place.READ),
+    "eth_syncing": method(syncing),
+}

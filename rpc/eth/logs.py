@@ -1,0 +1,108 @@
+"""eth_getLogs and the filters that are polled."""
+
+import secrets
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from l2engine.errors import InvalidParams
+from l2engine.types.base import BlockNumber, Hash32, keccak
+from l2engine.types.block import Block, Log, Receipt
+from rpc import render
+from rpc.codec import BlockTag, LogFilter, Optional, boolean, log_filter, string
+from rpc.context import Context
+from rpc.errors import INVALID_PARAMS, SERVER_ERROR, RpcError
+from rpc.jsonrpc import Place, method
+
+FILTER_LIFETIME_SECONDS = 300  # geth drops a filter that is not polled for five minutes
+MAX_FILTERS = 10_000
+
+
+def get_logs(context: Context, wanted: LogFilter) -> list[dict[str, Any]]:
+    """The logs of the canonical chain that match, in order."""
+    if wanted.block_hash is not None:
+        block = context.engine.block(wanted.block_hash)
+        if block is None:
+            raise RpcError(SERVER_ERROR, "unknown block")
+        return list(logs_of_block(block, context.receipts(block.hash), wanted))
+    first, last = _range(context, wanted)
+    return list(_logs_of_range(context, wanted, first, last))
+
+
+def _range(context: Context, wanted: LogFilter) -> tuple[BlockNumber, BlockNumber]:
+    if "pending" in (wanted.from_block, wanted.to_block):
+        raise RpcError(INVALID_PARAMS, "pending logs are not supported")
+    head = context.engine.head.number
+    first, last = _number(context, wanted.from_block), _number(context, wanted.to_block)
+    if first > last:
+        raise RpcError(INVALID_PARAMS, "invalid block range params")
+    if last > head:
+        raise RpcError(INVALID_PARAMS, "block range extends beyond current head block")
+    limit = context.settings.log_range_limit
+    if limit and last - first >= limit:
+        raise RpcError(INVALID_PARAMS, f"exceed maximum block range: {limit}")
+    return first, last
+
+
+def _number(context: Context, reference: BlockTag | None) -> BlockNumber:
+    if isinstance(reference, int):
+        return reference
+    return context.header_or_error(reference or "latest").number
+
+
+def _logs_of_range(context: Context, wanted: LogFilter, first: BlockNumber, last: BlockNumber) -> Iterator[dict[str, Any]]:
+    for number in candidate_blocks(context, wanted, first, last):
+        block = context.block(number)
+        if block is not None and may_match(block.header.logs_bloom, wanted):
+            yield from logs_of_block(block, context.receipts(block.hash), wanted)
+
+
+def candidate_blocks(context: Context, wanted: LogFilter, first: BlockNumber, last: BlockNumber) -> Sequence[BlockNumber]:
+    """The blocks that the log index names for the filter; every block when the filter names nothing."""
+    groups: list[frozenset[bytes]] = [group for group in (wanted.addresses, *wanted.topics) if group]
+    if not groups:
+        return range(first, last + 1)
+    found: set[BlockNumber] | None = None
+    for group in groups:
+        numbers = {number for item in group for number in context.engine.blocks_with_log(item, first, last)}
+        found = numbers if found is None else found & numbers
+        if not found:
+            return ()
+    return sorted(found or ())
+
+
+def may_match(bloom: bytes, wanted: LogFilter) -> bool:
+    """False when the block's bloom filter rules the filter out."""
+    if not any(bloom):
+        return False
+    bits = int.from_bytes(bloom, "big")
+    for group in (wanted.addresses, *wanted.topics):
+        if group and not any(_bloom_bits(item) & bits == _bloom_bits(item) for item in group):
+            return False
+    return True
+
+
+def _bloom_bits(item: bytes) -> int:
+    digest = keccak(item)
+    return sum({1 << (int.from_bytes(digest[i : i + 2], "big") & 2047) for i in (0, 2, 4)})
+
+
+def logs_of_block(block: Block, receipts: Sequence[Receipt], wanted: LogFilter, removed: bool = False) -> Iterator[dict[str, Any]]:
+    """The matching logs of one block."""
+    header, log_index = block.header, 0
+    for tx_index, receipt in enumerate(receipts):
+        tx_hash: Hash32 | None = None
+        for item in receipt.logs:
+            if matches(item, wanted):
+                tx_hash = tx_hash or keccak(block.transactions[tx_index])
+                yield render.log(item, header.hash, header.number, header.timestamp, tx_hash, tx_index, log_index, removed)
+            log_index += 1
+
+
+def matches(item: Log, wanted: LogFilter) -> bool:
+    """Whether one log is wanted."""
+    if wanted.addresses and item.address not in wanted.addresses:
+        return False
+    if len(wanted.topics) > len(item.topics):
+        return False
+    return all(not group or topic in group for group, topic in zip(wanted.topics, item.topics, strict=False))
