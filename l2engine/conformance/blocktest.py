@@ -108,7 +108,7 @@ class Chain:
             raise UnknownBlock(f"unknown parent {header.parent_hash.hex()}")
         config = self._rules.config(parent.total_difficulty)
         validate_header(config, header, parent.header)
-        self._rules.check_dao(header)
+        self._rules.check(header, parent.total_difficulty)
         _check_body(config, block)
         self._check_ommers(config, block)
         world = parent.world.with_block_hashes(lambda number: self._ancestor(parent.header, number))
@@ -144,6 +144,7 @@ class Chain:
             if ommer.hash in ancestors or ommer.hash in rewarded or parent is None or ommer.parent_hash == block.header.parent_hash:
                 raise InvalidBlock("invalid ommer")
             validate_header(config, ommer, parent)
+            self._rules.check_dao(ommer)
             rewarded.add(ommer.hash)
 
 
@@ -225,6 +226,12 @@ class Network:
     def config(self, total_difficulty: int) -> ChainConfig:
         """The rules for a block whose parent has this difficulty behind it."""
         return self.after if self.after is not None and total_difficulty >= self.merge_difficulty else self.before
+
+    def check(self, header: Header, total_difficulty: int) -> None:
+        """What a header's own rules cannot know: `InvalidBlock` for a merge before its time or a missing DAO mark."""
+        if self.after is not None and total_difficulty < self.merge_difficulty and header.difficulty == 0:
+            raise InvalidBlock("no difficulty before the merge")
+        self.check_dao(header)
 
     def check_dao(self, header: Header) -> None:
         """The first ten blocks after the DAO fork carry its mark (EIP-779)."""

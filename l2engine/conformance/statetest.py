@@ -31,6 +31,8 @@ FORKS: dict[str, Fork] = {
     "Istanbul": forks.ISTANBUL,
     "Berlin": forks.BERLIN,
     "London": forks.LONDON,
+    "ArrowGlacier": forks.ARROW_GLACIER,
+    "GrayGlacier": forks.GRAY_GLACIER,
     "Paris": forks.PARIS,
     "Merge": forks.PARIS,
     "Shanghai": forks.SHANGHAI,

@@ -1,0 +1,73 @@
+"""Tracers against op-geth's recorded answers to debug_traceTransaction and debug_traceBlock*."""
+
+import gzip
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from l2engine.errors import InvalidParams
+from l2engine.evm import tracers
+from l2engine.evm.reference import ReferenceExecutor
+from l2engine.types.transaction import decode_transaction
+from tests.evm.recordings import blocks, config
+from tests.helpers.vectors import VECTORS, needs_vectors
+
+CHAINS = [*sorted((VECTORS / "recordings").glob("*/")), *sorted((VECTORS / "recordings-upgrades").glob("*/"))]
+
+
+def answers(chain: Path) -> dict[str, list[tuple[dict[str, Any], Any]]]:
+    """Options and results of every recorded debug_traceTransaction, by transaction hash."""
+    found: dict[str, list[tuple[dict[str, Any], Any]]] = defaultdict(list)
+    with gzip.open(chain / "rpc.jsonl.gz", "rt") as file:
+        for line in file:
+            entry = json.loads(line)
+            request, response = entry["request"], entry["response"]
+            if isinstance(request, dict) and request.get("method") == "debug_traceTransaction" and "result" in response:
+                params = request["params"]
+                found[params[0]].append((params[1] if len(params) > 1 else {}, response["result"]))
+    return found
+
+
+def differences(chain: Path, only_blocks: int | None = None) -> tuple[list[tuple[str, dict[str, Any], Any, Any]], int]:
+    """(transaction, options, got, expected) wherever our trace is not op-geth's, and how many were compared."""
+    recorded, executor = answers(chain), ReferenceExecutor(config(chain))
+    wrong, compared = [], 0
+    for block in blocks(chain, executor):
+        if only_blocks is not None and block.header.number > only_blocks:
+            break
+        execution = block.begin(executor)
+        log_index = 0
+        for position, raw in enumerate(block.transactions):
+            digest = "0x" + decode_transaction(raw).hash.hex()
+            place = {
+                "blockHash": "0x" + block.header.hash.hex(),
+                "blockNumber": block.header.number,
+                "transactionHash": digest,
+                "transactionPosition": position,
+            }
+            wanted = recorded.get(digest, [])
+            traced = [tracers.make(options, place, log_index) for options, _ in wanted]
+            mux = tracers.MuxTracer({str(index): tracer for index, tracer in enumerate(traced)})
+            log_index += len(execution.apply(raw, tracer=mux if traced else None).receipt.logs)
+            for tracer, (options, expected) in zip(traced, wanted, strict=True):
+                compared += 1
+                got = tracer.result()
+                if got != expected:
+                    wrong.append((digest, options, got, expected))
+    return wrong, compared
+
+
+@needs_vectors
+@pytest.mark.parametrize("chain", CHAINS, ids=lambda chain: f"{chain.parent.name}-{chain.name}")
+def test_traces_equal_op_geth(chain: Path) -> None:
+    wrong, compared = differences(chain)
+    assert compared
+    assert not wrong, f"{len(wrong)} of {compared}, first: {wrong[0]}"
+
+
+def test_unknown_tracer_is_refused() -> None:
+    with pytest.raises(InvalidParams, match="nopeTracer is not defined"):
+        tracers.make({"tracer": "nopeTracer"})
