@@ -1,1 +1,1 @@
-"""Where chains begin: the registered chains' configuration facts, and the loader for geth-format genesis files."""
+"""Where chains begin: genesis files, the registered chains' facts, and the dev chain."""

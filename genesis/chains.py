@@ -1,160 +1,157 @@
-"""The chains of the Superchain registry by name: `chains.json` holds their configuration facts, one line a chain.
+"""The registered OP Stack chains: facts of the superchain registry, and how they become a genesis.
 
-A line has the chain id, the rollup's genesis block (on migrated chains the Bedrock transition block, and beside it the
-hash of block 0), the EIP-1559 constants (elasticity, denominator, Canyon denominator) and the fork times in seconds.
-Allocations are not kept here. Source: ethereum-optimism/superchain-registry at 8336d2ae (Base: 5b055be4).
+`chains.json` has one line a chain: its key in the registry, ids, genesis, EIP-1559 constants (elasticity, denominator,
+Canyon denominator) and fork times. Allocations are not shipped: they come from the registry, or ready-made from the user.
 """
 
-import difflib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from genesis.loader import Genesis, load, read_json
+from genesis import loader
+from genesis.loader import Genesis
 from l2engine.errors import ConfigError, GenesisMismatch
-from l2engine.rules.config import chain_config
-from l2engine.types.base import BlockNumber, Hash32, Timestamp
+from l2engine.types.base import Hash32
 
-OP_MAINNET = 10
+REGISTRY = "https://github.com/ethereum-optimism/superchain-registry"
 
-_IMPLIED_L1_TIMES = {"canyon": "shanghai", "ecotone": "cancun", "isthmus": "prague", "karst": "osaka"}
-_ETHEREUM_FORKS = (
-    "homestead", "eip150", "eip155", "eip158", "byzantium", "constantinople", "petersburg", "istanbul", "muirGlacier",
-    "berlin", "london", "arrowGlacier", "grayGlacier", "mergeNetsplit",
-)  # fmt: skip
-_CELO = {42220, 11142220}
-_OP_MAINNET_BERLIN = 3_950_000
+# What `l2engine` lets one say instead of the registry's network and chain, besides both joined by a dash.
+_ALIASES = {
+    "optimism": "mainnet/op",
+    "optimism-mainnet": "mainnet/op",
+    "optimism-sepolia": "sepolia/op",
+    "base": "mainnet/base",
+    "unichain": "mainnet/unichain",
+    "ink": "mainnet/ink",
+    "mode": "mainnet/mode",
+    "zora": "mainnet/zora",
+}
+
+# Where chains that began before Bedrock really begin: the registry names their Bedrock block, block 0 is older.
+_BLOCK_0 = {
+    "mainnet/op": "7ca38a1916c42007829c55e69d3e9a73265554b586a499015373241b8a3fa48b",
+    "mainnet/boba": "dcd9e6a8f9973eaa62da2874959cb152faeb4fd6929177bd6335a1a16074ef9c",
+    "sepolia/boba": "c6171953a6a376ece6e33149686044f24f58a387ce2636a54e391d330b2326b5",
+}
+_BERLIN_BLOCK = {"mainnet/op": 3_950_000}
 
 
 @dataclass(frozen=True, slots=True)
-class Chain:
-    """A registered chain."""
+class RegisteredChain:
+    """One chain of the registry."""
 
     key: str
-    """The registry's own name, such as `mainnet/op`."""
+    """network/chain, as the registry files it."""
     name: str
     chain_id: int
-    genesis_number: BlockNumber
+    genesis_number: int
+    """0, or the Bedrock block of a chain that began earlier."""
     genesis_hash: Hash32
-    """The block where the rollup begins."""
-    block_0_hash: Hash32 | None
-    """Differs from `genesis_hash` on migrated chains; None where it is not known."""
-    eip_1559: tuple[int, int, int]
-    """Elasticity, denominator, Canyon denominator."""
-    block_time: int
-    """Seconds."""
-    times: Mapping[str, Timestamp]
-    """Fork name to activation time; forks that are not scheduled are absent."""
+    genesis_time: int
+    elasticity: int
+    denominator: int
+    denominator_canyon: int
+    forks: Mapping[str, int]
+    sequencer: str | None = None
 
-    def config(self) -> dict[str, Any]:
-        """The chain's `config` section as op-geth would make it."""
-        config: dict[str, Any] = {"chainId": self.chain_id}
-        config |= {fork + "Block": 0 for fork in _ETHEREUM_FORKS}
-        if self.genesis_number:  # lived before Bedrock, on Istanbul's rules
-            config |= {fork + "Block": self.genesis_number for fork in _ETHEREUM_FORKS[_ETHEREUM_FORKS.index("london") :]}
-        if self.chain_id == OP_MAINNET:
-            config["berlinBlock"] = _OP_MAINNET_BERLIN
-        config |= {"terminalTotalDifficulty": 0, "terminalTotalDifficultyPassed": True, "bedrockBlock": self.genesis_number}
-        elasticity, denominator, canyon_denominator = self.eip_1559
+    @property
+    def block_0_hash(self) -> Hash32:
+        """The hash that block 0 must have."""
+        return bytes.fromhex(_BLOCK_0[self.key]) if self.key in _BLOCK_0 else self.genesis_hash
+
+    def geth_config(self) -> dict[str, Any]:
+        """The chain's rules as the `config` section of a geth genesis."""
+        bedrock = self.genesis_number
+        zero = ("homestead", "eip150", "eip155", "eip158", "byzantium", "constantinople", "petersburg", "istanbul", "muirGlacier")
+        config: dict[str, Any] = {"chainId": self.chain_id} | {name + "Block": 0 for name in zero}
+        config["berlinBlock"] = _BERLIN_BLOCK.get(self.key, 0)
+        for name in ("london", "arrowGlacier", "grayGlacier", "mergeNetsplit", "bedrock"):
+            config[name + "Block"] = bedrock
+        config |= {"terminalTotalDifficulty": 0, "terminalTotalDifficultyPassed": True, "regolithTime": 0}
+        for fork, time in self.forks.items():
+            config[fork + "Time"] = time
+        for fork, l1_fork in (("canyon", "shanghai"), ("ecotone", "cancun"), ("isthmus", "prague"), ("karst", "osaka")):
+            if fork in self.forks:
+                config[l1_fork + "Time"] = self.forks[fork]
         config["optimism"] = {
-            "eip1559Elasticity": elasticity,
-            "eip1559Denominator": denominator,
-            "eip1559DenominatorCanyon": canyon_denominator,
+            "eip1559Elasticity": self.elasticity,
+            "eip1559Denominator": self.denominator,
+            "eip1559DenominatorCanyon": self.denominator_canyon,
         }
-        return override(config, {"regolith": 0, **self.times})
+        return config
 
 
 @cache
-def chains() -> Mapping[str, Chain]:
-    """All registered chains by registry key."""
-    facts = json.loads(files("genesis").joinpath("chains.json").read_text())
-    return {key: _chain(key, line) for key, line in facts.items()}
-
-
-def chain(name: str) -> Chain:
-    """The chain called `name`: the registry's key (`mainnet/op`), `op-mainnet`, `op_mainnet`, or for short `op`, which means
-    the mainnet where there are several. `ConfigError` for an unknown name."""
-    found = _names().get(name.lower().replace("_", "-"))
-    if found is None:
-        close = difflib.get_close_matches(name, _names(), n=3)
-        hint = f"; did you mean {', '.join(close)}?" if close else ""
-        raise ConfigError(f"unknown network {name!r}{hint}")
-    return found
-
-
-def select(name: str | None, file: Path | str | Mapping[str, Any] | None, overrides: Mapping[str, Timestamp] | None = None) -> Genesis:
-    """The genesis that `--network`, `--genesis` and `--override.<fork>` ask for together.
-
-    With a name, the rules are the registry's and only the allocation is the file's; block 0 must be the registered one, and
-    overrides do not touch it. Without a name, all is the file's. `ConfigError` when the file is needed and missing, saying
-    where to get it; `GenesisMismatch` when block 0 is another one.
-    """
-    if name is not None:
-        genesis = _registered(chain(name), file)
-        if not overrides:
-            return genesis
-        config = override(genesis.config_json, overrides)
-        return replace(genesis, config=chain_config(config), config_json=config)
-    if file is None:
-        raise ConfigError("no chain is named: pass --network NAME or --genesis FILE")
-    document = file if isinstance(file, Mapping) else read_json(Path(file))
-    config = document.get("config")
-    return load(document, override(config, overrides) if overrides and isinstance(config, Mapping) else None)
-
-
-def override(config: Mapping[str, Any], times: Mapping[str, Timestamp]) -> dict[str, Any]:
-    """`config` with these forks at these times, as `--override.<fork>` asks, the Ethereum forks that they imply included."""
-    changed = dict(config)
-    for fork, time in times.items():
-        changed[fork + "Time"] = time
-        if config.get("optimism") is not None and fork in _IMPLIED_L1_TIMES:
-            changed[_IMPLIED_L1_TIMES[fork] + "Time"] = time
-    return changed
-
-
-def _registered(known: Chain, file: Path | str | Mapping[str, Any] | None) -> Genesis:
-    if known.chain_id in _CELO:
-        raise ConfigError(f"{known.name} is registered, but needs Celo's own transaction types, which this engine does not have")
-    if file is None:
-        raise ConfigError(
-            f"{known.name} needs its genesis allocation, which is not shipped. Get superchain/extra/genesis/{known.key}.json.zst and "
-            f"superchain/extra/dictionary from github.com/ethereum-optimism/superchain-registry, put both into one folder and pass "
-            f"--genesis FILE"
+def registered_chains() -> Mapping[str, RegisteredChain]:
+    """All chains by registry key."""
+    chains = {}
+    for row in json.loads(files("genesis").joinpath("chains.json").read_text()):
+        elasticity, denominator, denominator_canyon = row["eip1559"]
+        chains[row["key"]] = RegisteredChain(
+            key=row["key"],
+            name=row["name"],
+            chain_id=row["chain_id"],
+            genesis_number=row["genesis_number"],
+            genesis_hash=bytes.fromhex(row["genesis_hash"].removeprefix("0x")),
+            genesis_time=row["genesis_time"],
+            elasticity=elasticity,
+            denominator=denominator,
+            denominator_canyon=denominator_canyon,
+            forks=row["forks"],
+            sequencer=row.get("sequencer"),
         )
-    genesis = load(file, known.config())
-    if known.block_0_hash is not None and genesis.hash != known.block_0_hash:
-        raise GenesisMismatch(known.block_0_hash, genesis.hash)
+    return chains
+
+
+def find(name: str) -> RegisteredChain:
+    """The chain called `name`: the registry's key (mainnet/op), chain-network (op-mainnet) or a common alias, any case.
+
+    `ConfigError` lists what there is when nothing fits.
+    """
+    chains = registered_chains()
+    wanted = name.lower()
+    wanted = _ALIASES.get(wanted, wanted)
+    if wanted in chains:
+        return chains[wanted]
+    for key, chain in chains.items():
+        network, _, short = key.partition("/")
+        if wanted in (f"{short}-{network}", f"{network}-{short}"):
+            return chain
+    names = ", ".join(f"{key.partition('/')[2]}-{key.partition('/')[0]}" for key in chains)
+    raise ConfigError(f"unknown network {name!r}; known are: {names}")
+
+
+def load_named(name: str, allocation: Path | None, overrides: Mapping[str, int] | None = None) -> Genesis:
+    """The genesis of a registered chain: fork times from the registry, the allocation from `allocation`.
+
+    `ConfigError` without an allocation file says where to get it; `GenesisMismatch` has both hashes when the file
+    gives another block 0 than the registered one.
+    """
+    chain = find(name)
+    if allocation is None:
+        raise ConfigError(
+            f"{chain.name} needs its genesis allocation, which is not part of this program. Get\n"
+            f"  superchain/extra/genesis/{chain.key}.json.zst and superchain/extra/dictionary\n"
+            f"from {REGISTRY}, unpack it with\n"
+            f"  zstd -d -D dictionary {chain.key.rpartition('/')[2]}.json.zst\n"
+            "and name the file with --genesis."
+        )
+    genesis = loader.load(allocation, override_forks(chain.geth_config(), overrides or {}))
+    if genesis.hash != chain.block_0_hash:
+        raise GenesisMismatch(chain.block_0_hash, genesis.hash)
     return genesis
 
 
-def _chain(key: str, line: Mapping[str, Any]) -> Chain:
-    number, genesis_hash = line["genesis_number"], bytes.fromhex(line["genesis_hash"][2:])
-    block_0_hash = bytes.fromhex(line["block_0_hash"][2:]) if "block_0_hash" in line else genesis_hash if number == 0 else None
-    return Chain(
-        key=key,
-        name=line["name"],
-        chain_id=line["chain_id"],
-        genesis_number=number,
-        genesis_hash=genesis_hash,
-        block_0_hash=block_0_hash,
-        eip_1559=tuple(line["eip_1559"]),
-        block_time=line["block_time"],
-        times=line["times"],
-    )
-
-
-@cache
-def _names() -> Mapping[str, Chain]:
-    """Every spelling of every chain's name, lower case."""
-    names: dict[str, Chain] = {}
-    for key, known in chains().items():  # sorted: mainnet comes before the test networks and keeps the short name
-        superchain, short = key.split("/")
-        short = short.replace("_", "-")
-        for name in (key, f"{short}-{superchain}"):
-            names[name] = known
-        names.setdefault(short, known)
-    return names
+def override_forks(geth_config: Mapping[str, Any], overrides: Mapping[str, int]) -> dict[str, Any]:
+    """A `config` section with some fork times replaced, as --override.<fork> asks; Ethereum's times follow."""
+    config = dict(geth_config)
+    implied = {"canyon": "shanghai", "ecotone": "cancun", "isthmus": "prague", "karst": "osaka"}
+    for fork, time in overrides.items():
+        config[fork + "Time"] = time
+        if fork in implied and config.get("optimism") is not None:
+            config[implied[fork] + "Time"] = time
+    return config

@@ -1,7 +1,6 @@
-"""Reads a genesis in geth's format (plain, gzip or Zstandard JSON) and computes block 0.
+"""Reads a geth genesis file (plain, .gz or .zst) into a chain configuration, block 0 and an allocation.
 
-The header's fields follow from the forks that are active at the genesis timestamp. Sources: digest 6.1 and 6.2;
-op-geth's genesis format; superchain-registry for `stateHash` and the Zstandard dictionary.
+The header's optional fields follow the forks active at the genesis timestamp. Source: digest 6.1, 6.2.
 """
 
 import gzip
@@ -12,12 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import rlp
 import zstandard
 
 from l2engine.errors import ConfigError
 from l2engine.rules.config import ChainConfig, chain_config
-from l2engine.rules.forks import Fork, L1Rules
+from l2engine.rules.eip1559 import INITIAL_BASE_FEE
+from l2engine.rules.forks import L1Rules
 from l2engine.rules.predeploys import L2_TO_L1_MESSAGE_PASSER
 from l2engine.types.base import (
     EMPTY_BLOOM,
@@ -33,36 +32,34 @@ from l2engine.types.base import (
     keccak,
 )
 from l2engine.types.block import Block, Header
-from l2engine.types.trie_root import trie_root
+from l2engine.types.trie_root import rlp_encode, trie_root
 
-INITIAL_BASE_FEE = 10**9  # EIP-1559
-DEFAULT_GAS_LIMIT = 4_712_388  # what geth puts for a gasLimit of 0
-
-_GZIP_MAGIC = b"\x1f\x8b"
-_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+_DEFAULT_GAS_LIMIT, _DEFAULT_DIFFICULTY = 4_712_388, 131_072  # geth's, when the file names none
 
 
 @dataclass(frozen=True, slots=True)
 class GenesisAccount:
-    """An account that exists in block 0."""
+    """One account of an allocation."""
 
     balance: Wei = 0
     nonce: int = 0
     code: bytes = b""
     storage: Mapping[int, int] = field(default_factory=dict)
-    """A slot with value 0 is as good as absent."""
+
+    @property
+    def storage_root(self) -> Hash32:
+        return trie_root((keccak(slot.to_bytes(32, "big")), rlp_encode(encode_int(value))) for slot, value in self.storage.items() if value)
 
 
 @dataclass(frozen=True, slots=True)
 class Genesis:
-    """Block 0 with its state and the rules that follow it."""
+    """Where a chain begins and what rules it follows."""
 
     config: ChainConfig
     header: Header
     alloc: Mapping[Address, GenesisAccount]
-    """Empty for chains whose file gives only a state root (they began before Bedrock)."""
-    config_json: Mapping[str, Any]
-    """The `config` section in geth's form."""
+    geth_config: Mapping[str, Any]
+    """The `config` section as read, which the database keeps."""
 
     @property
     def hash(self) -> Hash32:
@@ -70,160 +67,138 @@ class Genesis:
 
     @property
     def block(self) -> Block:
-        has_withdrawals = self.config.fork_at(self.header.number, self.header.timestamp).has(L1Rules.SHANGHAI)
-        return Block(self.header, (), (), () if has_withdrawals else None)
+        return Block(self.header, (), (), None if self.header.withdrawals_root is None else ())
 
 
-def load(source: Path | str | Mapping[str, Any], config: Mapping[str, Any] | None = None) -> Genesis:
-    """The genesis in a file, or in its already parsed JSON. `config` takes the place of the file's own `config`.
-
-    `ConfigError` for a file that cannot be read, is no genesis, or has no configuration.
-    """
-    document = source if isinstance(source, Mapping) else read_json(Path(source))
-    config_json = config if config is not None else document.get("config")
-    if not isinstance(config_json, Mapping):
-        raise ConfigError("the genesis has no config section; name its chain with --network")
-    try:
-        rules = chain_config(config_json)
-        alloc = {_address(key): _account(value) for key, value in document.get("alloc", {}).items()}
-        header = _header(document, rules, alloc)
-    except KeyError as error:
-        raise ConfigError(f"genesis: missing required field {error}") from error
-    except (ValueError, TypeError, AttributeError, OverflowError) as error:
-        raise ConfigError(f"genesis: {error}") from error
-    return Genesis(rules, header, alloc, config_json)
-
-
-def read_json(path: Path) -> Mapping[str, Any]:
-    """The JSON object in a file that may be compressed with gzip or Zstandard."""
+def read(path: Path) -> dict[str, Any]:
+    """The JSON object in a genesis file; `ConfigError` when it cannot be read or is no JSON object."""
     try:
         data = path.read_bytes()
-        if data.startswith(_GZIP_MAGIC):
+        if data[:2] == b"\x1f\x8b":
             data = gzip.decompress(data)
-        elif data.startswith(_ZSTD_MAGIC):
-            data = _decompress_zstd(data, path)
-        document = json.loads(data)  # not orjson: balances and difficulties may be numbers beyond 64 bits
-    except (OSError, EOFError, ValueError, RecursionError) as error:
-        raise ConfigError(f"cannot read {path}: {error}") from error
-    if not isinstance(document, dict):
-        raise ConfigError(f"cannot read {path}: not a JSON object")
-    return document
+        elif data[:4] == b"\x28\xb5\x2f\xfd":
+            data = zstandard.ZstdDecompressor().stream_reader(io.BytesIO(data)).read()
+        content = json.loads(data)
+    except (OSError, EOFError, ValueError, zstandard.ZstdError) as error:
+        raise ConfigError(f"cannot read genesis file {path}: {error}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"cannot read genesis file {path}: not a JSON object")
+    return content
+
+
+def load(source: Path | str | Mapping[str, Any], geth_config: Mapping[str, Any] | None = None) -> Genesis:
+    """The genesis in a file or in an object already read. `geth_config` replaces the file's own `config` section.
+
+    `ConfigError` names the field that is missing or wrong.
+    """
+    content = source if isinstance(source, Mapping) else read(Path(source))
+    config_section = geth_config if geth_config is not None else content.get("config")
+    if not config_section:
+        raise ConfigError("genesis has no chain configuration")
+    try:
+        config = chain_config(config_section)
+        alloc = {_address(address): _account(account) for address, account in (content.get("alloc") or {}).items()}
+        header = _header(config, config_section, content, alloc)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ConfigError(f"invalid genesis: {type(error).__name__}: {error}") from error
+    return Genesis(config, header, alloc, config_section)
 
 
 def state_root(alloc: Mapping[Address, GenesisAccount]) -> Hash32:
     """The state root of an allocation."""
-    return trie_root((keccak(address), _leaf(account)) for address, account in alloc.items())
-
-
-def storage_root(account: GenesisAccount | None) -> Hash32:
-    """The storage root of an account; the empty root without one."""
-    if account is None or not account.storage:
-        return EMPTY_ROOT
-    items = ((keccak(slot.to_bytes(32, "big")), rlp.encode(encode_int(value))) for slot, value in account.storage.items() if value)
-    return trie_root(items)
-
-
-def _header(document: Mapping[str, Any], rules: ChainConfig, alloc: Mapping[Address, GenesisAccount]) -> Header:
-    number, timestamp = _int(document.get("number") or 0), _int(document.get("timestamp") or 0)
-    fork = rules.fork_at(number, timestamp)
-    state_hash = document.get("stateHash")
-    if state_hash is None and "alloc" not in document:
-        raise KeyError("alloc")
-    if state_hash is not None and alloc:
-        raise ValueError("both an allocation and a stateHash")
-    return Header(
-        parent_hash=_fixed(document.get("parentHash"), 32),
-        ommers_hash=EMPTY_OMMERS_HASH,
-        beneficiary=_fixed(document.get("coinbase"), 20),
-        state_root=_fixed(state_hash, 32) if state_hash is not None else state_root(alloc),
-        transactions_root=EMPTY_ROOT,
-        receipts_root=EMPTY_ROOT,
-        logs_bloom=EMPTY_BLOOM,
-        difficulty=_int(document["difficulty"]),
-        number=number,
-        gas_limit=_int(document["gasLimit"]) or DEFAULT_GAS_LIMIT,
-        gas_used=_int(document.get("gasUsed") or 0),
-        timestamp=timestamp,
-        extra_data=_bytes(document.get("extraData") or "0x"),
-        prev_randao=_fixed(document.get("mixHash"), 32),
-        nonce=_int(document.get("nonce") or 0).to_bytes(8, "big"),
-        **_fork_fields(document, fork, alloc),
+    return trie_root(
+        (
+            keccak(address),
+            rlp_encode(
+                [
+                    encode_int(account.nonce),
+                    encode_int(account.balance),
+                    account.storage_root,
+                    keccak(account.code) if account.code else EMPTY_CODE_HASH,
+                ]
+            ),
+        )
+        for address, account in alloc.items()
     )
 
 
-def _fork_fields(document: Mapping[str, Any], fork: Fork, alloc: Mapping[Address, GenesisAccount]) -> dict[str, Any]:
-    """The header fields that only some forks have."""
-    fields: dict[str, Any] = {}
+def _header(
+    config: ChainConfig, config_section: Mapping[str, Any], content: Mapping[str, Any], alloc: Mapping[Address, GenesisAccount]
+) -> Header:
+    timestamp = _number(content.get("timestamp"))
+    number = _number(content.get("number"))
+    fork = config.fork_at(number, timestamp)
+    base_fee = withdrawals_root = beacon_root = requests_hash = None
+    blob_gas_used = excess_blob_gas = None
     if fork.has(L1Rules.LONDON):
-        base_fee = document.get("baseFeePerGas")
-        fields["base_fee_per_gas"] = INITIAL_BASE_FEE if base_fee is None else _int(base_fee)
+        given = content.get("baseFeePerGas")
+        base_fee = INITIAL_BASE_FEE if given is None else _number(given)
     if fork.has(L1Rules.SHANGHAI):
-        is_message_passer = fork.withdrawals_root_is_message_passer
-        fields["withdrawals_root"] = storage_root(alloc.get(L2_TO_L1_MESSAGE_PASSER)) if is_message_passer else EMPTY_ROOT
+        withdrawals_root = EMPTY_ROOT
+        if fork.withdrawals_root_is_message_passer and L2_TO_L1_MESSAGE_PASSER in alloc:
+            withdrawals_root = alloc[L2_TO_L1_MESSAGE_PASSER].storage_root
     if fork.has(L1Rules.CANCUN):
-        fields["blob_gas_used"] = _int(document.get("blobGasUsed") or 0)
-        fields["excess_blob_gas"] = _int(document.get("excessBlobGas") or 0)
-        fields["parent_beacon_block_root"] = ZERO_HASH
+        blob_gas_used, excess_blob_gas = _number(content.get("blobGasUsed")), _number(content.get("excessBlobGas"))
+        beacon_root = _bytes(content.get("parentBeaconBlockRoot"), 32)
     if fork.has(L1Rules.PRAGUE):
-        fields["requests_hash"] = EMPTY_REQUESTS_HASH
-    return fields
+        requests_hash = EMPTY_REQUESTS_HASH
+    difficulty = content.get("difficulty")
+    if difficulty is None:
+        difficulty = _DEFAULT_DIFFICULTY if config_section.get("ethash") is not None else 0
+    state_hash = content.get("stateHash")
+    return Header(
+        parent_hash=_bytes(content.get("parentHash"), 32),
+        ommers_hash=EMPTY_OMMERS_HASH,
+        beneficiary=_bytes(content.get("coinbase"), 20),
+        state_root=_bytes(state_hash, 32) if state_hash else state_root(alloc),
+        transactions_root=EMPTY_ROOT,
+        receipts_root=EMPTY_ROOT,
+        logs_bloom=EMPTY_BLOOM,
+        difficulty=_number(difficulty),
+        number=number,
+        gas_limit=_number(content.get("gasLimit")) or _DEFAULT_GAS_LIMIT,
+        gas_used=_number(content.get("gasUsed")),
+        timestamp=timestamp,
+        extra_data=bytes.fromhex((content.get("extraData") or "0x").removeprefix("0x")),
+        prev_randao=_bytes(content.get("mixHash") or content.get("mixhash"), 32),
+        nonce=_number(content.get("nonce")).to_bytes(8, "big"),
+        base_fee_per_gas=base_fee,
+        withdrawals_root=withdrawals_root,
+        blob_gas_used=blob_gas_used,
+        excess_blob_gas=excess_blob_gas,
+        parent_beacon_block_root=beacon_root,
+        requests_hash=requests_hash,
+    )
 
 
-def _leaf(account: GenesisAccount) -> bytes:
-    code_hash = keccak(account.code) if account.code else EMPTY_CODE_HASH
-    leaf: bytes = rlp.encode([encode_int(account.nonce), encode_int(account.balance), storage_root(account), code_hash])
-    return leaf
-
-
-def _account(entry: Mapping[str, Any]) -> GenesisAccount:
-    storage = {_hex_int(slot): _hex_int(value) for slot, value in (entry.get("storage") or {}).items()}
-    return GenesisAccount(_int(entry.get("balance") or 0), _int(entry.get("nonce") or 0), _bytes(entry.get("code") or "0x"), storage)
+def _account(account: Mapping[str, Any]) -> GenesisAccount:
+    return GenesisAccount(
+        balance=_number(account.get("balance")),
+        nonce=_number(account.get("nonce")),
+        code=bytes.fromhex((account.get("code") or "0x").removeprefix("0x")),
+        storage={int(slot, 16): int(value, 16) for slot, value in (account.get("storage") or {}).items()},
+    )
 
 
 def _address(text: str) -> Address:
     return bytes.fromhex(text.removeprefix("0x").rjust(40, "0"))
 
 
-def _int(value: int | str) -> int:
-    """A number as geth writes it: hexadecimal with 0x, decimal without, or a JSON number."""
-    number = value if isinstance(value, int) else int(value, 16 if value[:2] in ("0x", "0X") else 10)
-    if not 0 <= number < 2**256:
-        raise ValueError(f"number out of range: {value}")
-    return number
-
-
-def _hex_int(text: str) -> int:
-    """A storage slot or value: always hexadecimal, with or without 0x and leading zeros."""
-    number = int(text, 16)
-    if not 0 <= number < 2**256:
-        raise ValueError(f"storage word out of range: {text}")
-    return number
-
-
-def _bytes(text: str) -> bytes:
-    return bytes.fromhex(text.removeprefix("0x"))
-
-
-def _fixed(text: str | None, length: int) -> bytes:
-    value = bytes(length) if text is None else _bytes(text)
+def _bytes(text: str | None, length: int) -> bytes:
+    """A hash or address, zeros when absent."""
+    if text is None:
+        return ZERO_HASH[:length]
+    value = bytes.fromhex(text.removeprefix("0x"))
     if len(value) != length:
         raise ValueError(f"expected {length} bytes, got {text}")
     return value
 
 
-def _decompress_zstd(data: bytes, path: Path) -> bytes:
-    """Decompress; the registry's own files need the `dictionary` that lies some folders above them."""
-    parameters = zstandard.get_frame_parameters(data)
-    dictionary = None
-    if parameters.dict_id:
-        found = next((folder / "dictionary" for folder in path.resolve().parents if (folder / "dictionary").is_file()), None)
-        if found is None:
-            raise ConfigError(
-                f"{path} needs the registry's Zstandard dictionary (superchain/extra/dictionary): put it beside the file, "
-                f"or decompress with `zstd -d -D dictionary`"
-            )
-        dictionary = zstandard.ZstdCompressionDict(found.read_bytes())
-    try:
-        return zstandard.ZstdDecompressor(dict_data=dictionary).stream_reader(io.BytesIO(data)).read()
-    except zstandard.ZstdError as error:
-        raise ConfigError(f"cannot read {path}: {error}") from error
+def _number(value: Any) -> int:
+    """A number as genesis files write it: hex or decimal text, or a JSON number; 0 when absent."""
+    if value is None or value == "":
+        return 0
+    number = value if isinstance(value, int) else int(value, 0) if value.startswith("0x") else int(value)
+    if number < 0:
+        raise ValueError(f"negative number {value}")
+    return int(number)

@@ -51,9 +51,8 @@ class ChainConfig:
 
     def fork_at(self, number: BlockNumber, timestamp: Timestamp) -> Fork:
         """The fork in force for a block with this number and timestamp."""
-        after_bedrock = number >= self.bedrock_block  # a fork from time 0 on holds only where the OP Stack runs at all
         for activation in reversed(self.activations):
-            if activation.reached(number, timestamp) and (after_bedrock or activation.time is None):
+            if activation.reached(number, timestamp):
                 return activation.fork
         raise ConfigError(f"no fork is active at block {number}")
 
