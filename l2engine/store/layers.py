@@ -39,7 +39,7 @@ class Changes:
     accounts: Mapping[Address, Account | None]
     """Accounts as they are after; None when gone."""
     roots: Mapping[Address, Hash32]
-    """Storage roots of the same accounts."""
+    """Storage roots of those that exist."""
     storage: Mapping[Address, Mapping[int, int]]
     """Changed slots. A wiped account has an entry here even when no slot was set since."""
     wiped: frozenset[Address]
@@ -88,7 +88,8 @@ def merge(layers: Iterable[Changes]) -> Changes:
                 storage[address] = dict(slots)
             else:
                 known.update(slots)
-    return Changes(accounts, roots, storage, frozenset(wiped), nodes)
+    living = {address: root for address, root in roots.items() if accounts[address]}
+    return Changes(accounts, living, storage, frozenset(wiped), nodes)
 
 
 class LayeredView:

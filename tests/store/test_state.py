@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import pytest
 import rlp
-from hypothesis import settings
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from trie import HexaryTrie
@@ -213,4 +213,4 @@ class Chains(RuleBasedStateMachine):
 
 
 TestChains = Chains.TestCase
-TestChains.settings = settings(max_examples=8, stateful_step_count=12, deadline=None)
+TestChains.settings = settings(max_examples=20, stateful_step_count=20, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
