@@ -250,12 +250,12 @@ def decode_transaction(raw: bytes) -> Transaction:
     return decoder(raw)
 
 
-def recover_sender(tx: Transaction) -> Address:
+def recover_sender(tx: Transaction, allow_high_s: bool = False) -> Address:
     """The account that signed `tx` (a deposit names it). `InvalidTransaction` when the signature is not valid:
-    r or s out of range, s in the upper half (EIP-2), or no such public key."""
+    r or s out of range, s in the upper half (EIP-2; Frontier alone allows it), or no such public key."""
     if isinstance(tx, DepositTransaction):
         return tx.sender
-    if tx.s > SECP256K1_N // 2 or tx.y_parity not in (0, 1):
+    if (tx.s > SECP256K1_N // 2 and not allow_high_s) or tx.y_parity not in (0, 1):
         raise InvalidTransaction("invalid transaction v, r, s values")
     return recover_address(tx.signing_hash(), tx.y_parity, tx.r, tx.s)
 
