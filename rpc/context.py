@@ -7,6 +7,7 @@ from typing import Any
 
 from l2engine.chain.engine import Engine
 from l2engine.chain.pool import Pool
+
 from l2engine.errors import UnknownBlock
 from l2engine.rules.config import ChainConfig
 from l2engine.types.base import Hash32, Wei

@@ -283,9 +283,7 @@ def forkchoice_updated_v3(context: Context, state: ForkchoiceState, attributes: 
     return _forkchoice_updated(context, state, attributes, 3)
 
 
-def forkchoice_updated_v4(
-    context: Context, state: ForkchoiceState, attributes: PayloadAttributes | None, custody: object = None
-) -> Json:
+def forkchoice_updated_v4(context: Context, state: ForkchoiceState, attributes: PayloadAttributes | None, custody: object = None) -> Json:
     """Only without attributes: no fork has the slot number that version 4 requires."""
     if attributes is not None:
         _check_cancun_attributes(context, attributes)

@@ -21,7 +21,6 @@ from l2engine.types.transaction import (
     Authorization,
     BlobTransaction,
     DepositTransaction,
-    FeeMarketTransaction,
     LegacyTransaction,
     SetCodeTransaction,
     Transaction,
@@ -40,6 +39,13 @@ def quantity(value: int) -> str:
 def hexadecimal(value: bytes) -> str:
     """Bytes as JSON-RPC writes them."""
     return "0x" + value.hex()
+
+
+def checksum_address(who: Address) -> str:
+    """EIP-55's mixed-case form, as geth writes addresses in messages."""
+    text = who.hex()
+    digest = keccak(text.encode()).hex()
+    return "0x" + "".join(c.upper() if int(d, 16) > 7 else c for c, d in zip(text, digest, strict=False))
 
 
 def header(header: Header) -> Json:

@@ -56,8 +56,8 @@ def get_uncle(context: Context, reference: Hash32 | BlockTag, index: int) -> dic
 
 METHODS = {
     "eth_blockNumber": method(block_number),
-    "eth_getBlockByNumber": method(get_block, block_tag, boolean),
-    "eth_getBlockByHash": method(get_block, hash32, boolean),
+    "eth_getBlockByNumber": method(get_block, block_tag, boolean, place=Place.READ),
+    "eth_getBlockByHash": method(get_block, hash32, boolean, place=Place.READ),
     "eth_getHeaderByNumber": method(get_header, block_tag),
     "eth_getHeaderByHash": method(get_header, hash32),
     "eth_getBlockReceipts": method(get_block_receipts, block_reference, place=Place.READ),

@@ -3,17 +3,18 @@
 Sources: geth internal/ethapi (defaults and caps), eth/gasestimator (the search), EIP-2930; geth's override objects.
 """
 
-import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from l2engine.errors import ExecutionReverted, ExecutionTimeout, InvalidParams, InvalidTransaction
+from l2engine.errors import ExecutionReverted, ExecutionTimeout, InvalidTransaction
+from l2engine.evm.tracers import revert_reason
 from l2engine.rules.forks import L1Rules
 from l2engine.types.base import ZERO_ADDRESS, Address
 from l2engine.types.block import Header
 from l2engine.types.state import AccountOverride, BlockEnv, Call, CallResult, StateView, Tracer
 from l2engine.types.transaction import Authorization
+from rpc import render
 from rpc.codec import (
     BlockReference,
     Mismatch,
@@ -30,7 +31,6 @@ from rpc.codec import (
 )
 from rpc.context import Context
 from rpc.errors import SERVER_ERROR, RpcError
-from rpc.eth.reverts import revert_error
 from rpc.jsonrpc import Place, method
 
 TX_GAS = 21_000
@@ -99,9 +99,14 @@ def state_override(value: Any) -> Overrides:
 def _override(who: Address, fields: dict[str, Any]) -> AccountOverride:
     state, difference = fields.get("state"), fields.get("stateDiff")
     if state is not None and difference is not None:
-        raise RpcError(SERVER_ERROR, f"account {checksum_address(who)} has both 'state' and 'stateDiff'")
+        raise RpcError(SERVER_ERROR, f"account {render.checksum_address(who)} has both 'state' and 'stateDiff'")
     return AccountOverride(
-        fields.get("nonce"), fields.get("balance"), fields.get("code"), _as_ints(state), _as_ints(difference), fields.get("movePrecompileToAddress")
+        fields.get("nonce"),
+        fields.get("balance"),
+        fields.get("code"),
+        _as_ints(state),
+        _as_ints(difference),
+        fields.get("movePrecompileToAddress"),
     )
 
 
@@ -125,15 +130,6 @@ block_overrides = struct(
         "beaconRoot": hash32,
     },
 )
-
-
-def checksum_address(who: Address) -> str:
-    """EIP-55's mixed-case form, as geth writes addresses in messages."""
-    from l2engine.types.base import keccak
-
-    text = who.hex()
-    digest = keccak(text.encode()).hex()
-    return "0x" + "".join(c.upper() if int(d, 16) > 7 else c for c, d in zip(text, digest, strict=False))
 
 
 def to_call(context: Context, args: dict[str, Any], gas_cap: int) -> Call:
@@ -224,7 +220,8 @@ def run(
 def failure(result: CallResult) -> Exception:
     """The error that answers a failed call."""
     if result.error == "execution reverted":
-        return revert_error(result.output)
+        reason = revert_reason(result.output)
+        return ExecutionReverted("execution reverted" if reason is None else f"execution reverted: {reason}", result.output)
     return RpcError(SERVER_ERROR, result.error or "")
 
 
@@ -253,7 +250,9 @@ def estimate_gas(
                 return None
             raise RpcError(SERVER_ERROR, f"failed with {gas} gas: {error}") from None
 
-    return hex(_search(attempt, highest, plain_transfer=not message.data and message.to is not None and not _has_code(view, message.to, overrides)))
+    return hex(
+        _search(attempt, highest, plain_transfer=not message.data and message.to is not None and not _has_code(view, message.to, overrides))
+    )
 
 
 def _highest_gas(context: Context, message: Call, view: StateView, env: BlockEnv, overrides: Overrides) -> int:
@@ -306,9 +305,6 @@ def _search(attempt: Callable[[int], CallResult | None], highest: int, plain_tra
 
 def _succeeds(result: CallResult | None) -> bool:
     return result is not None and result.success
-
-
-# ---- eth_createAccessList -------------------------------------------------------------------------------------------
 
 
 METHODS = {

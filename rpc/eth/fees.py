@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from l2engine.rules import eip1559
+from l2engine.rules import blobs, eip1559
 from l2engine.types.base import Wei
 from l2engine.types.block import Header
 from l2engine.types.transaction import DepositTransaction, decode_transaction
@@ -14,7 +14,6 @@ from rpc.jsonrpc import Place, method
 MAX_PRICE = 500 * 10**9  # geth never suggests a higher tip, wei
 MAX_HISTORY = 1024  # blocks per eth_feeHistory, as geth
 MAX_PERCENTILES = 100
-BLOB_GAS = 131_072  # EIP-4844
 
 
 def chain_id(context: Context) -> str:
@@ -108,15 +107,16 @@ def _next_base_fee(context: Context, header: Header) -> Wei:
 
 
 def _blob_base_fee(context: Context, header: Header) -> Wei:
-    """On OP chains excessBlobGas is always 0, so the price is the minimum."""
-    return 0 if header.excess_blob_gas is None else 1
+    if header.excess_blob_gas is None:
+        return 0
+    return blobs.blob_base_fee(context.config.fork_at(header.number, header.timestamp), header.excess_blob_gas)
 
 
 def _blob_ratio(context: Context, header: Header) -> float:
     fork = context.config.fork_at(header.number, header.timestamp)
     if not header.blob_gas_used or fork.blobs is None:
         return 0
-    return _json_ratio(header.blob_gas_used, fork.blobs.max * BLOB_GAS)
+    return _json_ratio(header.blob_gas_used, fork.blobs.max * blobs.GAS_PER_BLOB)
 
 
 def _json_ratio(part: int, whole: int) -> float:

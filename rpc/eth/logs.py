@@ -1,21 +1,16 @@
-"""eth_getLogs and the filters that are polled."""
+"""eth_getLogs: matching logs by range, by block, and between two heads."""
 
-import secrets
-import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from l2engine.errors import InvalidParams
 from l2engine.types.base import BlockNumber, Hash32, keccak
 from l2engine.types.block import Block, Log, Receipt
 from rpc import render
-from rpc.codec import BlockTag, LogFilter, Optional, boolean, log_filter, string
+from rpc.codec import BlockTag, LogFilter, log_filter
 from rpc.context import Context
 from rpc.errors import INVALID_PARAMS, SERVER_ERROR, RpcError
+from rpc.eth.changes import Changes
 from rpc.jsonrpc import Place, method
-
-FILTER_LIFETIME_SECONDS = 300  # geth drops a filter that is not polled for five minutes
-MAX_FILTERS = 10_000
 
 
 def get_logs(context: Context, wanted: LogFilter) -> list[dict[str, Any]]:
@@ -51,24 +46,22 @@ def _number(context: Context, reference: BlockTag | None) -> BlockNumber:
 
 
 def _logs_of_range(context: Context, wanted: LogFilter, first: BlockNumber, last: BlockNumber) -> Iterator[dict[str, Any]]:
-    for number in candidate_blocks(context, wanted, first, last):
+    for number in context.engine.blocks.log_candidates(first, last, wanted.addresses, wanted.topics):
         block = context.block(number)
         if block is not None and may_match(block.header.logs_bloom, wanted):
             yield from logs_of_block(block, context.receipts(block.hash), wanted)
 
 
-def candidate_blocks(context: Context, wanted: LogFilter, first: BlockNumber, last: BlockNumber) -> Sequence[BlockNumber]:
-    """The blocks that the log index names for the filter; every block when the filter names nothing."""
-    groups: list[frozenset[bytes]] = [group for group in (wanted.addresses, *wanted.topics) if group]
-    if not groups:
-        return range(first, last + 1)
-    found: set[BlockNumber] | None = None
-    for group in groups:
-        numbers = {number for item in group for number in context.engine.blocks_with_log(item, first, last)}
-        found = numbers if found is None else found & numbers
-        if not found:
-            return ()
-    return sorted(found or ())
+def changed_logs(context: Context, changes: Changes, wanted: LogFilter) -> list[dict[str, Any]]:
+    """The matching logs of the blocks that left the chain, marked as removed, and then of those that joined it."""
+    found: list[dict[str, Any]] = []
+    for headers, removed in ((changes.removed, True), (changes.added, False)):
+        for header in headers:
+            if may_match(header.logs_bloom, wanted):
+                block = context.engine.block(header.hash)
+                if block is not None:
+                    found.extend(logs_of_block(block, context.receipts(block.hash), wanted, removed))
+    return found
 
 
 def may_match(bloom: bytes, wanted: LogFilter) -> bool:
@@ -106,3 +99,6 @@ def matches(item: Log, wanted: LogFilter) -> bool:
     if len(wanted.topics) > len(item.topics):
         return False
     return all(not group or topic in group for group, topic in zip(wanted.topics, item.topics, strict=False))
+
+
+METHODS = {"eth_getLogs": method(get_logs, log_filter, place=Place.READ)}

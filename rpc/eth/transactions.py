@@ -1,5 +1,6 @@
 """Transactions by hash and place, their receipts, and sending raw ones."""
 
+import contextlib
 from typing import Any
 
 from l2engine.errors import PoolError
@@ -80,10 +81,8 @@ def send_raw_transaction(context: Context, raw: bytes) -> str:
         raise PoolError("only replay-protected (EIP-155) transactions allowed over RPC")
     if context.forward is not None:
         tx_hash: str = context.forward("eth_sendRawTransaction", ["0x" + raw.hex()])
-        try:
+        with contextlib.suppress(PoolError):  # the sequencer has it: what the local pool thinks of it is nobody's business
             context.pool.add(raw)
-        except PoolError:
-            pass  # the sequencer has it: what the local pool thinks of it is nobody's business
         return tx_hash
     return "0x" + context.pool.add(raw).hex()
 
@@ -105,7 +104,7 @@ METHODS = {
     "eth_getRawTransactionByHash": method(get_raw_transaction, hash32),
     "eth_getRawTransactionByBlockNumberAndIndex": method(get_raw_transaction_at, block_tag, uint),
     "eth_getRawTransactionByBlockHashAndIndex": method(get_raw_transaction_at, hash32, uint),
-    "eth_getTransactionReceipt": method(get_receipt, hash32),
+    "eth_getTransactionReceipt": method(get_receipt, hash32, place=Place.READ),
     "eth_sendRawTransaction": method(send_raw_transaction, data, place=Place.FORWARD),
     "eth_accounts": method(accounts),
     "eth_sendTransaction": method(unknown_account, any_json),

@@ -1,0 +1,182 @@
+"""debug_getRaw*, and debug_trace*: running a transaction, a block or a call again with somebody listening.
+
+Sources: geth internal/ethapi (raw objects), eth/tracers/api.go (options and errors). The tracers are in `evm/tracers.py`.
+"""
+
+import re
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from l2engine.errors import ExecutionTimeout, InvalidParams, InvalidTransaction
+from l2engine.evm import tracers
+from l2engine.types.base import Hash32, keccak
+from l2engine.types.block import Block, decode_block
+from l2engine.types.state import BlockExecution
+from rpc.codec import BlockReference, BlockTag, Optional, block_reference, block_tag, data, hash32, struct
+from rpc.context import Context
+from rpc.errors import SERVER_ERROR, RpcError
+from rpc.eth.calls import block_overrides, environment, state_override, to_call, transaction_args
+from rpc.jsonrpc import Place, method
+
+TRACE_TIMEOUT_SECONDS = 60.0  # unless the options say otherwise; geth's 5 seconds are short for the reference executor
+
+# ---- raw objects ----------------------------------------------------------------------------------------------------
+
+
+def get_raw_header(context: Context, reference: BlockReference) -> str:
+    """A header's RLP."""
+    header = context.header(reference)
+    if header is None:
+        raise RpcError(SERVER_ERROR, f"header #{_go_print(reference)} not found")
+    return "0x" + header.encode().hex()
+
+
+def get_raw_block(context: Context, reference: BlockReference) -> str:
+    """A block's RLP."""
+    block = context.block(reference)
+    if block is None:
+        raise RpcError(SERVER_ERROR, f"block #{_go_print(reference)} not found")
+    return "0x" + block.encode().hex()
+
+
+def get_raw_receipts(context: Context, reference: BlockReference) -> list[str] | None:
+    """A block's receipts in their network form."""
+    block = context.block(reference)
+    if block is None:
+        return [] if isinstance(reference, bytes) else None
+    return ["0x" + receipt.encode().hex() for receipt in context.receipts(block.hash)]
+
+
+def get_raw_transaction(context: Context, tx_hash: Hash32) -> str:
+    """A transaction's EIP-2718 bytes; "0x" when it is not known."""
+    place = context.engine.transaction_location(tx_hash)
+    block = None if place is None else context.engine.block(place[0])
+    if place is None or block is None:
+        return "0x" + (context.pool.get(tx_hash) or b"").hex()
+    return "0x" + block.transactions[place[1]].hex()
+
+
+def _go_print(reference: BlockReference) -> str:
+    """A hash as Go's %d shows it: the bytes in decimal."""
+    return "[" + " ".join(map(str, reference)) + "]" if isinstance(reference, bytes) else str(reference)
+
+
+# ---- traces ---------------------------------------------------------------------------------------------------------
+
+
+def trace_transaction(context: Context, tx_hash: Hash32, options: dict[str, Any] | None) -> Any:
+    """Run a mined transaction again."""
+    place = context.engine.transaction_location(tx_hash)
+    block = None if place is None else context.engine.block(place[0])
+    if place is None or block is None:
+        raise RpcError(SERVER_ERROR, "transaction not found")
+    return next(_trace(context, block, options or {}, place[1]))["result"]
+
+
+def trace_block(context: Context, reference: Hash32 | BlockTag, options: dict[str, Any] | None) -> list[Any]:
+    """Run all transactions of a block again."""
+    block = context.block(reference)
+    if block is None:
+        shown = f"0x{reference.hex()}" if isinstance(reference, bytes) else f"#{reference}"
+        raise RpcError(SERVER_ERROR, f"block {shown} not found")
+    return list(_trace(context, block, options or {}))
+
+
+def trace_raw_block(context: Context, raw: bytes, options: dict[str, Any] | None) -> list[Any]:
+    """Run the transactions of a block given as RLP, on the state of its parent."""
+    return list(_trace(context, decode_block(raw), options or {}))
+
+
+def _trace(context: Context, block: Block, options: dict[str, Any], only: int | None = None) -> Iterator[dict[str, Any]]:
+    """The traces of a block's transactions, or of the one at index `only`."""
+    if block.number == 0:
+        raise RpcError(SERVER_ERROR, "genesis is not traceable")
+    parent = context.header_or_error(block.header.parent_hash)
+    deadline = _deadline(options)
+    execution = context.executor.begin(context.view(parent), environment(context, block.header))
+    logs_before = 0
+    for index, raw in enumerate(block.transactions if only is None else block.transactions[: only + 1]):
+        if only is not None and index < only:
+            logs_before += len(_apply(execution, raw, deadline, None))
+            continue
+        tx_hash = "0x" + keccak(raw).hex()
+        place = {
+            "blockHash": "0x" + block.hash.hex(),
+            "blockNumber": block.number,
+            "transactionHash": tx_hash,
+            "transactionPosition": index,
+        }
+        tracer = _make(options, place, logs_before)
+        logs_before += len(_apply(execution, raw, deadline, tracer))
+        yield {"txHash": tx_hash, "result": tracer.result()}
+
+
+def _apply(execution: BlockExecution, raw: bytes, deadline: float, tracer: tracers.NoopTracer | None) -> tuple[Any, ...]:
+    try:
+        return execution.apply(raw, None, deadline, tracer).receipt.logs
+    except ExecutionTimeout:
+        raise RpcError(SERVER_ERROR, "execution timeout") from None
+    except InvalidTransaction as error:
+        raise RpcError(SERVER_ERROR, f"tracing failed: {error}") from None
+
+
+def trace_call(context: Context, args: dict[str, Any], reference: BlockReference, options: dict[str, Any] | None) -> Any:
+    """Run a message on the state of a block, as eth_call does."""
+    options = options or {}
+    header = context.header_or_error("latest" if reference is None else reference)
+    changed = _call_options(options)
+    message = to_call(context, args, context.settings.gas_cap)
+    tracer = _make(options, None, 0)
+    env = environment(context, header, changed.get("blockOverrides"))
+    try:
+        context.executor.call(context.view(header), env, message, changed.get("stateOverrides"), _deadline(options), tracer)
+    except ExecutionTimeout:
+        raise RpcError(SERVER_ERROR, "execution timeout") from None
+    except InvalidTransaction as error:
+        raise RpcError(SERVER_ERROR, f"tracing failed: {error}") from None
+    return tracer.result()
+
+
+_call_options = struct("tracers.TraceCallConfig", {"stateOverrides": state_override, "blockOverrides": block_overrides})
+
+
+def _make(options: dict[str, Any], place: dict[str, Any] | None, logs_before: int) -> tracers.NoopTracer:
+    try:
+        return tracers.make(options, place, logs_before)
+    except InvalidParams as error:
+        raise RpcError(SERVER_ERROR, str(error)) from None
+
+
+_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ns|us|µs|ms|s|m|h))+\Z")
+_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def _deadline(options: dict[str, Any]) -> float:
+    """When the trace must end, from the option `timeout` in Go's form ("5s", "1m30s")."""
+    text = options.get("timeout")
+    if not text:
+        return time.monotonic() + TRACE_TIMEOUT_SECONDS
+    if not isinstance(text, str) or not _DURATION.match(text):
+        raise RpcError(SERVER_ERROR, f'time: invalid duration "{text}"')
+    seconds = sum(float(count) * _UNITS[unit] for count, unit in re.findall(r"([\d.]+)([a-zµ]+)", text))
+    return time.monotonic() + min(seconds, 10 * TRACE_TIMEOUT_SECONDS)
+
+
+def _options(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise InvalidParams("json: cannot unmarshal value into Go value of type tracers.TraceConfig")
+    return value
+
+
+METHODS = {
+    "debug_getRawHeader": method(get_raw_header, block_reference),
+    "debug_getRawBlock": method(get_raw_block, block_reference, place=Place.READ),
+    "debug_getRawReceipts": method(get_raw_receipts, block_reference, place=Place.READ),
+    "debug_getRawTransaction": method(get_raw_transaction, hash32),
+    "debug_traceTransaction": method(trace_transaction, hash32, Optional(_options), place=Place.READ),
+    "debug_traceBlockByNumber": method(trace_block, block_tag, Optional(_options), place=Place.READ),
+    "debug_traceBlockByHash": method(trace_block, hash32, Optional(_options), place=Place.READ),
+    "debug_traceBlock": method(trace_raw_block, data, Optional(_options), place=Place.READ),
+    "debug_traceCall": method(trace_call, transaction_args, Optional(block_reference), Optional(_options), place=Place.READ),
+}

@@ -1,0 +1,38 @@
+"""From one head to another: which blocks left the canonical chain and which joined it. Filters and subscriptions tell this."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from l2engine.chain.engine import Engine
+
+from l2engine.types.block import Header
+
+MAX_DEPTH = 10_000  # a consumer further behind than this starts again at the head
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What happened between two heads."""
+
+    removed: Sequence[Header]
+    """The newest first."""
+    added: Sequence[Header]
+    """The oldest first."""
+
+
+def between(engine: Engine, old: Header, new: Header) -> Changes:
+    """Walk both chains back to where they meet."""
+    removed: list[Header] = []
+    added: list[Header] = []
+    left: Header | None = old
+    right: Header | None = new
+    while left is not None and right is not None and left.hash != right.hash:
+        if len(removed) + len(added) > MAX_DEPTH:
+            return Changes((), (new,))
+        if left.number >= right.number:
+            removed.append(left)
+            left = engine.header(left.parent_hash)
+        else:
+            added.append(right)
+            right = engine.header(right.parent_hash)
+    return Changes(removed, added[::-1])

@@ -1,0 +1,38 @@
+"""--rollup.sequencerhttp: requests that only the sequencer can serve go there, and its errors come back unchanged."""
+
+import itertools
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from rpc.errors import SERVER_ERROR, RpcError
+
+TIMEOUT_SECONDS = 5.0
+
+
+def forwarder(url: str, timeout_seconds: float = TIMEOUT_SECONDS) -> Callable[[str, list[Any]], Any]:
+    """A function (method, params) → result that asks the node at `url`. It blocks, and belongs into a thread of its own.
+    The node's error is raised as `RpcError` with its code, message and data; so is a node that cannot be reached."""
+    ids = itertools.count(1)
+
+    def forward(name: str, params: list[Any]) -> Any:
+        body = orjson.dumps({"jsonrpc": "2.0", "id": next(ids), "method": name, "params": params})
+        request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+        try:
+            with urllib.request.urlopen(request, timeout=timeout_seconds) as response:
+                answer = orjson.loads(response.read())
+        except urllib.error.HTTPError as error:
+            raise RpcError(SERVER_ERROR, f"{error.code} {error.reason}: {error.read(200).decode(errors='replace')}") from None
+        except (OSError, orjson.JSONDecodeError) as error:
+            raise RpcError(SERVER_ERROR, f"the sequencer cannot be reached: {error}") from None
+        if not isinstance(answer, dict) or ("error" in answer and not isinstance(answer["error"], dict)):
+            raise RpcError(SERVER_ERROR, "the sequencer gave an answer that is not JSON-RPC")
+        refused = answer.get("error")
+        if refused:
+            raise RpcError(int(refused.get("code", SERVER_ERROR)), str(refused.get("message", "")), refused.get("data"))
+        return answer.get("result")
+
+    return forward

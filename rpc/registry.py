@@ -1,0 +1,41 @@
+"""Which methods a port serves, from the names of --http.api and --ws.api."""
+
+from collections.abc import Iterable
+
+from rpc import admin, debug, engine, miner, net, txpool
+from rpc.context import Context
+from rpc.errors import METHOD_NOT_FOUND, RpcError
+from rpc.eth import accounts, blocks, calls, fees, filters, logs, transactions
+from rpc.jsonrpc import Method, Methods, method
+
+ENGINE_NAMESPACES = ("engine", "eth", "net", "web3", "debug", "miner", "txpool")  # always on the Engine port
+
+_ALL: Methods = {
+    name: entry
+    for module in (accounts, blocks, calls, fees, filters, logs, transactions, net, debug, txpool, miner, admin, engine)
+    for name, entry in module.METHODS.items()
+}
+
+
+def methods_for(namespaces: Iterable[str]) -> Methods:
+    """The methods of these namespaces; unknown names add nothing."""
+    names = tuple(dict.fromkeys(namespaces))
+    chosen: dict[str, Method] = {name: entry for name, entry in _ALL.items() if name.partition("_")[0] in names}
+
+    def modules(context: Context) -> dict[str, str]:
+        """The namespaces served here, with their version."""
+        return dict.fromkeys(sorted((*names, "rpc")), "1.0")
+
+    chosen["rpc_modules"] = method(modules)
+    if "eth" in names:
+        chosen["eth_subscribe"] = chosen["eth_unsubscribe"] = method(_no_notifications, *[_anything] * 3)
+    return chosen
+
+
+def _anything(value: object) -> object:
+    return value
+
+
+def _no_notifications(context: Context, *arguments: object) -> None:
+    """Subscriptions need a connection that stays: the WebSocket."""
+    raise RpcError(METHOD_NOT_FOUND, "notifications not supported")

@@ -1,0 +1,379 @@
+"""The HTTP and WebSocket ports (aiohttp): who may ask, on which thread an answer is made, and how it goes out.
+
+Engine calls run one after another on the engine thread, slow reads on a small pool, cheap ones on the event loop itself.
+Sources: geth node/rpcstack.go and rpc/http.go for hosts, origins, content types and limits.
+"""
+
+import asyncio
+import contextlib
+import gzip
+import ipaddress
+import itertools
+import logging
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import WSMsgType, web
+from aiohttp.web_exceptions import HTTPRequestEntityTooLarge
+
+from l2engine.types.base import Hash32
+from rpc import auth
+from rpc.context import Context
+from rpc.jsonrpc import Call, Limits, Method, Methods, Place, Request, join, parse, run, too_large
+from rpc.subscriptions import Subscriptions
+
+log = logging.getLogger(__name__)
+
+CONTENT_TYPES = frozenset(("application/json", "application/json-rpc", "application/jsonrequest"))
+KEEP_ALIVE_SECONDS = 120.0  # as geth
+GZIP_FROM_BYTES = 2048  # below, compressing costs more than it saves
+GZIP_LEVEL = 1
+WS_MESSAGE_BYTES = 32 * 1024 * 1024
+WS_PING_SECONDS = 30.0
+WS_BACKLOG = 4096  # messages that a slow subscriber may lag behind before it is dropped
+WS_CALLS_AT_ONCE = 16
+LONG_BATCH = 16  # so many cheap calls together are no longer cheap
+READERS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """One listening socket and its rules."""
+
+    host: str
+    port: int
+    methods: Methods
+    http: bool = True
+    websocket: bool = False
+    virtual_hosts: Sequence[str] = ("localhost",)
+    cors_origins: Sequence[str] = ()
+    websocket_origins: Sequence[str] = ()
+    secret: bytes | None = None
+    """JWT secret; None for an open port."""
+    body_limit_bytes: int = 5 * 1024 * 1024
+
+
+class Server:
+    """Serves the given ports until `stop`."""
+
+    def __init__(self, context: Context, ports: Iterable[Port], engine_thread: Executor) -> None:
+        settings = context.settings
+        self.context = context
+        self.limits = Limits(settings.batch_request_limit, settings.batch_response_max_bytes)
+        self.readers = ThreadPoolExecutor(READERS, thread_name_prefix="rpc-read")
+        self.subscriptions = Subscriptions(context)
+        self._forwarders = ThreadPoolExecutor(READERS, thread_name_prefix="rpc-forward")
+        self._threads = {Place.READ: self.readers, Place.ENGINE: engine_thread, Place.FORWARD: self._forwarders}
+        self._listeners = [_Listener(self, port) for port in ports]
+        self._news: asyncio.Queue[Sequence[Hash32] | None] = asyncio.Queue()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._publisher: asyncio.Task[None] | None = None
+
+    async def start(self) -> list[int]:
+        """Open the sockets; answers their port numbers in order, real ones where 0 was asked for."""
+        self._loop = asyncio.get_running_loop()
+        self._publisher = asyncio.create_task(self._publish())
+        return [await listener.start() for listener in self._listeners]
+
+    async def stop(self) -> None:
+        """Close the sockets and connections, and let running calls end."""
+        for listener in self._listeners:
+            await listener.stop()
+        if self._publisher is not None:
+            self._publisher.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._publisher
+        for threads in (self.readers, self._forwarders):
+            threads.shutdown(wait=False, cancel_futures=True)
+
+    def head_changed(self) -> None:
+        """Tell subscribers that there is a new head. Any thread may call it."""
+        self._announce(None)
+
+    def pool_grew(self, hashes: Sequence[Hash32]) -> None:
+        """Tell subscribers of new pool transactions. Any thread may call it."""
+        self._announce(hashes)
+
+    def _announce(self, news: Sequence[Hash32] | None) -> None:
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._news.put_nowait, news)
+
+    async def _publish(self) -> None:
+        while True:
+            news = await self._news.get()
+            make = self.subscriptions.head_changed if news is None else lambda news=news: self.subscriptions.pool_grew(news)
+            try:
+                messages = await asyncio.get_running_loop().run_in_executor(self.readers, lambda make=make: list(make()))
+            except Exception:
+                log.exception("subscriptions failed")
+                continue
+            for connection, message in messages:
+                assert isinstance(connection, _Connection)
+                connection.push(message)
+
+    # ---- answering --------------------------------------------------------------------------------------------------
+
+    async def answer(self, body: bytes, methods: Methods) -> bytes:
+        """The response to a request body."""
+        request = parse(body, self.limits)
+        if len(request.items) == 1:
+            item = request.items[0]
+            answers = [item if isinstance(item, bytes) else await self._run_one(item, methods)]
+        else:
+            answers = await self._run_many(request, methods)
+        return join(request, answers, self.limits)
+
+    async def _run_one(self, call: Call, methods: Methods) -> bytes:
+        place = _place(call, methods)
+        if place is Place.LOOP:
+            return run(call, methods, self.context)
+        return await asyncio.get_running_loop().run_in_executor(self._threads[place], run, call, methods, self.context)
+
+    async def _run_many(self, request: Request, methods: Methods) -> list[bytes]:
+        """A batch in order; neighbours for the same place go there together."""
+        cheap = Place.READ if len(request.items) > LONG_BATCH else Place.LOOP
+        answers: list[bytes] = []
+        size, limit = 0, self.limits.batch_response_bytes
+        for place, group in itertools.groupby(request.items, lambda item: _place(item, methods)):
+            place = cheap if place is Place.LOOP else place
+            work = list(group)
+            if place is Place.LOOP:
+                done = self._run_group(work, methods, limit - size if limit else None)
+            else:
+                done = await asyncio.get_running_loop().run_in_executor(
+                    self._threads[place], self._run_group, work, methods, limit - size if limit else None
+                )
+            answers += done
+            size += sum(map(len, done))
+        return answers
+
+    def _run_group(self, items: Sequence[Call | bytes], methods: Methods, room: int | None) -> list[bytes]:
+        """Run calls in order until their answers are larger than `room` bytes; the rest is refused without being run."""
+        answers: list[bytes] = []
+        for item in items:
+            if isinstance(item, bytes):
+                answer = item
+            elif room is not None and room < 0:
+                answer = b"" if item.notification else too_large(item)
+            else:
+                answer = run(item, methods, self.context)
+            answers.append(answer)
+            if room is not None:
+                room -= len(answer)
+        return answers
+
+
+def _place(item: Call | bytes, methods: Methods) -> Place:
+    entry: Method | None = None if isinstance(item, bytes) else methods.get(item.method)
+    return Place.LOOP if entry is None else entry.place
+
+
+class _Listener:
+    """One port: checks a request, then lets the server answer it."""
+
+    def __init__(self, server: Server, port: Port) -> None:
+        self._server, self._port = server, port
+        self._connections: set[_Connection] = set()
+        self._any_host = "*" in port.virtual_hosts
+        self._hosts = frozenset(host.lower() for host in port.virtual_hosts)
+        self._runner = web.ServerRunner(
+            web.Server(self._handle, request_factory=self._make_request, keepalive_timeout=KEEP_ALIVE_SECONDS, access_log=None)
+        )
+
+    def _make_request(self, message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
+        return web.BaseRequest(
+            message, payload, protocol, writer, task, asyncio.get_running_loop(), client_max_size=self._port.body_limit_bytes
+        )
+
+    async def start(self) -> int:
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, self._port.host, self._port.port, shutdown_timeout=1.0)
+        await site.start()
+        address: tuple[Any, ...] = self._runner.addresses[0]
+        return int(address[1])
+
+    async def stop(self) -> None:
+        for connection in list(self._connections):
+            await connection.close()
+        await self._runner.cleanup()
+
+    # ---- one HTTP request -------------------------------------------------------------------------------------------
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        port = self._port
+        if port.secret is not None:
+            try:
+                auth.check(request.headers.get("Authorization"), port.secret, time.time())
+            except auth.Unauthorized as error:
+                return _text(401, str(error))
+        if not self._any_host and not self._host_allowed(request.headers.get("Host", "")):
+            return _text(403, "invalid host specified")
+        if port.websocket and request.headers.get("Upgrade", "").lower() == "websocket":
+            return await self._serve_websocket(request)
+        if not port.http or request.path != "/":
+            return _text(404, "404 page not found")
+        origin = request.headers.get("Origin")
+        cors = self._cors_headers(origin) if origin is not None else {}
+        if request.method == "POST":
+            response = await self._serve_post(request)
+        elif request.method in ("GET", "OPTIONS"):
+            response = self._preflight(request, cors) if cors else web.Response()
+        else:
+            response = _text(405, "method not allowed")
+        response.headers.update(cors)
+        return response
+
+    async def _serve_post(self, request: web.BaseRequest) -> web.Response:
+        limit = self._port.body_limit_bytes
+        length = request.content_length
+        if length is not None and length > limit:
+            return _text(413, f"content length too large ({length}>{limit})")
+        if request.content_type not in CONTENT_TYPES:
+            return _text(415, "invalid content type, only application/json is supported")
+        try:
+            body = await request.read()
+        except HTTPRequestEntityTooLarge:
+            return _text(413, f"content length too large (>{limit})")
+        answer = await self._server.answer(body, self._port.methods)
+        headers = {"Content-Type": "application/json"}
+        if len(answer) >= GZIP_FROM_BYTES and "gzip" in request.headers.get("Accept-Encoding", ""):
+            answer = await asyncio.get_running_loop().run_in_executor(self._server.readers, gzip.compress, answer, GZIP_LEVEL)
+            headers["Content-Encoding"] = "gzip"
+            headers["Vary"] = "Accept-Encoding"
+        return web.Response(body=answer, headers=headers)
+
+    def _host_allowed(self, header: str) -> bool:
+        """Whether a Host header names this server; addresses always do, for DNS rebinding needs a name."""
+        host = header.lower()
+        if not host:
+            return True
+        name = host[1 : host.find("]")] if host.startswith("[") else host.partition(":")[0]
+        if name in self._hosts:
+            return True
+        with contextlib.suppress(ValueError):
+            ipaddress.ip_address(name)
+            return True
+        return False
+
+    def _cors_headers(self, origin: str) -> dict[str, str]:
+        origins = self._port.cors_origins
+        if "*" in origins:
+            return {"Access-Control-Allow-Origin": "*"}
+        if any(_origin_matches(allowed, origin) for allowed in origins):
+            return {"Access-Control-Allow-Origin": origin, "Vary": "Origin"}
+        return {}
+
+    def _preflight(self, request: web.BaseRequest, cors: dict[str, str]) -> web.Response:
+        wanted = request.headers.get("Access-Control-Request-Method")
+        if request.method != "OPTIONS" or wanted is None:
+            return web.Response()
+        headers = {"Access-Control-Allow-Methods": wanted, "Access-Control-Max-Age": "600"}
+        if asked := request.headers.get("Access-Control-Request-Headers"):
+            headers["Access-Control-Allow-Headers"] = asked
+        return web.Response(status=204, headers=headers) if wanted in ("POST", "GET") else web.Response(status=204)
+
+    # ---- WebSocket --------------------------------------------------------------------------------------------------
+
+    async def _serve_websocket(self, request: web.BaseRequest) -> web.StreamResponse:
+        origin = request.headers.get("Origin")
+        if origin is not None and not self._websocket_origin_allowed(origin):
+            return _text(403, "origin not allowed")
+        socket = web.WebSocketResponse(max_msg_size=WS_MESSAGE_BYTES, heartbeat=WS_PING_SECONDS, compress=False)
+        await socket.prepare(request)
+        connection = _Connection(self._server, socket, self._port.methods)
+        self._connections.add(connection)
+        try:
+            await connection.serve()
+        finally:
+            self._connections.discard(connection)
+        return socket
+
+    def _websocket_origin_allowed(self, origin: str) -> bool:
+        allowed = self._port.websocket_origins or ("localhost",)
+        return "*" in allowed or any(_origin_matches(pattern, origin) for pattern in allowed)
+
+
+class _Connection:
+    """One WebSocket: calls are answered as they finish, subscriptions' messages go in between."""
+
+    def __init__(self, server: Server, socket: web.WebSocketResponse, methods: Methods) -> None:
+        self._server, self._socket = server, socket
+        self._outgoing: asyncio.Queue[bytes] = asyncio.Queue(WS_BACKLOG)
+        self._slots = asyncio.Semaphore(WS_CALLS_AT_ONCE)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._methods = dict(methods)
+        if "eth_subscribe" in methods:
+            anything = methods["eth_subscribe"].parsers
+            self._methods["eth_subscribe"] = Method(self._subscribe, anything, 0, Place.LOOP)
+            self._methods["eth_unsubscribe"] = Method(self._unsubscribe, anything, 0, Place.LOOP)
+
+    async def serve(self) -> None:
+        """Until the other side closes or lags too far behind."""
+        writer = asyncio.create_task(self._write())
+        try:
+            async for message in self._socket:
+                if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
+                    break
+                body = message.data.encode() if isinstance(message.data, str) else message.data
+                await self._slots.acquire()
+                task = asyncio.create_task(self._answer(body))
+                self._tasks.add(task)
+                task.add_done_callback(self._done)
+        finally:
+            self._server.subscriptions.drop(self)
+            writer.cancel()
+            for task in self._tasks:
+                task.cancel()
+
+    def push(self, message: bytes) -> None:
+        """Queue a message; a consumer whose queue is full is dropped."""
+        try:
+            self._outgoing.put_nowait(message)
+        except asyncio.QueueFull:
+            if not self._socket.closed:
+                log.warning("dropping a WebSocket that does not keep up with its subscriptions")
+                self._server.subscriptions.drop(self)
+                task = asyncio.create_task(self.close())
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """Hang up."""
+        await self._socket.close(drain=False)
+
+    def _done(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        self._slots.release()
+
+    async def _answer(self, body: bytes) -> None:
+        answer = await self._server.answer(body, self._methods)
+        if answer:
+            await self._outgoing.put(answer)
+
+    async def _write(self) -> None:
+        with contextlib.suppress(ConnectionError):
+            while True:
+                await self._socket.send_str((await self._outgoing.get()).decode())
+
+    def _subscribe(self, context: Context, *params: Any) -> str:
+        """eth_subscribe."""
+        return self._server.subscriptions.subscribe(self, [value for value in params if value is not None])
+
+    def _unsubscribe(self, context: Context, *params: Any) -> bool:
+        """eth_unsubscribe."""
+        return self._server.subscriptions.unsubscribe(self, params[0])
+
+
+def _origin_matches(allowed: str, origin: str) -> bool:
+    """Whether an Origin header is the allowed one; a pattern without a scheme or port leaves that open."""
+    allowed, origin = allowed.lower().rstrip("/"), origin.lower()
+    if "://" not in allowed:
+        origin = origin.partition("://")[2]
+    return allowed == origin or (":" not in allowed.partition("://")[2] and allowed == origin.rpartition(":")[0])
+
+
+def _text(status: int, text: str) -> web.Response:
+    return web.Response(status=status, text=text + "\n")

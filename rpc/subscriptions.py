@@ -1,0 +1,108 @@
+"""eth_subscribe: what connections want to hear, and the messages for them when the head moves or the pool grows.
+
+Without I/O: the server calls `head_changed` and `pool_grew` and sends what they return.
+"""
+
+import secrets
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from l2engine.types.base import Hash32
+from l2engine.types.block import Header
+from l2engine.types.transaction import decode_transaction
+from rpc import render
+from rpc.codec import LogFilter, boolean, log_filter
+from rpc.context import Context
+from rpc.errors import INVALID_PARAMS, METHOD_NOT_FOUND, RpcError
+from rpc.eth import changes, logs
+
+KINDS = ("newHeads", "logs", "newPendingTransactions", "syncing")
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """One thing that one connection wants to hear."""
+
+    id: str
+    kind: str
+    owner: object
+    """The connection."""
+    criteria: LogFilter | None = None
+    full: bool = False
+    """Whole pending transactions instead of hashes."""
+
+
+class Subscriptions:
+    """All subscriptions of a server; any thread may use it."""
+
+    def __init__(self, context: Context) -> None:
+        self._context, self._head = context, context.engine.head
+        self._lock = threading.Lock()
+        self._active: dict[str, Subscription] = {}
+
+    def subscribe(self, owner: object, params: Any) -> str:
+        """Begin a subscription from the arguments of eth_subscribe; answers its id."""
+        if not isinstance(params, list) or not params or not isinstance(params[0], str):
+            raise RpcError(INVALID_PARAMS, "missing subscription name" if not params else "non-string subscription name")
+        kind, option = params[0], params[1] if len(params) > 1 else None
+        if kind not in KINDS:
+            raise RpcError(METHOD_NOT_FOUND, f'no "{kind}" subscription in eth namespace')
+        identity = "0x" + secrets.token_bytes(16).hex()
+        criteria = log_filter(option) if kind == "logs" else None
+        full = boolean(option) if kind == "newPendingTransactions" else False
+        with self._lock:
+            self._active[identity] = Subscription(identity, kind, owner, criteria, full)
+        return identity
+
+    def unsubscribe(self, owner: object, identity: Any) -> bool:
+        """End a subscription of this connection."""
+        with self._lock:
+            found = self._active.get(identity) if isinstance(identity, str) else None
+            if found is None or found.owner is not owner:
+                raise RpcError(-32000, "subscription not found")
+            del self._active[identity]
+        return True
+
+    def drop(self, owner: object) -> None:
+        """Forget everything of a closed connection."""
+        with self._lock:
+            for identity in [i for i, s in self._active.items() if s.owner is owner]:
+                del self._active[identity]
+
+    def of_kind(self, kind: str) -> Sequence[Subscription]:
+        with self._lock:
+            return [subscription for subscription in self._active.values() if subscription.kind == kind]
+
+    def head_changed(self) -> Iterator[tuple[object, bytes]]:
+        """The messages that the way from the last head to the present one makes, with the connection of each."""
+        old: Header = self._head
+        self._head = new = self._context.engine.head
+        heads, wanted = self.of_kind("newHeads"), self.of_kind("logs")
+        if not heads and not wanted:
+            return
+        change = changes.between(self._context.engine, old, new)
+        for header in change.added if heads else ():
+            shown = orjson.Fragment(orjson.dumps(render.header(header)))
+            yield from ((subscription.owner, _message(subscription, shown)) for subscription in heads)
+        for subscription in wanted:
+            assert subscription.criteria is not None
+            for found in logs.changed_logs(self._context, change, subscription.criteria):
+                yield subscription.owner, _message(subscription, found)
+
+    def pool_grew(self, hashes: Sequence[Hash32]) -> Iterator[tuple[object, bytes]]:
+        """The messages for new pool transactions."""
+        listeners = self.of_kind("newPendingTransactions")
+        for tx_hash in hashes if listeners else ():
+            raw = self._context.pool.get(tx_hash) if any(s.full for s in listeners) else None
+            full = None if raw is None else render.transaction(decode_transaction(raw))
+            for subscription in listeners:
+                yield subscription.owner, _message(subscription, full if subscription.full else "0x" + tx_hash.hex())
+
+
+def _message(subscription: Subscription, result: Any) -> bytes:
+    params = {"subscription": subscription.id, "result": result}
+    return orjson.dumps({"jsonrpc": "2.0", "method": "eth_subscription", "params": params})
