@@ -247,8 +247,8 @@ def block_from_items(header: Header, items: Any) -> Block:
     if not isinstance(items, list) or len(items) not in (2, 3) or not all(isinstance(item, list) for item in items):
         raise DecodeError("body: expected 2 or 3 lists")
     transactions = tuple(rlp.encode(item) if isinstance(item, list) else item for item in items[0])
-    if any(not raw for raw in transactions):
-        raise DecodeError("body: empty transaction")
+    if any(isinstance(item, bytes) and not b"\0" <= item[:1] < b"\x80" for item in items[0]):
+        raise DecodeError("body: a transaction is neither a list nor begins with a type byte")
     withdrawals = tuple(_withdrawal(item) for item in items[2]) if len(items) == 3 else None
     return Block(header, transactions, tuple(header_from_items(item) for item in items[1]), withdrawals)
 
@@ -277,20 +277,29 @@ def header_from_items(items: Any) -> Header:
 
 def decode_receipt(data: bytes) -> Receipt:
     """A receipt from its network form (`Receipt.encode`); `DecodeError` when it is none."""
-    kind, payload = (0, data) if data[:1] >= b"\xc0" else (data[0] if data else 0, data[1:])
-    items = _decode(payload)
-    if not isinstance(items, list) or not 4 <= len(items) <= 6 or not isinstance(items[3], list):
-        raise DecodeError("receipt: expected 4 to 6 items")
-    state_root, status = (items[0], None) if len(items[0]) == 32 else (None, int.from_bytes(items[0], "big"))
-    logs = tuple(Log(log[0], tuple(log[1]), log[2]) for log in items[3])
-    tail = [int.from_bytes(item, "big") for item in items[4:]] + [None, None]
-    return Receipt(kind, status, int.from_bytes(items[1], "big"), logs, state_root, tail[0], tail[1])
+    is_typed = data[:1] < b"\xc0"
+    kind = data[0] if is_typed and data else 0
+    items = _decode(data[is_typed:])
+    if (is_typed and kind not in _TYPED_RECEIPTS) or not isinstance(items, list):
+        raise DecodeError("receipt: unknown type, or not a list")
+    if not 4 <= len(items) <= (6 if kind == DEPOSIT_TYPE else 4):
+        raise DecodeError("receipt: expected 4 items, or 4 to 6 of a deposit")
+    outcome, gas, bloom, logs, *tail = items
+    if not isinstance(outcome, bytes) or (outcome not in (b"", b"\1") and len(outcome) != 32):
+        raise DecodeError("receipt: neither a status nor a state root")
+    if not isinstance(bloom, bytes) or len(bloom) != 256 or not isinstance(logs, list):
+        raise DecodeError("receipt: wrong bloom or logs")
+    state_root, status = (outcome, None) if len(outcome) == 32 else (None, len(outcome))
+    nonce, version = [_uint64(item, "deposit nonce or version") for item in tail] + [None] * (2 - len(tail))
+    return Receipt(kind, status, _uint64(gas, "cumulativeGasUsed"), tuple(_log(log) for log in logs), state_root, nonce, version)
 
 
 def ommers_hash(ommers: Sequence[Header]) -> Hash32:
     """keccak of the RLP of the ommers' headers."""
     return keccak(rlp.encode([ommer.rlp_items() for ommer in ommers])) if ommers else EMPTY_OMMERS_HASH
 
+
+_TYPED_RECEIPTS = frozenset((1, 2, 3, 4, DEPOSIT_TYPE))
 
 _HEADER_FIELDS = [
     ("parentHash", "32"),
@@ -318,10 +327,28 @@ _HEADER_FIELDS = [
 
 
 def _withdrawal(item: Any) -> Withdrawal:
-    if not isinstance(item, list) or len(item) != 4 or not all(isinstance(part, bytes) for part in item) or len(item[2]) != 20:
-        raise DecodeError("withdrawal: expected four byte strings")
+    if not isinstance(item, list) or len(item) != 4:
+        raise DecodeError("withdrawal: expected four items")
     index, validator, address, amount = item
-    return Withdrawal(int.from_bytes(index, "big"), int.from_bytes(validator, "big"), address, int.from_bytes(amount, "big"))
+    return Withdrawal(_uint64(index, "index"), _uint64(validator, "validatorIndex"), _fixed(address, 20), _uint64(amount, "amount"))
+
+
+def _log(item: Any) -> Log:
+    if not isinstance(item, list) or len(item) != 3 or not isinstance(item[1], list) or not isinstance(item[2], bytes):
+        raise DecodeError("log: expected an address, a list of topics and data")
+    return Log(_fixed(item[0], 20), tuple(_fixed(topic, 32) for topic in item[1]), item[2])
+
+
+def _uint64(item: Any, name: str) -> int:
+    if not isinstance(item, bytes) or len(item) > 8 or item[:1] == b"\0":
+        raise DecodeError(f"{name}: not an integer of 64 bits without leading zeros")
+    return int.from_bytes(item, "big")
+
+
+def _fixed(item: Any, length: int) -> bytes:
+    if not isinstance(item, bytes) or len(item) != length:
+        raise DecodeError(f"expected {length} bytes")
+    return item
 
 
 def _decode(data: bytes) -> Any:

@@ -31,6 +31,16 @@ maybe_address = st.none() | address
 access_list = st.lists(st.tuples(address, st.lists(hash32, max_size=3)), max_size=3)
 authorization = st.tuples(uint256, address, uint64, st.integers(0, 255), uint256, uint256)
 
+
+def _item(value):
+    """A field as RLP takes it."""
+    if value is None:
+        return b""
+    if isinstance(value, int):
+        return encode_int(value)
+    return [_item(part) for part in value] if isinstance(value, list | tuple) else value
+
+
 FEE_MARKET_HEAD = {
     "chain_id": uint256,
     "nonce": uint64,
@@ -97,6 +107,54 @@ def test_noise_is_refused_with_decode_errors(noise):
     for decode in (decode_transaction, decode_header, decode_block, decode_receipt):
         with pytest.raises(DecodeError):
             decode(noise)
+
+
+DECODERS = {
+    "transaction": decode_transaction,
+    "header": decode_header,
+    "block": decode_block,
+    "receipt": decode_receipt,
+    "body": lambda raw: decode_body(decode_header(EXAMPLES["header"]), raw),
+}
+_header = Header(*[bytes(32)] * 2, bytes(20), *[bytes(32)] * 3, bytes(256), 0, 1, 2, 3, 4, b"", bytes(32), bytes(8), 7, bytes(32))
+_transaction = bytes([2]) + rlp.encode(
+    [_item(value) for value in (1, 0, 1, 1, 21000, bytes(20), 0, b"", [[bytes(20), [bytes(32)]]], 0, 1, 1)]
+)
+_block = Block(_header, (_transaction,), (_header,), (Withdrawal(1, 2, bytes(20), 3),))
+EXAMPLES = {
+    "transaction": _transaction,
+    "header": _header.encode(),
+    "block": _block.encode(),
+    "receipt": Receipt(DEPOSIT_TYPE, 1, 21000, (Log(bytes(20), (bytes(32),), b"data"),), None, 5, 1).encode(),
+    "body": _block.encode_body(),
+}
+_structures = st.recursive(data, lambda inner: st.lists(inner, max_size=4), max_leaves=6)
+
+
+@pytest.mark.parametrize("kind", DECODERS)
+@given(st.data())
+@settings(max_examples=300, deadline=None)
+def test_wrong_structure_is_a_decode_error_or_decodes_to_the_same(kind, draw):
+    """One item of a valid encoding, at any depth, gives way to something else that is valid RLP."""
+    raw = EXAMPLES[kind]
+    prefix = raw[:1] if raw[0] < 0xC0 else b""
+    items = rlp.decode(raw[len(prefix) :])
+    where = items
+    while True:
+        index = draw.draw(st.integers(0, len(where) - 1))
+        if not isinstance(where[index], list) or not where[index] or draw.draw(st.booleans()):
+            break
+        where = where[index]
+    where[index] = draw.draw(_structures)
+    changed = prefix + rlp.encode(items)
+    try:
+        decoded = DECODERS[kind](changed)
+    except DecodeError:
+        return
+    if kind == "receipt":  # the bloom is computed again, not checked
+        changed = prefix + rlp.encode([*items[:2], decoded.bloom, *items[3:]])
+    encoded = decoded.raw if kind == "transaction" else decoded.encode_body() if kind == "body" else decoded.encode()
+    assert encoded == changed
 
 
 @given(hash32, address, maybe_address, uint256, uint256, uint64, st.booleans(), data)
@@ -182,15 +240,6 @@ def test_receipts(kind, status, gas, entries, nonce, version):
 def test_receipts_before_byzantium(root, gas, entries):
     receipt = Receipt(0, None, gas, entries, root)
     assert decode_receipt(receipt.encode()) == receipt
-
-
-def _item(value):
-    """A field as RLP takes it."""
-    if value is None:
-        return b""
-    if isinstance(value, int):
-        return encode_int(value)
-    return [_item(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def _plain(value):
