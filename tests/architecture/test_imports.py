@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "logs": set(),
     "settings": _BASE | {"rules"},
 }
-SEES_EVERYTHING = {"node", "commands", "__main__"}
+SEES_EVERYTHING = {"node", "assembly", "commands", "__main__"}
 MAY_WAIT = {"rpc", "p2p", "node", "commands", "chain.sequencer"}
 LONGEST = 600
 

@@ -1,0 +1,119 @@
+"""From settings to a chain that can be worked on: data directory, genesis, rules, executor, engine.
+
+Shared by the node and by the commands that work on a data directory without one. Heavy imports happen inside the functions,
+so that the command line answers at once.
+"""
+
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from genesis import loader
+from genesis.chains import RegisteredChain, find, load_named, override_forks
+from genesis.loader import Genesis
+from l2engine.errors import ConfigError, GenesisMismatch
+from l2engine.rules.config import ChainConfig, chain_config
+from l2engine.settings import Settings
+from l2engine.types.base import Hash32
+from l2engine.types.state import Executor, KeyValue
+
+if TYPE_CHECKING:
+    from l2engine.chain.engine import Engine
+
+log = logging.getLogger(__name__)
+
+DEFAULT_DATADIR = Path("~/.l2engine")
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """An opened chain. `close` it when done; nothing acknowledged is lost without, either."""
+
+    config: ChainConfig
+    executor: Executor
+    engine: "Engine"
+    kv: KeyValue
+
+    def close(self) -> None:
+        self.engine.close()
+        self.kv.close()
+
+
+def data_directory(settings: Settings) -> Path:
+    """The node's own folder."""
+    return (settings.datadir or DEFAULT_DATADIR).expanduser()
+
+
+def open_database(settings: Settings, create: bool = True) -> KeyValue:
+    """The LevelDB below the data directory; `StoreError` when it is in use, foreign or (with `create` False) not there."""
+    from l2engine.store.kv import LevelDB
+
+    path = data_directory(settings) / "chaindata"
+    if not create and not path.is_dir():
+        raise ConfigError(f"no database at {path}; `l2engine init` makes one")
+    if create:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    return LevelDB(path, cache_mb=max(8, settings.cache // 2), write_buffer_mb=max(4, min(64, settings.cache // 8)), create=create)
+
+
+def read_genesis(settings: Settings) -> Genesis:
+    """The genesis that `--network`, `--genesis` and `--override.<fork>` mean together."""
+    if settings.network is not None:
+        return load_named(settings.network, settings.genesis, settings.override)
+    if settings.genesis is None:
+        raise ConfigError("which chain? Name it with --network NAME or --genesis FILE")
+    document = loader.read(settings.genesis)
+    config = document.get("config")
+    return loader.load(document, override_forks(config, settings.override) if isinstance(config, dict) else None)
+
+
+def write(kv: KeyValue, genesis: Genesis) -> None:
+    """Make `genesis` the beginning of the database, or check that it is."""
+    from l2engine.store.genesis import write_genesis
+
+    if not genesis.alloc:
+        raise ConfigError("this chain began before Bedrock: its genesis file has no allocation, and a state import is not supported yet")
+    write_genesis(kv, genesis.block, genesis.alloc, json.dumps(genesis.geth_config, separators=(",", ":")).encode())
+
+
+def prepare_rules(kv: KeyValue, settings: Settings) -> ChainConfig:
+    """The chain's rules: from the genesis that is named, which an empty database takes, or from what the database says.
+
+    `ConfigError` when neither is there; `GenesisMismatch` when they differ.
+    """
+    from l2engine.store.blocks import BlockStore
+
+    blocks = BlockStore(kv)
+    if settings.genesis is not None or blocks.genesis is None:
+        genesis = read_genesis(settings)
+        write(kv, genesis)
+        return genesis.config
+    document = json.loads(blocks.config or b"{}")
+    if settings.network is not None:
+        registered = find(settings.network)
+        _check_network(registered, blocks.genesis)
+        document = registered.geth_config()
+    return chain_config(override_forks(document, settings.override))
+
+
+def open_chain(settings: Settings, kv: KeyValue | None = None) -> Chain:
+    """Open (and begin, where it is empty) the chain of the data directory, or of `kv`."""
+    from l2engine.chain.engine import Engine
+    from l2engine.conformance.executors import executor_factory
+
+    opened = kv if kv is not None else open_database(settings)
+    try:
+        config = prepare_rules(opened, settings)
+        executor = executor_factory(settings.evm)(config)
+        return Chain(config, executor, Engine(), opened)
+    except BaseException:
+        if kv is None:
+            opened.close()
+        raise
+
+
+def _check_network(registered: RegisteredChain, genesis_hash: Hash32) -> None:
+    if registered.block_0_hash != genesis_hash:
+        raise GenesisMismatch(registered.block_0_hash, genesis_hash)

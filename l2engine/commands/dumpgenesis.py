@@ -1,0 +1,35 @@
+"""Print a genesis as JSON in geth's format.
+
+Of --genesis FILE, with --network and --override.<fork> applied; of a registered chain without a file only its configuration,
+since allocations are not shipped; with neither, of the dev chain (--fork).
+"""
+
+import argparse
+import json
+import time
+from typing import Any
+
+from genesis import loader
+from genesis.chains import find, override_forks
+from genesis.dev import dev_genesis
+from l2engine import assembly, settings
+from l2engine.rules.forks import OP_FORKS
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags that choose a chain, and --fork for the dev chain."""
+    parser.add_argument("--fork", default="jovian", choices=[fork.name for fork in OP_FORKS], help="the dev chain's fork (default jovian)")
+    settings.add_flags(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    chosen = settings.resolve(args)
+    document: dict[str, Any]
+    if chosen.genesis is not None:
+        document = {**loader.read(chosen.genesis), "config": dict(assembly.read_genesis(chosen).geth_config)}
+    elif chosen.network is not None:
+        document = {"config": override_forks(find(chosen.network).geth_config(), chosen.override)}
+    else:
+        document = dev_genesis(args.fork, int(time.time()))
+    print(json.dumps(document, indent=2))
+    return 0

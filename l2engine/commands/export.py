@@ -1,0 +1,53 @@
+"""Write canonical blocks to an RLP chain file, gzipped when its name ends in .gz.
+
+The file begins with block 1, so that `import` on the same genesis takes it; give FIRST and LAST for a part.
+"""
+
+import argparse
+import gzip
+import sys
+from pathlib import Path
+from typing import IO, cast
+
+from l2engine import assembly, settings
+from l2engine.commands.progress import Progress
+from l2engine.errors import ConfigError, StoreError
+from l2engine.store.blocks import BlockStore
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """FILE [FIRST [LAST]]."""
+    parser.add_argument("file", type=Path, metavar="CHAIN.rlp")
+    parser.add_argument("first", type=int, nargs="?", default=1, help="first block (default 1)")
+    parser.add_argument("last", type=int, nargs="?", help="last block (default: the head)")
+    settings.add_flags(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    kv = assembly.open_database(settings.resolve(args), create=False)
+    try:
+        blocks = BlockStore(kv)
+        head = blocks.header(blocks.head) if blocks.head else None
+        if head is None:
+            raise ConfigError("the database holds no chain")
+        last = head.number if args.last is None else args.last
+        if not 0 <= args.first <= last + 1 or last > head.number:
+            raise ConfigError(f"cannot export blocks {args.first} to {last}: the chain goes from 0 to {head.number}")
+        partial = args.file.with_name(args.file.name + ".partial")  # an interrupted export leaves no file that looks whole
+        with _open(partial, args.file.suffix == ".gz") as file:
+            progress = Progress("exported", last - args.first + 1)
+            for number in range(args.first, last + 1):
+                block = blocks.canonical_block(number)
+                if block is None:
+                    raise StoreError(f"block {number} is missing")
+                file.write(block.encode())
+                progress.step(number=number)
+        partial.replace(args.file)
+        print(f"exported blocks {args.first} to {last} to {args.file}", file=sys.stderr)
+        return 0
+    finally:
+        kv.close()
+
+
+def _open(path: Path, compressed: bool) -> IO[bytes]:
+    return cast(IO[bytes], gzip.open(path, "wb", compresslevel=6)) if compressed else open(path, "wb")

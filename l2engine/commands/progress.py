@@ -1,0 +1,40 @@
+"""How far a long command is: done, total, rate and time left, on standard error.
+
+One line that renews itself on a terminal; otherwise a line every few seconds.
+"""
+
+import sys
+import time
+from typing import Any
+
+
+class Progress:
+    """Counts steps towards `total`, of which some may be larger than one."""
+
+    def __init__(self, verb: str, total: int) -> None:
+        self._verb, self._total = verb, max(total, 1)
+        self._done = 0
+        self._start = self._shown = time.monotonic()
+        self._terminal = sys.stderr.isatty()
+
+    def step(self, size: int = 1, **facts: Any) -> None:
+        """`size` more of the total is done; `facts` stand at the end of the line."""
+        self._done += size
+        now = time.monotonic()
+        if now - self._shown >= (0.2 if self._terminal else 5.0):
+            self._shown = now
+            print(self._line(now, facts), end="" if self._terminal else "\n", file=sys.stderr, flush=True)
+
+    def _line(self, now: float, facts: dict[str, Any]) -> str:
+        share = min(self._done / self._total, 1.0)
+        elapsed = now - self._start
+        left = elapsed / share - elapsed if share else 0.0
+        bar = f"[{'#' * round(share * 24):<24}] " if self._terminal else ""
+        text = " ".join(f"{key}={value}" for key, value in facts.items())
+        return f"{chr(13) if self._terminal else ''}{self._verb} {bar}{share:6.1%} {text} eta={_duration(left)} "
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m{rest:02d}s" if minutes else f"{rest}s"
