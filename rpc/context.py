@@ -5,16 +5,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from l2engine.chain.engine import Engine
 from l2engine.chain.pool import Pool
 
+from l2engine.chain.engine import Engine
 from l2engine.errors import UnknownBlock
 from l2engine.rules.config import ChainConfig
+from l2engine.store.blocks import BlockStore
 from l2engine.types.base import Hash32, Wei
 from l2engine.types.block import Block, Header, Receipt
-from l2engine.types.state import Executor, StateView
+from l2engine.types.state import Executor, StateStore, StateView
 from rpc.codec import BlockReference, CanonicalHash
 from rpc.errors import NO_HISTORICAL_FALLBACK, SERVER_ERROR, RpcError
+from rpc.filters import Filters
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,8 @@ class Context:
     """Handed to every method as its first argument."""
 
     engine: Engine
+    blocks: BlockStore
+    state: StateStore
     pool: Pool
     config: ChainConfig
     executor: Executor
@@ -68,7 +72,7 @@ class Context:
     """Sends a request to the sequencer and gives back its result; its error is raised as it came."""
     namespaces: tuple[str, ...] = ()
     """The names of --http.api, for rpc_modules."""
-    filters: Any = None
+    filters: Filters = field(default_factory=Filters)
 
     # ---- blocks -----------------------------------------------------------------------------------------------------
 
@@ -78,7 +82,7 @@ class Context:
         if reference == "latest" or reference == "pending":  # nothing is built ahead: pending is the head
             return engine.head
         if isinstance(reference, bytes):
-            return engine.header(reference)
+            return self.blocks.header(reference)
         if reference == "safe" or reference == "finalized":
             labelled = engine.safe if reference == "safe" else engine.finalized
             if labelled is None:
@@ -86,32 +90,32 @@ class Context:
             return labelled
         if reference is None:
             raise RpcError(SERVER_ERROR, "invalid arguments; neither block nor hash specified")
-        block_hash = engine.canonical_hash(0 if isinstance(reference, str) else reference)
-        return None if block_hash is None else engine.header(block_hash)
+        block_hash = self.blocks.canonical_hash(0 if isinstance(reference, str) else reference)
+        return None if block_hash is None else self.blocks.header(block_hash)
 
     def header_or_error(self, reference: BlockReference) -> Header:
         """As `header`, in geth's words when there is none."""
         header = self.header(reference)
         if header is None:
             raise UnknownBlock("header for hash not found" if isinstance(reference, bytes) else "header not found")
-        if isinstance(reference, CanonicalHash) and self.engine.canonical_hash(header.number) != header.hash:
+        if isinstance(reference, CanonicalHash) and not self.blocks.is_canonical(header):
             raise RpcError(SERVER_ERROR, "hash is not currently canonical")
         return header
 
     def block(self, reference: BlockReference) -> Block | None:
         """The block that a number, tag or hash means; None when there is none."""
         header = self.header(reference)
-        return None if header is None else self.engine.block(header.hash)
+        return None if header is None else self.blocks.block(header.hash)
 
     def receipts(self, block_hash: Hash32) -> Sequence[Receipt]:
         """The receipts of a known block."""
-        return self.engine.receipts(block_hash) or ()
+        return self.blocks.receipts(block_hash) or ()
 
     def view(self, header: Header) -> StateView:
         """The state after a block."""
         if header.number < self.config.bedrock_block:
             raise RpcError(NO_HISTORICAL_FALLBACK, "no historical RPC is available for this historical (pre-bedrock) execution request")
-        return self.engine.view(header.hash)
+        return self.state.view(header.hash)
 
     def deadline(self) -> float | None:
         """Until when a call that starts now may run (time.monotonic)."""

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from l2engine.chain.process import block_env
 from l2engine.errors import ExecutionTimeout, InvalidParams, InvalidTransaction
 from l2engine.evm import tracers
 from l2engine.types.base import Hash32, keccak
@@ -50,8 +51,8 @@ def get_raw_receipts(context: Context, reference: BlockReference) -> list[str] |
 
 def get_raw_transaction(context: Context, tx_hash: Hash32) -> str:
     """A transaction's EIP-2718 bytes; "0x" when it is not known."""
-    place = context.engine.transaction_location(tx_hash)
-    block = None if place is None else context.engine.block(place[0])
+    place = context.blocks.transaction_location(tx_hash)
+    block = None if place is None else context.blocks.block(place[0])
     if place is None or block is None:
         return "0x" + (context.pool.get(tx_hash) or b"").hex()
     return "0x" + block.transactions[place[1]].hex()
@@ -67,8 +68,8 @@ def _go_print(reference: BlockReference) -> str:
 
 def trace_transaction(context: Context, tx_hash: Hash32, options: dict[str, Any] | None) -> Any:
     """Run a mined transaction again."""
-    place = context.engine.transaction_location(tx_hash)
-    block = None if place is None else context.engine.block(place[0])
+    place = context.blocks.transaction_location(tx_hash)
+    block = None if place is None else context.blocks.block(place[0])
     if place is None or block is None:
         raise RpcError(SERVER_ERROR, "transaction not found")
     return next(_trace(context, block, options or {}, place[1]))["result"]
@@ -94,7 +95,7 @@ def _trace(context: Context, block: Block, options: dict[str, Any], only: int | 
         raise RpcError(SERVER_ERROR, "genesis is not traceable")
     parent = context.header_or_error(block.header.parent_hash)
     deadline = _deadline(options)
-    execution = context.executor.begin(context.view(parent), environment(context, block.header))
+    execution = context.executor.begin(context.view(parent), block_env(block, parent))
     logs_before = 0
     for index, raw in enumerate(block.transactions if only is None else block.transactions[: only + 1]):
         if only is not None and index < only:

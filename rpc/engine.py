@@ -83,7 +83,19 @@ def execution_payload(value: Any) -> ExecutionPayload:
     fields = _payload(value)
     withdrawals = fields.get("withdrawals")
     return ExecutionPayload(
-        *(fields[name] for name in tuple(_PAYLOAD_FIELDS)[:13]),
+        parent_hash=fields["parentHash"],
+        fee_recipient=fields["feeRecipient"],
+        state_root=fields["stateRoot"],
+        receipts_root=fields["receiptsRoot"],
+        logs_bloom=fields["logsBloom"],
+        prev_randao=fields["prevRandao"],
+        block_number=fields["blockNumber"],
+        gas_limit=fields["gasLimit"],
+        gas_used=fields["gasUsed"],
+        timestamp=fields["timestamp"],
+        extra_data=fields["extraData"],
+        base_fee_per_gas=fields["baseFeePerGas"],
+        block_hash=fields["blockHash"],
         transactions=tuple(fields["transactions"]),
         withdrawals=None if withdrawals is None else tuple(withdrawals),
         blob_gas_used=fields.get("blobGasUsed"),
@@ -378,7 +390,7 @@ def _payload_json(context: Context, block: Block) -> Json:
 
 def get_payload_bodies_by_hash_v1(context: Context, hashes: list[Hash32]) -> list[Json | None]:
     """The bodies of these blocks in this order; null for unknown ones."""
-    return [_body(context.engine.block(block_hash)) for block_hash in hashes]
+    return [_body(context.blocks.block(block_hash)) for block_hash in hashes]
 
 
 def get_payload_bodies_by_range_v1(context: Context, start: int, count: int) -> list[Json | None]:
@@ -422,7 +434,7 @@ def exchange_transition_configuration_v1(context: Context, theirs: Json) -> Json
     if theirs["terminalTotalDifficulty"] != ours:
         raise RpcError(SERVER_ERROR, f"invalid ttd: execution {ours} consensus {theirs['terminalTotalDifficulty']}")
     if theirs.get("terminalBlockHash", bytes(32)) != bytes(32):
-        if context.engine.canonical_hash(theirs.get("terminalBlockNumber", 0)) != theirs["terminalBlockHash"]:
+        if context.blocks.canonical_hash(theirs.get("terminalBlockNumber", 0)) != theirs["terminalBlockHash"]:
             raise RpcError(SERVER_ERROR, "invalid terminal block hash")
         number, block_hash = theirs.get("terminalBlockNumber", 0), theirs["terminalBlockHash"]
     else:

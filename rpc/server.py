@@ -104,15 +104,17 @@ class Server:
     async def _publish(self) -> None:
         while True:
             news = await self._news.get()
-            make = self.subscriptions.head_changed if news is None else lambda news=news: self.subscriptions.pool_grew(news)
             try:
-                messages = await asyncio.get_running_loop().run_in_executor(self.readers, lambda make=make: list(make()))
+                messages = await asyncio.get_running_loop().run_in_executor(self.readers, self._messages, news)
             except Exception:
                 log.exception("subscriptions failed")
                 continue
             for connection, message in messages:
                 assert isinstance(connection, _Connection)
                 connection.push(message)
+
+    def _messages(self, news: Sequence[Hash32] | None) -> list[tuple[object, bytes]]:
+        return list(self.subscriptions.head_changed() if news is None else self.subscriptions.pool_grew(news))
 
     # ---- answering --------------------------------------------------------------------------------------------------
 

@@ -84,7 +84,7 @@ class Subscriptions:
         heads, wanted = self.of_kind("newHeads"), self.of_kind("logs")
         if not heads and not wanted:
             return
-        change = changes.between(self._context.engine, old, new)
+        change = changes.between(self._context.blocks, old, new)
         for header in change.added if heads else ():
             shown = orjson.Fragment(orjson.dumps(render.header(header)))
             yield from ((subscription.owner, _message(subscription, shown)) for subscription in heads)

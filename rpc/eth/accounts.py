@@ -42,7 +42,7 @@ def get_proof(context: Context, who: Address, keys: list[str], block: BlockRefer
     """A Merkle proof of the account and the slots asked for (EIP-1186)."""
     slots = [storage_key(key) for key in keys]
     header = context.header_or_error(block)
-    proof = context.engine.proof(header.hash, who, [slot for slot, _ in slots])
+    proof = context.state.proof(header.hash, who, [slot for slot, _ in slots])
     account = proof.account
     return {
         "address": "0x" + who.hex(),

@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from l2engine.chain.process import block_env
 from l2engine.errors import ExecutionReverted, ExecutionTimeout, InvalidTransaction
 from l2engine.evm.tracers import revert_reason
 from l2engine.rules.forks import L1Rules
 from l2engine.types.base import ZERO_ADDRESS, Address
-from l2engine.types.block import Header
+from l2engine.types.block import Block, Header
 from l2engine.types.state import AccountOverride, BlockEnv, Call, CallResult, StateView, Tracer
 from l2engine.types.transaction import Authorization
 from rpc import render
@@ -159,21 +160,8 @@ def to_call(context: Context, args: dict[str, Any], gas_cap: int) -> Call:
 
 def environment(context: Context, header: Header, overrides: Mapping[str, Any] | None = None) -> BlockEnv:
     """A block's environment, for calls on top of its state."""
-    parent = context.engine.header(header.parent_hash) or header
-    env = BlockEnv(
-        number=header.number,
-        timestamp=header.timestamp,
-        gas_limit=header.gas_limit,
-        beneficiary=header.beneficiary,
-        prev_randao=header.prev_randao,
-        base_fee_per_gas=header.base_fee_per_gas,
-        parent=parent,
-        parent_beacon_block_root=header.parent_beacon_block_root,
-        excess_blob_gas=header.excess_blob_gas,
-        difficulty=header.difficulty,
-        extra_data=header.extra_data,
-        withdrawals=(),
-    )
+    parent = context.blocks.header(header.parent_hash) or header
+    env = block_env(Block(header, (), withdrawals=()), parent)
     if not overrides:
         return env
     return replace(env, **{_ENV_FIELDS[key]: value for key, value in overrides.items() if key in _ENV_FIELDS})

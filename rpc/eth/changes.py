@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from l2engine.chain.engine import Engine
-
+from l2engine.store.blocks import BlockStore
 from l2engine.types.block import Header
 
 MAX_DEPTH = 10_000  # a consumer further behind than this starts again at the head
@@ -20,7 +19,7 @@ class Changes:
     """The oldest first."""
 
 
-def between(engine: Engine, old: Header, new: Header) -> Changes:
+def between(blocks: BlockStore, old: Header, new: Header) -> Changes:
     """Walk both chains back to where they meet."""
     removed: list[Header] = []
     added: list[Header] = []
@@ -31,8 +30,8 @@ def between(engine: Engine, old: Header, new: Header) -> Changes:
             return Changes((), (new,))
         if left.number >= right.number:
             removed.append(left)
-            left = engine.header(left.parent_hash)
+            left = blocks.header(left.parent_hash)
         else:
             added.append(right)
-            right = engine.header(right.parent_hash)
+            right = blocks.header(right.parent_hash)
     return Changes(removed, added[::-1])

@@ -1,5 +1,6 @@
 """Prices: base fee, suggested tip and the fee history."""
 
+import itertools
 from typing import Any
 
 from l2engine.rules import blobs, eip1559
@@ -38,8 +39,8 @@ def suggested_tip(context: Context) -> Wei:
     head = context.engine.head
     receipts = context.receipts(head.hash)
     ends = [0, *(receipt.cumulative_gas_used for receipt in receipts)]
-    largest = max((after - before for before, after in zip(ends, ends[1:], strict=False)), default=0)
-    block = context.engine.block(head.hash)
+    largest = max((after - before for before, after in itertools.pairwise(ends)), default=0)
+    block = context.blocks.block(head.hash)
     if block is None or not block.transactions or largest > head.gas_limit or head.gas_used + largest <= head.gas_limit:
         return minimum
     tips = sorted(effective_tip(raw, head.base_fee_per_gas) for raw in block.transactions)
@@ -126,7 +127,7 @@ def _json_ratio(part: int, whole: int) -> float:
 
 def _rewards(context: Context, header: Header, percentiles: list[float]) -> list[Wei]:
     """The tips at which these percentages of the block's gas are reached, cheapest first."""
-    block = context.engine.block(header.hash)
+    block = context.blocks.block(header.hash)
     if block is None or not block.transactions:
         return [0] * len(percentiles)
     ends = [0, *(receipt.cumulative_gas_used for receipt in context.receipts(header.hash))]

@@ -1,69 +1,13 @@
 """eth_new*Filter and their polling. A filter remembers the head that its owner has seen; a poll tells what changed since."""
 
-import secrets
-import threading
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
-from l2engine.types.base import Hash32
-from l2engine.types.block import Header
 from rpc.codec import LogFilter, Optional, boolean, log_filter, string
 from rpc.context import Context
 from rpc.errors import SERVER_ERROR, RpcError
 from rpc.eth import changes, logs
+from rpc.filters import Filter
 from rpc.jsonrpc import Place, method
-
-LIFETIME_SECONDS = 300  # geth forgets a filter that nobody polls for five minutes
-MAX_FILTERS = 10_000
-
-
-@dataclass(slots=True)
-class Filter:
-    """One installed filter."""
-
-    poll: Callable[["Filter", Context], list[Any]]
-    head: Header
-    """The head at the last poll."""
-    polled_at: float
-    criteria: LogFilter | None = None
-    seen: frozenset[Hash32] = frozenset()
-    """Pool transactions told already."""
-
-
-class Filters:
-    """The installed filters; any thread may use it."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock, self._lock = clock, threading.Lock()
-        self._filters: dict[str, Filter] = {}
-
-    def install(self, make: Callable[[float], Filter]) -> str:
-        """Keep a filter and answer its id."""
-        now = self._clock()
-        with self._lock:
-            for identity in [i for i, f in self._filters.items() if now - f.polled_at > LIFETIME_SECONDS]:
-                del self._filters[identity]
-            if len(self._filters) >= MAX_FILTERS:
-                raise RpcError(SERVER_ERROR, "too many filters")
-            identity = "0x" + secrets.token_bytes(16).hex()
-            self._filters[identity] = make(now)
-        return identity
-
-    def get(self, identity: str) -> Filter:
-        """A filter by id; using it keeps it alive."""
-        with self._lock:
-            found = self._filters.get(identity)
-            if found is None:
-                raise RpcError(SERVER_ERROR, "filter not found")
-            found.polled_at = self._clock()
-            return found
-
-    def remove(self, identity: str) -> bool:
-        """Forget a filter; False when there was none."""
-        with self._lock:
-            return self._filters.pop(identity, None) is not None
 
 
 def new_block_filter(context: Context) -> str:
@@ -118,7 +62,7 @@ def _poll_pending(found: Filter, context: Context) -> list[Any]:
 
 def _advance(found: Filter, context: Context) -> changes.Changes:
     old, found.head = found.head, context.engine.head
-    return changes.between(context.engine, old, found.head)
+    return changes.between(context.blocks, old, found.head)
 
 
 METHODS = {

@@ -16,7 +16,7 @@ from rpc.jsonrpc import Place, method
 def get_logs(context: Context, wanted: LogFilter) -> list[dict[str, Any]]:
     """The logs of the canonical chain that match, in order."""
     if wanted.block_hash is not None:
-        block = context.engine.block(wanted.block_hash)
+        block = context.blocks.block(wanted.block_hash)
         if block is None:
             raise RpcError(SERVER_ERROR, "unknown block")
         return list(logs_of_block(block, context.receipts(block.hash), wanted))
@@ -46,7 +46,7 @@ def _number(context: Context, reference: BlockTag | None) -> BlockNumber:
 
 
 def _logs_of_range(context: Context, wanted: LogFilter, first: BlockNumber, last: BlockNumber) -> Iterator[dict[str, Any]]:
-    for number in context.engine.blocks.log_candidates(first, last, wanted.addresses, wanted.topics):
+    for number in context.blocks.log_candidates(first, last, wanted.addresses, wanted.topics):
         block = context.block(number)
         if block is not None and may_match(block.header.logs_bloom, wanted):
             yield from logs_of_block(block, context.receipts(block.hash), wanted)
@@ -58,7 +58,7 @@ def changed_logs(context: Context, changes: Changes, wanted: LogFilter) -> list[
     for headers, removed in ((changes.removed, True), (changes.added, False)):
         for header in headers:
             if may_match(header.logs_bloom, wanted):
-                block = context.engine.block(header.hash)
+                block = context.blocks.block(header.hash)
                 if block is not None:
                     found.extend(logs_of_block(block, context.receipts(block.hash), wanted, removed))
     return found

@@ -16,9 +16,9 @@ from rpc.jsonrpc import Place, method
 
 def get_transaction(context: Context, tx_hash: Hash32) -> dict[str, Any] | None:
     """A transaction in the chain or in the pool; null when it is in neither."""
-    place = context.engine.transaction_location(tx_hash)
+    place = context.blocks.transaction_location(tx_hash)
     if place is not None:
-        block = context.engine.block(place[0])
+        block = context.blocks.block(place[0])
         if block is not None:
             return _in_block(context, block, place[1])
     waiting = context.pool.get(tx_hash)
@@ -39,9 +39,9 @@ def _in_block(context: Context, block: Block, index: int) -> dict[str, Any]:
 
 def get_raw_transaction(context: Context, tx_hash: Hash32) -> str:
     """A transaction's EIP-2718 bytes; "0x" when it is not known."""
-    place = context.engine.transaction_location(tx_hash)
+    place = context.blocks.transaction_location(tx_hash)
     if place is not None:
-        block = context.engine.block(place[0])
+        block = context.blocks.block(place[0])
         if block is not None:
             return "0x" + block.transactions[place[1]].hex()
     return "0x" + (context.pool.get(tx_hash) or b"").hex()
@@ -55,8 +55,8 @@ def get_raw_transaction_at(context: Context, reference: Hash32 | BlockTag, index
 
 def get_receipt(context: Context, tx_hash: Hash32) -> dict[str, Any] | None:
     """A transaction's receipt with the OP fields; null when it is not in the chain."""
-    place = context.engine.transaction_location(tx_hash)
-    block = None if place is None else context.engine.block(place[0])
+    place = context.blocks.transaction_location(tx_hash)
+    block = None if place is None else context.blocks.block(place[0])
     if place is None or block is None:
         return None
     index = place[1]
