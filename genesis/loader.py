@@ -99,7 +99,7 @@ def load(source: Path | str | Mapping[str, Any], geth_config: Mapping[str, Any] 
         config = chain_config(config_section)
         alloc = {_address(address): _account(account) for address, account in (content.get("alloc") or {}).items()}
         header = _header(config, config_section, content, alloc)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ConfigError(f"invalid genesis: {type(error).__name__}: {error}") from error
     return Genesis(config, header, alloc, config_section)
 

@@ -1,0 +1,129 @@
+"""The registered chains: our facts equal the registry's, every genesis with a public allocation has its registered hash."""
+
+import json
+
+import pytest
+
+from genesis.chains import find, load_named, override_forks, registered_chains
+from l2engine.errors import ConfigError, GenesisMismatch
+from l2engine.rules import forks
+from l2engine.rules.config import chain_config
+from tests.helpers.vectors import VECTORS, needs_vectors
+
+INDEX = VECTORS / "superchain/index.json"
+REGISTRY = json.loads(INDEX.read_text())["chains"] if INDEX.is_file() else {}
+WITH_GENESIS = sorted(key for key, entry in REGISTRY.items() if "genesis" in entry)
+TIMES = ("canyon", "delta", "ecotone", "fjord", "granite", "holocene", "isthmus", "jovian", "karst")
+
+
+@needs_vectors
+def test_facts_equal_the_registrys():
+    assert set(registered_chains()) == set(REGISTRY) and len(REGISTRY) == 55
+    for key, chain in registered_chains().items():
+        entry = REGISTRY[key]
+        config = json.loads((VECTORS / f"superchain/chains/{key}.json").read_text())["config"]
+        constants = config["optimism"]
+        assert (chain.name, chain.chain_id, chain.genesis_number) == (entry["name"], entry["chain_id"], entry["l2_genesis_number"])
+        assert "0x" + chain.genesis_hash.hex() == entry["l2_genesis_hash"]
+        assert (chain.elasticity, chain.denominator, chain.denominator_canyon) == (
+            constants["eip1559_elasticity"],
+            constants["eip1559_denominator"],
+            constants["eip1559_denominator_canyon"],
+        )
+        assert dict(chain.forks) == {fork: entry["hardforks"][fork + "_time"] for fork in TIMES if fork + "_time" in entry["hardforks"]}
+
+
+@needs_vectors
+@pytest.mark.parametrize("key", WITH_GENESIS)
+def test_genesis_hash(key: str):
+    entry = REGISTRY[key]["genesis"]
+    genesis = load_named(key, VECTORS / "superchain" / entry["file"])
+    assert "0x" + genesis.header.state_root.hex() == entry["state_root"]
+    assert "0x" + genesis.hash.hex() == entry["computed_block_hash"]
+    assert len(genesis.alloc) == entry["accounts"]
+
+
+@needs_vectors
+def test_another_chains_allocation_is_refused_with_both_hashes():
+    with pytest.raises(GenesisMismatch) as caught:
+        load_named("zora-mainnet", VECTORS / "superchain/genesis/mainnet/mode.json.zst")
+    assert caught.value.expected == registered_chains()["mainnet/zora"].genesis_hash != caught.value.got
+    assert caught.value.expected.hex() in str(caught.value) and caught.value.got.hex() in str(caught.value)
+
+
+@pytest.mark.parametrize("key", sorted(registered_chains()))
+def test_every_chain_makes_a_configuration(key: str):
+    chain = registered_chains()[key]
+    config = chain_config(chain.geth_config())
+    assert config.chain_id == chain.chain_id and config.is_optimism and config.bedrock_block == chain.genesis_number
+    assert (config.eip_1559.elasticity, config.eip_1559.denominator, config.eip_1559.denominator_canyon) == (
+        (chain.elasticity, chain.denominator, chain.denominator_canyon)
+    )
+    for fork, time in chain.forks.items():
+        number = chain.genesis_number + 1
+        at = config.fork_at(number, max(time, chain.genesis_time))
+        assert forks.OP_FORKS.index(at) >= forks.OP_FORKS.index(forks.FORKS_BY_NAME[fork])
+        if time > chain.genesis_time:
+            before = config.fork_at(number, time - 1)
+            assert forks.OP_FORKS.index(before) < forks.OP_FORKS.index(forks.FORKS_BY_NAME[fork])
+            assert not config.activates(fork, (number, time), (number + 1, time + 2))
+
+
+def test_op_mainnet_before_and_after_bedrock():
+    config = chain_config(registered_chains()["mainnet/op"].geth_config())
+    assert config.fork_at(0, 0) is forks.MUIR_GLACIER
+    assert config.fork_at(3_950_000, 0) is forks.BERLIN
+    assert config.fork_at(105_235_062, 1_686_068_901).is_optimism is False
+    assert config.fork_at(105_235_063, 1_686_068_903) is forks.REGOLITH
+    assert config.fork_at(110_000_000, 1_704_992_401) is forks.CANYON
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("mainnet/op", "mainnet/op"),
+        ("op-mainnet", "mainnet/op"),
+        ("OP-Mainnet", "mainnet/op"),
+        ("optimism", "mainnet/op"),
+        ("base-sepolia", "sepolia/base"),
+        ("base", "mainnet/base"),
+        ("soneium-minato-sepolia", "sepolia/soneium-minato"),
+        ("unichain-sepolia", "sepolia/unichain"),
+    ],
+)
+def test_names(name: str, key: str):
+    assert find(name).key == key
+
+
+def test_every_chain_is_found_by_both_its_names():
+    for key in registered_chains():
+        network, short = key.split("/")
+        assert find(key).key == find(f"{short}-{network}").key == key
+
+
+def test_an_unknown_name_is_answered_with_what_there_is():
+    with pytest.raises(ConfigError, match="base-sepolia"):
+        find("base-seplia")
+
+
+@pytest.mark.parametrize("key", ["mainnet/op", "sepolia/base"])
+def test_without_an_allocation_the_error_says_where_to_get_it(key: str):
+    with pytest.raises(ConfigError) as caught:
+        load_named(key, None)
+    for needed in (f"superchain/extra/genesis/{key}.json.zst", "dictionary", "superchain-registry", "--genesis"):
+        assert needed in str(caught.value)
+
+
+def test_overrides_move_the_implied_ethereum_fork_too():
+    config = override_forks(registered_chains()["sepolia/op"].geth_config(), {"karst": 2_000_000_000, "fjord": 1_720_000_000})
+    assert (config["karstTime"], config["osakaTime"], config["fjordTime"]) == (2_000_000_000, 2_000_000_000, 1_720_000_000)
+    assert chain_config(config).fork_at(1, 1_999_999_999) is forks.JOVIAN
+    assert "osakaTime" not in override_forks({"chainId": 1}, {"karst": 5})
+
+
+@needs_vectors
+def test_an_override_reaches_the_rules():
+    genesis = load_named("sepolia/op", VECTORS / "superchain/genesis/sepolia/op.json.zst", {"karst": 1_900_000_000})
+    assert genesis.config.fork_at(9, 1_899_999_999) is forks.JOVIAN
+    assert genesis.config.fork_at(9, 1_900_000_000) is forks.KARST
+    assert genesis.hash == registered_chains()["sepolia/op"].genesis_hash
