@@ -128,6 +128,8 @@ class TracedTransaction:
     """The state under execution: it answers with what is true at the moment of asking, unlike other views."""
     authorities: tuple[Address, ...] = ()
     """Accounts whose delegation the transaction may change (EIP-7702)."""
+    base_fee_recipient: Address | None = None
+    """OP chains: the vault that the base fee goes to."""
 
 
 class Tracer(Protocol):
@@ -159,6 +161,30 @@ class Tracer(Protocol):
         """After everything is charged and refunded."""
 
 
+class Deadline:
+    """A moment (time.monotonic seconds) that may be brought forward while the execution it bounds is running.
+
+    Compares with floats, so that `time.monotonic() > deadline` works for both.
+    """
+
+    __slots__ = ("at",)
+
+    def __init__(self, at: float) -> None:
+        self.at = at
+
+    def __lt__(self, now: float) -> bool:
+        return self.at < now
+
+    def __le__(self, now: float) -> bool:
+        return self.at <= now
+
+    def __gt__(self, now: float) -> bool:
+        return self.at > now
+
+    def __ge__(self, now: float) -> bool:
+        return self.at >= now
+
+
 class BlockExecution(Protocol):
     """One block under execution; used alike for verifying and for building."""
 
@@ -166,7 +192,7 @@ class BlockExecution(Protocol):
     """Gas taken from the block's pool so far."""
 
     def apply(
-        self, raw: bytes, sender: Address | None = None, deadline: float | None = None, tracer: Tracer | None = None
+        self, raw: bytes, sender: Address | None = None, deadline: float | Deadline | None = None, tracer: Tracer | None = None
     ) -> TransactionResult:
         """Execute one signed transaction or deposit (EIP-2718 bytes).
 
@@ -245,7 +271,7 @@ class Executor(Protocol):
         env: BlockEnv,
         call: Call,
         overrides: Mapping[Address, AccountOverride] | None = None,
-        deadline: float | None = None,
+        deadline: float | Deadline | None = None,
         tracer: Tracer | None = None,
     ) -> CallResult:
         """Run one message call on the state after a block, with that block's environment; nothing is kept.

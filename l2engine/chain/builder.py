@@ -1,0 +1,320 @@
+"""Builds payloads: forced transactions first, then the pool's best.
+
+With noTxPool the block is exactly its attributes and is built at once. With the pool it is built in a thread and improves
+until it is asked for or its time is up; whoever asks waits for the first version, and a long-running transaction is then
+stopped inside its opcode loop. Sources: OP specs, exec-engine.md, holocene, jovian; digest 4.2, 4.7, 4.8 and section 0.
+"""
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from l2engine.chain.payload import payload_id
+from l2engine.chain.pool import Pool
+from l2engine.chain.process import ExecutedBlock, block_env, block_value, seal, validate_l1_attributes
+from l2engine.errors import DecodeError, ExecutionTimeout, InvalidAttributes, InvalidBlock, InvalidTransaction, L2EngineError
+from l2engine.rules import blobs, eip1559, fees
+from l2engine.rules.config import ChainConfig
+from l2engine.rules.forks import Fork, L1Rules
+from l2engine.rules.l1_attributes import Format, calldata_format, from_calldata
+from l2engine.types.base import EMPTY_BLOOM, EMPTY_OMMERS_HASH, EMPTY_REQUESTS_HASH, EMPTY_ROOT, Hash32
+from l2engine.types.block import Block, Header
+from l2engine.types.payload import BuiltPayload, PayloadAttributes
+from l2engine.types.state import BlockExecution, Deadline, Executor, StateStore, TransactionResult
+from l2engine.types.transaction import BlobTransaction, DepositTransaction, Transaction, decode_transaction, recover_sender
+
+log = logging.getLogger(__name__)
+
+_KEPT_BUILDS = 10  # what op-geth keeps
+_REFRESH_SECONDS = 0.2  # how soon a build looks for a better pool again
+_LAST_TRANSACTION_SECONDS = 0.3  # what a running pool transaction gets once the payload is asked for
+
+
+@dataclass(frozen=True, slots=True)
+class BuilderSettings:
+    """How long and how much to build."""
+
+    deadline_seconds: float = 2.0
+    """A build with the pool stops improving after this time (--builder.deadline)."""
+
+
+@dataclass(slots=True)
+class _Build:
+    """One payload under construction."""
+
+    deadline: Deadline
+    done: threading.Event
+    """Set when a first version is there or none can be."""
+    executed: ExecutedBlock | None = None
+    value: int = 0
+    stopped: bool = False
+
+
+class Builder:
+    """The payloads being built and the last ones built."""
+
+    def __init__(self, config: ChainConfig, executor: Executor, state: StateStore, pool: Pool, settings: BuilderSettings) -> None:
+        self.max_transaction_da_size = 0
+        """Largest DA size of a pool transaction in bytes (miner_setMaxDASize); 0 is unlimited."""
+        self.max_block_da_size = 0
+        """Largest sum of the DA sizes of a block's pool transactions; 0 is unlimited."""
+        self._config, self._executor, self._state, self._pool, self._settings = config, executor, state, pool, settings
+        self._builds: OrderedDict[bytes, _Build] = OrderedDict()
+        self._executed: dict[Hash32, ExecutedBlock] = {}
+
+    # ---- checks -----------------------------------------------------------------------------------------------------
+
+    def validate(self, attributes: PayloadAttributes) -> None:
+        """Check attributes by themselves: `InvalidAttributes` in op-geth's words."""
+        config = self._config
+        if not config.is_optimism:
+            return
+        if attributes.gas_limit is None:
+            raise InvalidAttributes("gasLimit parameter is required")
+        if attributes.withdrawals:
+            raise InvalidAttributes("non-empty withdrawals post-Canyon")
+        fork = config.fork_at(2**63, attributes.timestamp)
+        eip1559.validate_attributes(fork, attributes.eip_1559_params, attributes.min_base_fee)
+        self._decode(attributes)
+
+    def validate_against_parent(self, attributes: PayloadAttributes, parent: Header) -> None:
+        """Check attributes as the child of `parent`: `InvalidAttributes` when no block can come of them."""
+        if attributes.timestamp <= parent.timestamp:
+            raise InvalidAttributes(f"invalid timestamp, parent {parent.timestamp} given {attributes.timestamp}")
+        fork = self._config.fork_at(parent.number + 1, attributes.timestamp)
+        transactions = self._decode(attributes)
+        if not fork.is_optimism:
+            return
+        for tx in transactions:
+            if isinstance(tx, BlobTransaction):
+                raise InvalidAttributes(f"failed to force-include tx: 0x{tx.hash.hex()} type: 3: transaction type not supported")
+        if not fork.da_footprint:
+            return
+        try:
+            validate_l1_attributes(fork, transactions)
+        except InvalidBlock as error:
+            raise InvalidAttributes(str(error)) from error
+        activates = self._activates(fork, parent)
+        first = transactions[0]
+        if not activates and isinstance(first, DepositTransaction) and calldata_format(first.data) is Format.ISTHMUS:
+            raise InvalidAttributes("L1 attributes deposit in Isthmus format outside of Jovian's activation block")
+        if activates and fork.only_deposits_on_activation and not all(isinstance(tx, DepositTransaction) for tx in transactions):
+            raise InvalidAttributes(f"unexpected non-deposit transaction in {fork.name} activation block")
+
+    def _activates(self, fork: Fork, parent: Header) -> bool:
+        return self._config.fork_at(parent.number, parent.timestamp).name != fork.name
+
+    @staticmethod
+    def _decode(attributes: PayloadAttributes) -> list[Transaction]:
+        transactions: list[Transaction] = []
+        for index, raw in enumerate(attributes.transactions or ()):
+            try:
+                transactions.append(decode_transaction(raw))
+            except DecodeError as error:
+                raise InvalidAttributes(f"transaction {index} is not valid: {error}") from error
+        return transactions
+
+    # ---- building ---------------------------------------------------------------------------------------------------
+
+    def start(self, parent: Header, attributes: PayloadAttributes, version: int) -> bytes:
+        """Begin a build on `parent` and give its id; one with the same id goes on instead.
+
+        With noTxPool the block is finished when this returns; `InvalidAttributes` when a forced transaction cannot stand.
+        """
+        identity = payload_id(parent.hash, attributes, version)
+        if identity in self._builds:
+            return identity
+        for build in self._builds.values():  # a new payload ends the race for older ones
+            self._stop(build)
+        build = _Build(Deadline(time.monotonic() + self._settings.deadline_seconds), threading.Event())
+        task = _Task(self._config, self._executor, self._state, self._pool, parent, attributes)
+        if attributes.no_tx_pool:
+            self._publish(build, *task.build(None, build.deadline, 0, 0))
+        else:
+            task.begin().finish()  # a forced transaction that cannot stand is told at once
+        self._builds[identity] = build
+        if len(self._builds) > _KEPT_BUILDS:
+            self._stop(self._builds.popitem(last=False)[1])
+        if not attributes.no_tx_pool:
+            threading.Thread(target=self._improve, args=(build, task), name="payload-builder", daemon=True).start()
+        return identity
+
+    def get(self, identity: bytes) -> BuiltPayload | None:
+        """The best version so far, which becomes the last; None for an id that is not known or whose build failed."""
+        build = self._builds.get(identity)
+        if build is None:
+            return None
+        self._stop(build)
+        build.done.wait()
+        executed = build.executed
+        return None if executed is None else BuiltPayload(executed.block, build.value)
+
+    def executed(self, block_hash: Hash32) -> ExecutedBlock | None:
+        """The block as executed here, if it was built here lately."""
+        return self._executed.get(block_hash)
+
+    def close(self) -> None:
+        """Stop all builds."""
+        for build in list(self._builds.values()):
+            self._stop(build)
+
+    @staticmethod
+    def _stop(build: _Build) -> None:
+        build.stopped = True
+        build.deadline.at = min(build.deadline.at, time.monotonic() + _LAST_TRANSACTION_SECONDS)
+
+    def _publish(self, build: _Build, executed: ExecutedBlock, value: int) -> None:
+        build.executed, build.value = executed, value
+        self._executed[executed.block.hash] = executed
+        while len(self._executed) > 2 * _KEPT_BUILDS:
+            self._executed.pop(next(iter(self._executed)))
+        build.done.set()
+
+    def _improve(self, build: _Build, task: "_Task") -> None:
+        """Build again whenever the pool has changed, until the build is stopped or its time is up."""
+        seen = -1
+        try:
+            while not build.stopped or build.executed is None:
+                if self._pool.revision != seen:
+                    seen = self._pool.revision
+                    executed, value = task.build(self._pool, build.deadline, self.max_transaction_da_size, self.max_block_da_size)
+                    if build.executed is None or (value > build.value and not build.stopped):
+                        self._publish(build, executed, value)
+                if time.monotonic() + _REFRESH_SECONDS > build.deadline.at:
+                    break
+                time.sleep(_REFRESH_SECONDS / 10 if build.executed is None else _REFRESH_SECONDS)
+        except L2EngineError as error:
+            log.error("Building a payload failed", extra={"fields": {"parent": task.parent.hash, "err": error}})
+        except Exception:
+            log.exception("Building a payload failed")
+        finally:
+            build.done.set()
+
+
+class _Task:
+    """What one build is made of; `build` may be called again and again."""
+
+    def __init__(
+        self, config: ChainConfig, executor: Executor, state: StateStore, pool: Pool, parent: Header, attributes: PayloadAttributes
+    ) -> None:
+        self.parent, self.attributes = parent, attributes
+        self._executor, self._state, self._pool = executor, state, pool
+        self._fork = config.fork_at(parent.number + 1, attributes.timestamp)
+        self._activation = config.fork_at(parent.number, parent.timestamp).name != self._fork.name
+        self._block = Block(_header(config, self._fork, parent, attributes), (), (), attributes.withdrawals)
+        self._footprint_scalar = self._read_footprint_scalar()
+
+    def begin(self) -> BlockExecution:
+        """An execution with the forced transactions applied."""
+        return self._forced()[0]
+
+    def build(self, pool: Pool | None, deadline: Deadline, max_transaction_da: int, max_block_da: int) -> tuple[ExecutedBlock, int]:
+        """The sealed block and its value, with transactions of the pool when one is given."""
+        execution, done = self._forced()
+        raws = list(self.attributes.transactions or ())
+        if pool is not None and not (self._activation and self._fork.only_deposits_on_activation):
+            raws += self._fill(execution, pool, deadline, done, max_transaction_da, max_block_da)
+        result = execution.finish()
+        prepared = self._state.prepare(self.parent.hash, result.diff)
+        block = Block(self._block.header, tuple(raws), (), self._block.withdrawals)
+        if self._fork.da_footprint and result.blob_gas_used > block.header.gas_limit:
+            raise InvalidAttributes(f"DA footprint {result.blob_gas_used} exceeds block gas limit {block.header.gas_limit}")
+        header = seal(block.header, self._fork, block, result, prepared, self._state)
+        sealed = Block(header, block.transactions, (), block.withdrawals)
+        return ExecutedBlock(sealed, result.receipts, prepared), block_value(done, header.base_fee_per_gas or 0)
+
+    def _forced(self) -> tuple[BlockExecution, list[tuple[Transaction, TransactionResult]]]:
+        execution = self._executor.begin(self._state.view(self.parent.hash), block_env(self._block, self.parent))
+        done = []
+        for raw in self.attributes.transactions or ():
+            tx = decode_transaction(raw)
+            try:
+                sender = recover_sender(tx)
+                done.append((tx, execution.apply(raw, sender)))
+            except InvalidTransaction as error:
+                who = f"0x{sender.hex()}" if "sender" in locals() else "unknown"
+                raise InvalidAttributes(
+                    f"failed to force-include tx: 0x{tx.hash.hex()} type: {tx.type} sender: {who} nonce: {getattr(tx, 'nonce', 0)}, err: {error}"
+                ) from error
+        return execution, done
+
+    def _fill(
+        self,
+        execution: BlockExecution,
+        pool: Pool,
+        deadline: Deadline,
+        done: list[tuple[Transaction, TransactionResult]],
+        max_transaction_da: int,
+        max_block_da: int,
+    ) -> list[bytes]:
+        """Apply the pool's best transactions for as long as gas, DA limits and time allow; the raw ones that went in."""
+        header = self._block.header
+        raws: list[bytes] = []
+        da_size = 0
+        footprint = sum(fees.da_footprint(raw, self._footprint_scalar) for raw in self.attributes.transactions or () if raw[0] != 0x7E)
+        candidates = pool.best(header.base_fee_per_gas or 0)
+        for pooled in candidates:
+            if time.monotonic() > deadline.at:
+                break
+            size = fees.da_size(pooled.raw) if self._fork.is_optimism else 0
+            too_large = (
+                header.gas_limit - execution.gas_used < pooled.tx.gas
+                or (max_transaction_da and size > max_transaction_da)
+                or (max_block_da and da_size + size > max_block_da)
+                or footprint + size * self._footprint_scalar > header.gas_limit
+            )
+            if too_large:
+                candidates.skip_sender()
+                continue
+            try:
+                result = execution.apply(pooled.raw, pooled.sender, deadline)
+            except InvalidTransaction:
+                candidates.skip_sender()
+                continue
+            except ExecutionTimeout:
+                break
+            raws.append(pooled.raw)
+            done.append((pooled.tx, result))
+            da_size += size
+            footprint += size * self._footprint_scalar
+        return raws
+
+    def _read_footprint_scalar(self) -> int:
+        """The DA footprint gas scalar in the block's own L1-attributes deposit; 0 where there is no footprint."""
+        if not self._fork.da_footprint or not self.attributes.transactions:
+            return 0
+        first = decode_transaction(self.attributes.transactions[0])
+        if not isinstance(first, DepositTransaction) or calldata_format(first.data) is not Format.JOVIAN:
+            return 0
+        return from_calldata(first.data).da_footprint_gas_scalar or 0
+
+
+def _header(config: ChainConfig, fork: Fork, parent: Header, attributes: PayloadAttributes) -> Header:
+    """The header of a block with these attributes, before anything has run."""
+    number = parent.number + 1
+    cancun = fork.has(L1Rules.CANCUN)
+    return Header(
+        parent_hash=parent.hash,
+        ommers_hash=EMPTY_OMMERS_HASH,
+        beneficiary=attributes.suggested_fee_recipient,
+        state_root=EMPTY_ROOT,
+        transactions_root=EMPTY_ROOT,
+        receipts_root=EMPTY_ROOT,
+        logs_bloom=EMPTY_BLOOM,
+        difficulty=0,
+        number=number,
+        gas_limit=parent.gas_limit if attributes.gas_limit is None else attributes.gas_limit,
+        gas_used=0,
+        timestamp=attributes.timestamp,
+        extra_data=eip1559.encode_extra_data(config, fork, attributes.eip_1559_params, attributes.min_base_fee),
+        prev_randao=attributes.prev_randao,
+        nonce=bytes(8),
+        base_fee_per_gas=eip1559.base_fee(config, parent, number, attributes.timestamp),
+        withdrawals_root=EMPTY_ROOT if fork.has(L1Rules.SHANGHAI) else None,
+        blob_gas_used=0 if cancun else None,
+        excess_blob_gas=blobs.excess_blob_gas(config, fork, parent) if cancun else None,
+        parent_beacon_block_root=attributes.parent_beacon_block_root if cancun else None,
+        requests_hash=EMPTY_REQUESTS_HASH if fork.has(L1Rules.PRAGUE) else None,
+    )

@@ -1,0 +1,383 @@
+"""The engine: payloads in, verdicts out. It alone writes, and one change at a time.
+
+A payload becomes a block, is executed over its parent's state, and is on disk before VALID is answered; a forkchoice
+moves head, safe and finalized in one batch. INVALID and SYNCING are answers, not errors. Sources: execution-apis
+src/engine/paris.md; OP specs, exec-engine.md; digest 4.5, 4.6 and section 0.
+"""
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from l2engine.chain import forkchoice
+from l2engine.chain.builder import Builder, BuilderSettings
+from l2engine.chain.events import Events, NewHead
+from l2engine.chain.payload import to_block
+from l2engine.chain.pool import Pool
+from l2engine.chain.process import ExecutedBlock, process_block
+from l2engine.errors import InvalidBlock, InvalidPayload, StateUnavailable, UnknownBlock, UnknownPayload
+from l2engine.rules.config import ChainConfig
+from l2engine.store.blocks import BlockStore
+from l2engine.types.base import ZERO_HASH, Address, BlockNumber, Hash32
+from l2engine.types.block import Block, Header, Receipt
+from l2engine.types.payload import (
+    BuiltPayload,
+    ExecutionPayload,
+    ForkchoiceResult,
+    ForkchoiceState,
+    PayloadAttributes,
+    PayloadStatus,
+    Status,
+)
+from l2engine.types.state import AccountProof, Executor, KeyValue, StateStore, StateView
+
+log = logging.getLogger(__name__)
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+_BAD_BLOCKS = 512  # what op-geth remembers
+_WAITING_HEADERS = 96
+_BAD_BLOCK_RETRY = 128  # how often a bad block is refused unseen before it is tried again
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """How the engine behaves where nodes may differ."""
+
+    allow_unwind_canonical_header: bool = False
+    """A forkchoice to a canonical ancestor moves `latest` back to it."""
+    sync_acknowledgements: bool = False
+    """Wait for the disk before every answer (--db.sync always)."""
+    builder: BuilderSettings = field(default_factory=BuilderSettings)
+
+
+@dataclass(slots=True)
+class _BadBlock:
+    parent: Header | None
+    """The last valid ancestor."""
+    reason: str
+    hits: int = 0
+
+
+class Engine:
+    """One chain. Methods that write are serialised by a lock; properties and look-ups may be used from any thread."""
+
+    def __init__(
+        self,
+        config: ChainConfig,
+        kv: KeyValue,
+        blocks: BlockStore,
+        state: StateStore,
+        executor: Executor,
+        pool: Pool | None = None,
+        events: Events | None = None,
+        settings: EngineSettings | None = None,
+    ) -> None:
+        """Continue where the database stands; its genesis must have been written. `UnknownBlock` when there is none."""
+        self.config, self.blocks, self.state, self.executor = config, blocks, state, executor
+        self.settings = settings or EngineSettings()
+        self.events = events or Events()
+        self.pool = pool or Pool(config)
+        self.builder = Builder(config, executor, state, self.pool, self.settings.builder)
+        self._kv = kv
+        self._lock = threading.RLock()
+        self._bad: OrderedDict[Hash32, _BadBlock] = OrderedDict()
+        self._waiting: OrderedDict[Hash32, Header] = OrderedDict()
+        head = blocks.header(blocks.head or ZERO_HASH)
+        if head is None:
+            raise UnknownBlock("the database holds no chain")
+        self._head = head
+        self._safe = self._marked(blocks.safe)
+        self._finalized = self._marked(blocks.finalized)
+        self._ensure_state(head)
+        self.pool.reset(head, state.view(head.hash))
+
+    # ---- what everybody may read ------------------------------------------------------------------------------------
+
+    @property
+    def head(self) -> Header:
+        """The canonical chain's last block, `latest`."""
+        return self._head
+
+    @property
+    def safe(self) -> Header | None:
+        """None until a forkchoice has named one."""
+        return self._safe
+
+    @property
+    def finalized(self) -> Header | None:
+        """None until a forkchoice has named one."""
+        return self._finalized
+
+    def header(self, block_hash: Hash32) -> Header | None:
+        """A known block's header, canonical or not."""
+        return self.blocks.header(block_hash)
+
+    def block(self, block_hash: Hash32) -> Block | None:
+        """A known block, canonical or not."""
+        return self.blocks.block(block_hash)
+
+    def receipts(self, block_hash: Hash32) -> Sequence[Receipt] | None:
+        """A known block's receipts."""
+        return self.blocks.receipts(block_hash)
+
+    def canonical_hash(self, number: BlockNumber) -> Hash32 | None:
+        """The canonical block with this number; None above the head."""
+        return self.blocks.canonical_hash(number)
+
+    def transaction_location(self, transaction_hash: Hash32) -> tuple[Hash32, int] | None:
+        """The canonical block and index of a transaction."""
+        return self.blocks.transaction_location(transaction_hash)
+
+    def view(self, block_hash: Hash32) -> StateView:
+        """The state after a block; `StateUnavailable` when it is not kept."""
+        return self.state.view(block_hash)
+
+    def proof(self, block_hash: Hash32, address: Address, slots: Sequence[int]) -> AccountProof:
+        """The Merkle proof of an account and slots after a block."""
+        return self.state.proof(block_hash, address, slots)
+
+    def blocks_with_log(
+        self,
+        first: BlockNumber,
+        last: BlockNumber,
+        addresses: Sequence[Address] = (),
+        topics: Sequence[Sequence[Hash32]] = (),
+    ) -> Iterator[BlockNumber]:
+        """Canonical blocks that may hold a matching log, ascending; the caller looks at the logs themselves."""
+        return self.blocks.log_candidates(first, last, addresses, topics)
+
+    # ---- payloads ---------------------------------------------------------------------------------------------------
+
+    def new_payload(
+        self,
+        payload: ExecutionPayload,
+        versioned_hashes: Sequence[Hash32] = (),
+        parent_beacon_block_root: Hash32 | None = None,
+        requests: Sequence[bytes] | None = None,
+    ) -> PayloadStatus:
+        """Judge a payload: VALID once it is executed and stored, INVALID with the last valid ancestor, or SYNCING when its
+        parent is not known. The head does not move."""
+        with self._lock:
+            try:
+                block = to_block(self.config, payload, versioned_hashes, parent_beacon_block_root, requests)
+            except InvalidPayload as error:
+                log.warning("Invalid payload", extra={"fields": {"number": payload.block_number, "hash": payload.block_hash, "err": error}})
+                return PayloadStatus(Status.INVALID, None, str(error))
+            return self._judge(block)
+
+    def _judge(self, block: Block) -> PayloadStatus:
+        block_hash = block.hash
+        if self.blocks.has(block_hash):
+            return PayloadStatus(Status.VALID, block_hash)
+        known_bad = self._refuse_bad(block_hash, block_hash) or self._refuse_bad(block.header.parent_hash, block_hash)
+        if known_bad is not None:
+            return known_bad
+        parent = self.blocks.header(block.header.parent_hash)
+        if parent is None:
+            _remember(self._waiting, block_hash, block.header, _WAITING_HEADERS)
+            log.warning(
+                "Payload with unknown parent, waiting for its ancestors",
+                extra={"fields": {"number": block.number, "hash": block_hash, "parent": block.header.parent_hash}},
+            )
+            return PayloadStatus(Status.SYNCING)
+        try:
+            self._insert(block, parent)
+        except InvalidBlock as error:
+            _remember(self._bad, block_hash, _BadBlock(parent, str(error)), _BAD_BLOCKS)
+            log.error("Bad block", extra={"fields": {"number": block.number, "hash": block_hash, "err": error}})
+            return PayloadStatus(Status.INVALID, _last_valid(parent), str(error))
+        return PayloadStatus(Status.VALID, block_hash)
+
+    def import_block(self, block: Block) -> None:
+        """Execute and store a block from a chain file and make it the head. `InvalidBlock` or `UnknownBlock` when it cannot be."""
+        with self._lock:
+            if not self.blocks.has(block.hash):
+                parent = self.blocks.header(block.header.parent_hash)
+                if parent is None:
+                    raise UnknownBlock(f"unknown parent 0x{block.header.parent_hash.hex()} of block {block.number}")
+                self._insert(block, parent)
+            self.set_head(block.header)
+
+    def _insert(self, block: Block, parent: Header) -> None:
+        """Execute (unless it was built here) and store a block: durable before this returns."""
+        started = time.perf_counter()
+        executed = self.builder.executed(block.hash)
+        if executed is None:
+            self._ensure_state(parent)
+            executed = process_block(self.config, self.executor, self.state, parent, block)
+        self._store(executed)
+        elapsed = time.perf_counter() - started
+        log.info(
+            "Imported new potential chain segment",
+            extra={
+                "fields": {
+                    "number": block.number,
+                    "hash": block.hash,
+                    "txs": len(block.transactions),
+                    "mgas": round(block.header.gas_used / 1e6, 3),
+                    "elapsed": f"{elapsed * 1e3:.3f}ms",
+                    "mgasps": round(block.header.gas_used / 1e6 / max(elapsed, 1e-9), 3),
+                }
+            },
+        )
+
+    def _store(self, executed: ExecutedBlock) -> None:
+        batch = self._kv.batch()
+        self.blocks.put(batch, executed.block, executed.receipts)
+        self.state.push(batch, executed.block, executed.state)
+        batch.write(sync=self.settings.sync_acknowledgements)
+        self.state.attach(executed.block, executed.state)
+
+    def _ensure_state(self, header: Header) -> None:
+        """Make sure that the state after a known block is at hand, executing blocks again from the nearest one that is."""
+        missing: list[Header] = []
+        while not self.state.has(header.hash):
+            missing.append(header)
+            parent = self.blocks.header(header.parent_hash)
+            if parent is None:
+                raise StateUnavailable(f"no state at or below block {header.number}")
+            header = parent
+        for child in reversed(missing):
+            block = self.blocks.block(child.hash)
+            if block is None:
+                raise StateUnavailable(f"missing body of block {child.number}")
+            self._store(process_block(self.config, self.executor, self.state, header, block))
+            header = child
+
+    def _refuse_bad(self, suspect: Hash32, block_hash: Hash32) -> PayloadStatus | None:
+        """INVALID when `suspect` is known to be bad; `block_hash`, which leads to it, is then remembered as well."""
+        bad = self._bad.get(suspect)
+        if bad is None:
+            return None
+        bad.hits += 1
+        if bad.hits >= _BAD_BLOCK_RETRY:
+            del self._bad[suspect]
+            return None
+        if suspect != block_hash:
+            _remember(self._bad, block_hash, _BadBlock(bad.parent, bad.reason), _BAD_BLOCKS)
+        return PayloadStatus(Status.INVALID, _last_valid(bad.parent), "links to previously rejected block")
+
+    # ---- forkchoice -------------------------------------------------------------------------------------------------
+
+    def forkchoice_updated(self, state: ForkchoiceState, attributes: PayloadAttributes | None = None, version: int = 3) -> ForkchoiceResult:
+        """Move head, safe and finalized, and start building when attributes are given.
+
+        A head that is a canonical ancestor leaves `latest` where it is (unless the settings say otherwise), but blocks are
+        built on it. `InvalidForkchoice` for labels off the chain, `InvalidAttributes` for what cannot be built; what can be
+        known of attributes beforehand is checked before anything moves.
+        """
+        with self._lock:
+            if attributes is not None:
+                self.builder.validate(attributes)
+            if state.head == ZERO_HASH:
+                return ForkchoiceResult(PayloadStatus(Status.INVALID))
+            head = self.blocks.header(state.head)
+            if head is None:
+                return ForkchoiceResult(self._unknown_head(state.head))
+            if attributes is not None:
+                self.builder.validate_against_parent(attributes, head)
+            is_old = self.blocks.is_canonical(head) and head.number < self._head.number
+            if not is_old or self.settings.allow_unwind_canonical_header:
+                self._move(head, state)
+            else:
+                log.info("Forkchoice to a canonical ancestor", extra={"fields": {"number": head.number, "hash": head.hash}})
+                self._move(self._head, state, head)
+            status = PayloadStatus(Status.VALID, head.hash)
+            if attributes is None:
+                return ForkchoiceResult(status)
+            self._ensure_state(head)
+            return ForkchoiceResult(status, self.builder.start(head, attributes, version))
+
+    def set_head(self, head: Header) -> None:
+        """Make a known block the head without touching safe and finalized."""
+        with self._lock:
+            self._move(head, ForkchoiceState(head.hash, ZERO_HASH, ZERO_HASH))
+
+    def rewind(self, number: BlockNumber) -> None:
+        """Move the head back to the canonical block with this number; safe and finalized follow it down.
+
+        `UnknownBlock` above the head, `StateUnavailable` below the kept history.
+        """
+        with self._lock:
+            block_hash = self.blocks.canonical_hash(number)
+            header = None if block_hash is None else self.blocks.header(block_hash)
+            if header is None or number > self._head.number:
+                raise UnknownBlock(f"block {number} is not on the canonical chain")
+            self._ensure_state(header)
+            down = [label if label is None or label.number <= number else header for label in (self._safe, self._finalized)]
+            labels = [ZERO_HASH if label is None else label.hash for label in down]
+            self._move(header, ForkchoiceState(header.hash, labels[0], labels[1]))
+
+    def _move(self, head: Header, state: ForkchoiceState, label_head: Header | None = None) -> None:
+        """Write the new canonical chain and labels in one batch, then tell the state, the pool and the world."""
+        safe, finalized = forkchoice.labels(self.blocks, state, label_head or head)
+        way = forkchoice.switch(self.blocks, self._head, head)
+        self._ensure_state(head)
+        batch = self._kv.batch()
+        if way.removed or way.added:
+            self.blocks.set_canonical(batch, way.removed, way.added)
+        self.blocks.set_markers(batch, head=head.hash, safe=safe, finalized=finalized)
+        batch.write(sync=self.settings.sync_acknowledgements)
+        moved = head.hash != self._head.hash
+        self._head = head
+        self._safe = self._marked(safe) or self._safe
+        self._finalized = self._marked(finalized) or self._finalized
+        if not moved:
+            return
+        self.state.set_head([block.header for block in way.added] or [head])
+        if way.removed:
+            log.warning(
+                "Chain reorg detected",
+                extra={
+                    "fields": {"number": way.ancestor.number, "hash": way.ancestor.hash, "drop": len(way.removed), "add": len(way.added)}
+                },
+            )
+        log.info("Chain head was updated", extra={"fields": {"number": head.number, "hash": head.hash, "root": head.state_root}})
+        self.pool.reset(head, self.state.view(head.hash), way.removed, way.added)
+        self.events.publish(NewHead(head, way.added, way.removed))
+
+    def _unknown_head(self, head: Hash32) -> PayloadStatus:
+        bad = self._refuse_bad(head, head)
+        if bad is not None:
+            return bad
+        waiting = self._waiting.get(head)
+        log.warning(
+            "Forkchoice to an unknown head: its blocks must come from the rollup node, no peer serves them",
+            extra={"fields": {"hash": head, "number": None if waiting is None else waiting.number}},
+        )
+        return PayloadStatus(Status.SYNCING)
+
+    def _marked(self, block_hash: Hash32 | None) -> Header | None:
+        return None if block_hash is None else self.blocks.header(block_hash)
+
+    # ---- building ---------------------------------------------------------------------------------------------------
+
+    def get_payload(self, identity: bytes) -> BuiltPayload:
+        """The payload built under this id so far; the build ends. `UnknownPayload` when there is none."""
+        built = self.builder.get(identity)
+        if built is None:
+            raise UnknownPayload("Unknown payload")
+        return built
+
+    def close(self) -> None:
+        """Stop building. The database is closed by who opened it."""
+        self.builder.close()
+
+
+def _last_valid(parent: Header | None) -> Hash32 | None:
+    """latestValidHash for a bad child of `parent`: zero when the parent was still mined with proof of work."""
+    if parent is None:
+        return None
+    return ZERO_HASH if parent.difficulty else parent.hash
+
+
+def _remember(cache: "OrderedDict[K, V]", key: K, value: V, limit: int) -> None:
+    cache[key] = value
+    if len(cache) > limit:
+        cache.popitem(last=False)

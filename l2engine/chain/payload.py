@@ -1,0 +1,145 @@
+"""Execution payloads as blocks, and the identity of payloads being built.
+
+Whatever makes a payload contradict itself is found here, before its parent is looked at: `InvalidPayload` is answered as
+INVALID with latestValidHash null. Sources: execution-apis; OP specs, exec-engine.md; digest 4.3, 4.4 and section 0.
+"""
+
+import hashlib
+from collections.abc import Sequence
+
+import rlp
+
+from l2engine.errors import DecodeError, InvalidBlock, InvalidPayload
+from l2engine.rules.config import ChainConfig
+from l2engine.rules.forks import ExtraDataForm, L1Rules
+from l2engine.rules.header import validate_static
+from l2engine.types.base import EMPTY_OMMERS_HASH, EMPTY_REQUESTS_HASH, EMPTY_ROOT, Hash32, keccak
+from l2engine.types.block import Block, Header, Withdrawal
+from l2engine.types.payload import ExecutionPayload, PayloadAttributes
+from l2engine.types.transaction import BlobTransaction, Transaction, decode_transaction
+from l2engine.types.trie_root import ordered_root, rlp_encode
+
+
+def to_block(
+    config: ChainConfig,
+    payload: ExecutionPayload,
+    versioned_hashes: Sequence[Hash32] = (),
+    parent_beacon_block_root: Hash32 | None = None,
+    requests: Sequence[bytes] | None = None,
+) -> Block:
+    """The block that a payload stands for, its hash checked. `InvalidPayload` names the first thing that is wrong."""
+    transactions = [_decode(index, raw) for index, raw in enumerate(payload.transactions)]
+    if len(payload.extra_data) > 32:
+        raise InvalidPayload(f"invalid extradata length: {len(payload.extra_data)}")
+    if len(payload.logs_bloom) != 256:
+        raise InvalidPayload(f"invalid logsBloom length: {len(payload.logs_bloom)}")
+    blob_hashes = [h for tx in transactions if isinstance(tx, BlobTransaction) for h in tx.blob_versioned_hashes]
+    if config.is_optimism and any(isinstance(tx, BlobTransaction) for tx in transactions):
+        raise InvalidPayload("data blobs present in block body")
+    if blob_hashes != list(versioned_hashes):
+        raise InvalidPayload(f"invalid number of versionedHashes: {len(versioned_hashes)} blobHashes: {len(blob_hashes)}")
+    header = Header(
+        parent_hash=payload.parent_hash,
+        ommers_hash=EMPTY_OMMERS_HASH,
+        beneficiary=payload.fee_recipient,
+        state_root=payload.state_root,
+        transactions_root=ordered_root(payload.transactions),
+        receipts_root=payload.receipts_root,
+        logs_bloom=payload.logs_bloom,
+        difficulty=0,
+        number=payload.block_number,
+        gas_limit=payload.gas_limit,
+        gas_used=payload.gas_used,
+        timestamp=payload.timestamp,
+        extra_data=payload.extra_data,
+        prev_randao=payload.prev_randao,
+        nonce=bytes(8),
+        base_fee_per_gas=payload.base_fee_per_gas,
+        withdrawals_root=_withdrawals_root(config, payload),
+        blob_gas_used=payload.blob_gas_used,
+        excess_blob_gas=payload.excess_blob_gas,
+        parent_beacon_block_root=parent_beacon_block_root,
+        requests_hash=requests_hash(config, payload, requests),
+    )
+    if header.hash != payload.block_hash:
+        raise InvalidPayload(f"blockhash mismatch, want 0x{payload.block_hash.hex()}, got 0x{header.hash.hex()}")
+    fork = config.fork_at(header.number, header.timestamp)
+    if fork.extra_data is not ExtraDataForm.FREE:
+        _check_extra_data(config, header)
+    return Block(header, payload.transactions, (), payload.withdrawals)
+
+
+def withdrawals_root(withdrawals: Sequence[Withdrawal]) -> Hash32:
+    """The root of a body's withdrawals."""
+    return ordered_root([rlp_encode(item.rlp_items()) for item in withdrawals]) if withdrawals else EMPTY_ROOT
+
+
+def hash_requests(requests: Sequence[bytes]) -> Hash32:
+    """sha256 over the sha256 of each request that has content (EIP-7685)."""
+    return hashlib.sha256(b"".join(hashlib.sha256(item).digest() for item in requests if len(item) > 1)).digest()
+
+
+def requests_hash(config: ChainConfig, payload: ExecutionPayload, requests: Sequence[bytes] | None) -> Hash32 | None:
+    """The header's requestsHash; always the hash of nothing on OP chains, None before Prague."""
+    fork = config.fork_at(payload.block_number, payload.timestamp)
+    if not fork.has(L1Rules.PRAGUE):
+        return None
+    return EMPTY_REQUESTS_HASH if fork.is_optimism else hash_requests(requests or ())
+
+
+def _withdrawals_root(config: ChainConfig, payload: ExecutionPayload) -> Hash32 | None:
+    fork = config.fork_at(payload.block_number, payload.timestamp)
+    if fork.withdrawals_root_is_message_passer:
+        if payload.withdrawals_root is None:
+            raise InvalidPayload("nil withdrawalsRoot post-Isthmus")
+        if payload.withdrawals:
+            raise InvalidPayload("non-empty withdrawals post-Isthmus")
+        return payload.withdrawals_root
+    if payload.withdrawals_root is not None:
+        raise InvalidPayload("non-nil withdrawalsRoot pre-Isthmus")
+    if payload.withdrawals is None:
+        return None
+    if fork.is_optimism and payload.withdrawals:
+        raise InvalidPayload("non-empty withdrawals post-Canyon")
+    return withdrawals_root(payload.withdrawals)
+
+
+def _check_extra_data(config: ChainConfig, header: Header) -> None:
+    try:
+        validate_static(config, header)
+    except InvalidBlock as error:
+        if "extraData" in str(error):
+            raise InvalidPayload(str(error)) from error
+
+
+def _decode(index: int, raw: bytes) -> Transaction:
+    try:
+        return decode_transaction(raw)
+    except DecodeError as error:
+        raise InvalidPayload(f"invalid transaction {index}: {error}") from error
+
+
+def payload_id(parent_hash: Hash32, attributes: PayloadAttributes, version: int) -> bytes:
+    """The 8 bytes that name a payload under construction: op-geth's derivation, so that builders agree on it.
+
+    Its first byte is the version of forkchoiceUpdated that asked for it. Source: digest section 0, "payload id".
+    """
+    a = attributes
+    withdrawals = rlp.encode([item.rlp_items() for item in a.withdrawals or ()])
+    parts = [parent_hash, _u64(a.timestamp), a.prev_randao, a.suggested_fee_recipient, withdrawals]
+    if a.parent_beacon_block_root is not None:
+        parts.append(a.parent_beacon_block_root)
+    if a.no_tx_pool or a.transactions:
+        transactions = a.transactions or ()
+        parts += [bytes([a.no_tx_pool]), _u64(len(transactions)), *(keccak(raw) for raw in transactions)]
+    if a.gas_limit is not None:
+        parts.append(_u64(a.gas_limit))
+    if a.eip_1559_params:
+        parts.append(a.eip_1559_params)
+    if a.min_base_fee is not None:
+        parts.append(_u64(a.min_base_fee))
+    return bytes([version]) + hashlib.sha256(b"".join(parts)).digest()[1:8]
+
+
+def _u64(value: int) -> bytes:
+    return value.to_bytes(8, "big")

@@ -1,0 +1,352 @@
+"""The transaction pool: per sender a queue by nonce, of which the executable front is pending.
+
+What a sender must afford includes the L1 data fee and the operator fee, read from the head's state. Limits, lifetimes
+and error texts are geth's. Sources: digest section 7; EIP-7825, 7623, 3860.
+"""
+
+import heapq
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from l2engine.chain.events import Events, PooledTransaction
+from l2engine.errors import DecodeError, InvalidTransaction, PoolError
+from l2engine.rules import eip1559, fees
+from l2engine.rules.config import ChainConfig
+from l2engine.rules.forks import Fork, L1Rules
+from l2engine.rules.intrinsic_gas import TRANSACTION_GAS_CAP, floor_gas, intrinsic_gas, validate_form
+from l2engine.rules.l1_attributes import L1Attributes, from_storage
+from l2engine.rules.predeploys import L1_BLOCK
+from l2engine.types.base import Address, Gas, Hash32, Wei, keccak
+from l2engine.types.block import Block, Header
+from l2engine.types.state import Account, StateView
+from l2engine.types.transaction import BlobTransaction, DepositTransaction, SignedTransaction, decode_transaction, recover_sender
+
+MAX_TRANSACTION_SIZE = 128 * 1024
+_L1_ATTRIBUTES_GAS = 70_000  # what op-geth keeps free of a block for the L1-attributes deposit
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSettings:
+    """geth's --txpool.* flags."""
+
+    price_limit: Wei = 1
+    """The least tip."""
+    price_bump: int = 10
+    """By how many percent a replacement must pay more."""
+    account_slots: int = 16
+    """Executable transactions that each sender may always have."""
+    global_slots: int = 5120
+    account_queue: int = 64
+    """Transactions of one sender that wait for an earlier nonce."""
+    global_queue: int = 1024
+    lifetime_seconds: float = 3 * 3600
+    """How long a transaction may wait for an earlier nonce."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pooled:
+    """A transaction in the pool."""
+
+    tx: SignedTransaction
+    sender: Address
+    hash: Hash32
+    added_at: float
+
+    @property
+    def raw(self) -> bytes:
+        return self.tx.raw
+
+    def tip(self, base_fee: Wei) -> Wei:
+        """What the beneficiary earns per gas; negative when the base fee is not even covered."""
+        return min(self.tx.max_priority_fee_per_gas, self.tx.max_fee_per_gas - base_fee)
+
+
+@dataclass(slots=True)
+class _Sender:
+    """One sender's transactions by nonce, and what the head's state says of the account."""
+
+    nonce: int = 0
+    balance: Wei = 0
+    by_nonce: dict[int, Pooled] = field(default_factory=dict)
+
+
+class Pool:
+    """Transactions waiting for a block. Any thread may use it."""
+
+    def __init__(
+        self, config: ChainConfig, settings: PoolSettings | None = None, events: Events | None = None, now: Callable[[], float] = time.time
+    ) -> None:
+        self.settings = settings or PoolSettings()
+        self.revision = 0
+        """Counts changes, so that the builder knows when to look again."""
+        self._config, self._events, self._now = config, events, now
+        self._lock = threading.RLock()
+        self._senders: dict[Address, _Sender] = {}
+        self._by_hash: dict[Hash32, Pooled] = {}
+        self._head: Header | None = None
+        self._view: StateView | None = None
+        self._fork: Fork | None = None
+        self._base_fee: Wei = 0
+        self._l1 = L1Attributes()
+
+    # ---- adding -----------------------------------------------------------------------------------------------------
+
+    def add(self, raw: bytes) -> Hash32:
+        """Take a signed transaction and give its hash. `PoolError` in geth's words when it cannot be taken."""
+        try:
+            tx = decode_transaction(raw)
+        except DecodeError as error:
+            raise PoolError(str(error)) from error
+        with self._lock:
+            pooled = self._check(tx)
+            self._insert(pooled)
+            is_pending = pooled.tx.nonce < self._next_nonce(pooled.sender)
+            self.revision += 1
+        if is_pending and self._events is not None:
+            self._events.publish(PooledTransaction(pooled.hash, pooled.raw))
+        return pooled.hash
+
+    def _check(self, tx: object) -> Pooled:
+        """Everything that keeps a transaction out, in geth's order."""
+        if self._fork is None or self._head is None:
+            raise PoolError("the pool is not ready")
+        fork, head = self._fork, self._head
+        if (isinstance(tx, DepositTransaction | BlobTransaction) and fork.is_optimism) or isinstance(tx, DepositTransaction):
+            raise PoolError("transaction type not supported")
+        assert isinstance(tx, SignedTransaction)
+        if tx.hash in self._by_hash:
+            raise PoolError("already known")
+        try:
+            validate_form(fork, tx, self._config.chain_id)
+            if len(tx.raw) > MAX_TRANSACTION_SIZE:
+                raise PoolError(f"oversized data: transaction size {len(tx.raw)}, limit {MAX_TRANSACTION_SIZE}")
+            if tx.gas > self._gas_limit(fork, head):
+                raise PoolError("exceeds block gas limit")
+            sender = self._sender_of(tx)
+            needed = intrinsic_gas(fork, tx)
+            if tx.gas < needed:
+                raise PoolError(f"intrinsic gas too low: gas {tx.gas}, minimum needed {needed}")
+            floor = floor_gas(fork, tx)
+            if tx.gas < floor:
+                raise PoolError(f"insufficient gas for floor data gas cost: gas {tx.gas}, minimum needed {floor}")
+        except PoolError:
+            raise
+        except InvalidTransaction as error:
+            raise PoolError(str(error)) from error
+        if tx.max_priority_fee_per_gas < self.settings.price_limit:
+            raise PoolError(
+                f"transaction gas price below minimum: gas tip cap {tx.max_priority_fee_per_gas}, minimum needed {self.settings.price_limit}"
+            )
+        pooled = Pooled(tx, sender, tx.hash, self._now())
+        self._check_account(pooled)
+        return pooled
+
+    def _check_account(self, pooled: Pooled) -> None:
+        """Nonce, funds and replacement against the sender's account and other transactions."""
+        tx, queue = pooled.tx, self._queue(pooled.sender)
+        if tx.nonce < queue.nonce:
+            raise PoolError(f"nonce too low: next nonce {queue.nonce}, tx nonce {tx.nonce}")
+        cost = self._cost(tx)
+        if queue.balance < cost:
+            raise PoolError(
+                f"insufficient funds for gas * price + value: balance {queue.balance}, tx cost {cost}, overshot {cost - queue.balance}"
+            )
+        replaced = queue.by_nonce.get(tx.nonce)
+        spent = sum(self._cost(other.tx) for nonce, other in queue.by_nonce.items() if nonce < tx.nonce)
+        if queue.balance < spent + cost:
+            raise PoolError(
+                f"insufficient funds for gas * price + value: balance {queue.balance}, queued cost {spent}, tx cost {cost}, "
+                f"overshot {spent + cost - queue.balance}"
+            )
+        if replaced is not None:
+            bump = 100 + self.settings.price_bump
+            if tx.max_fee_per_gas * 100 < replaced.tx.max_fee_per_gas * bump or (
+                tx.max_priority_fee_per_gas * 100 < replaced.tx.max_priority_fee_per_gas * bump
+            ):
+                raise PoolError("replacement transaction underpriced")
+            return
+        if tx.nonce > self._next_nonce(pooled.sender) and len(queue.by_nonce) >= self.settings.account_queue + self.settings.account_slots:
+            raise PoolError("account limit exceeded: too many queued transactions of this sender")
+        if len(self._by_hash) >= self.settings.global_slots + self.settings.global_queue:
+            self._make_room(pooled)
+
+    def _make_room(self, pooled: Pooled) -> None:
+        """Drop the cheapest transaction that is not in the way of a dearer one; the newcomer must beat it."""
+        last = [max(queue.by_nonce.items())[1] for queue in self._senders.values() if queue.by_nonce]
+        cheapest = min(last, key=lambda item: item.tip(self._base_fee))
+        if pooled.tip(self._base_fee) <= cheapest.tip(self._base_fee):
+            raise PoolError("transaction underpriced")
+        self._remove(cheapest)
+
+    def _insert(self, pooled: Pooled) -> None:
+        queue = self._queue(pooled.sender)
+        replaced = queue.by_nonce.get(pooled.tx.nonce)
+        if replaced is not None:
+            del self._by_hash[replaced.hash]
+        queue.by_nonce[pooled.tx.nonce] = pooled
+        self._by_hash[pooled.hash] = pooled
+
+    def _remove(self, pooled: Pooled) -> None:
+        del self._by_hash[pooled.hash]
+        queue = self._senders[pooled.sender]
+        del queue.by_nonce[pooled.tx.nonce]
+        if not queue.by_nonce:
+            del self._senders[pooled.sender]
+
+    def _queue(self, sender: Address) -> _Sender:
+        queue = self._senders.get(sender)
+        if queue is None:
+            queue = self._senders[sender] = _Sender()
+            self._read_account(sender, queue)
+        return queue
+
+    def _read_account(self, sender: Address, queue: _Sender) -> None:
+        account = (self._view.account(sender) if self._view is not None else None) or Account()
+        queue.nonce, queue.balance = account.nonce, account.balance
+
+    @staticmethod
+    def _sender_of(tx: SignedTransaction) -> Address:
+        try:
+            return recover_sender(tx)
+        except InvalidTransaction as error:
+            raise PoolError("invalid sender") from error
+
+    @staticmethod
+    def _gas_limit(fork: Fork, head: Header) -> Gas:
+        limit = head.gas_limit
+        if fork.is_optimism:
+            limit -= _L1_ATTRIBUTES_GAS
+        return min(limit, TRANSACTION_GAS_CAP) if fork.has(L1Rules.OSAKA) else limit
+
+    def _cost(self, tx: SignedTransaction) -> Wei:
+        """The most that a transaction can take from its sender."""
+        cost = tx.gas * tx.max_fee_per_gas + tx.value
+        if self._fork is not None and self._fork.is_optimism:
+            cost += fees.l1_fee(self._fork, tx.raw, self._l1).fee + fees.operator_fee(self._fork, tx.gas, self._l1)
+        return cost
+
+    # ---- following the chain ----------------------------------------------------------------------------------------
+
+    def reset(self, head: Header, view: StateView, removed: Sequence[Block] = (), added: Sequence[Block] = ()) -> None:
+        """Follow the chain to a new head: drop what was included or became too old, take back what a reorg dropped."""
+        with self._lock:
+            self._head, self._view = head, view
+            self._fork = self._config.fork_at(head.number + 1, head.timestamp + 1)
+            self._base_fee = eip1559.base_fee(self._config, head, head.number + 1, head.timestamp + 1) or 0
+            self._l1 = from_storage(lambda slot: view.storage(L1_BLOCK, slot)) if self._fork.is_optimism else L1Attributes()
+            oldest = self._now() - self.settings.lifetime_seconds
+            for sender, queue in list(self._senders.items()):
+                self._read_account(sender, queue)
+                for nonce in [nonce for nonce in queue.by_nonce if nonce < queue.nonce]:
+                    self._by_hash.pop(queue.by_nonce.pop(nonce).hash, None)
+                front = self._next_nonce(sender)
+                for nonce in [nonce for nonce, item in queue.by_nonce.items() if nonce > front and item.added_at < oldest]:
+                    self._by_hash.pop(queue.by_nonce.pop(nonce).hash, None)
+                if not queue.by_nonce:
+                    del self._senders[sender]
+            included = {keccak(raw) for block in added for raw in block.transactions}
+            for block in reversed(removed):
+                for raw in block.transactions:
+                    if raw[0] != DepositTransaction.type and keccak(raw) not in included:
+                        self._take_back(raw)
+            self.revision += 1
+
+    def _take_back(self, raw: bytes) -> None:
+        with suppress(PoolError):  # it may stand no longer: spent, replaced or out of funds on the new branch
+            self._insert(self._check(decode_transaction(raw)))
+
+    def clear(self) -> None:
+        """Forget all transactions."""
+        with self._lock:
+            self._senders.clear()
+            self._by_hash.clear()
+            self.revision += 1
+
+    def drop(self, transaction_hash: Hash32) -> bool:
+        """Forget one transaction; whether it was there."""
+        with self._lock:
+            pooled = self._by_hash.get(transaction_hash)
+            if pooled is not None:
+                self._remove(pooled)
+                self.revision += 1
+            return pooled is not None
+
+    # ---- reading ----------------------------------------------------------------------------------------------------
+
+    def get(self, transaction_hash: Hash32) -> Pooled | None:
+        """The pooled transaction with this hash."""
+        return self._by_hash.get(transaction_hash)
+
+    def next_nonce(self, sender: Address) -> int:
+        """The nonce after the sender's executable transactions: the "pending" transaction count."""
+        with self._lock:
+            if sender not in self._senders and self._view is not None:
+                return (self._view.account(sender) or Account()).nonce
+            return self._next_nonce(sender)
+
+    def _next_nonce(self, sender: Address) -> int:
+        queue = self._senders.get(sender)
+        if queue is None:
+            return 0
+        nonce = queue.nonce
+        while nonce in queue.by_nonce:
+            nonce += 1
+        return nonce
+
+    def content(self, sender: Address | None = None) -> tuple[dict[Address, list[Pooled]], dict[Address, list[Pooled]]]:
+        """Pending and queued transactions by sender, each in nonce order."""
+        pending: dict[Address, list[Pooled]] = {}
+        queued: dict[Address, list[Pooled]] = {}
+        with self._lock:
+            for address, queue in self._senders.items():
+                if sender is not None and address != sender:
+                    continue
+                front = self._next_nonce(address)
+                for nonce in sorted(queue.by_nonce):
+                    (pending if nonce < front else queued).setdefault(address, []).append(queue.by_nonce[nonce])
+        return pending, queued
+
+    def status(self) -> tuple[int, int]:
+        """How many transactions are pending and how many queued."""
+        with self._lock:
+            pending = sum(self._next_nonce(address) - queue.nonce for address, queue in self._senders.items())
+            return pending, len(self._by_hash) - pending
+
+    def best(self, base_fee: Wei) -> "BestFirst":
+        """The pending transactions that cover `base_fee`, best tip first, each sender's in nonce order."""
+        return BestFirst(self.content()[0], base_fee)
+
+
+class BestFirst(Iterator[Pooled]):
+    """Iterates over pending transactions by tip; `skip_sender` gives up on the rest of the last one's sender."""
+
+    def __init__(self, pending: dict[Address, list[Pooled]], base_fee: Wei) -> None:
+        self._base_fee = base_fee
+        self._waiting = {sender: iter(items) for sender, items in pending.items()}
+        self._heap: list[tuple[int, float, int, Pooled]] = []
+        self._count = 0
+        self._last: Pooled | None = None
+        self._push(self._waiting)
+
+    def _push(self, senders: Iterable[Address]) -> None:
+        for sender in senders:
+            following = next(self._waiting[sender], None)
+            if following is not None and following.tip(self._base_fee) >= 0:
+                self._count += 1
+                heapq.heappush(self._heap, (-following.tip(self._base_fee), following.added_at, self._count, following))
+
+    def __next__(self) -> Pooled:
+        if self._last is not None:
+            self._push([self._last.sender])
+            self._last = None
+        if not self._heap:
+            raise StopIteration
+        self._last = heapq.heappop(self._heap)[3]
+        return self._last
+
+    def skip_sender(self) -> None:
+        """Leave out the sender of the transaction that came last: what follows in its queue depends on it."""
+        self._last = None

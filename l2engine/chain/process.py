@@ -1,0 +1,168 @@
+"""One block over the state of its parent: validate, execute, compare. Writes nothing, so replay, tests and the builder
+use it as well as the engine.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from l2engine.chain.payload import hash_requests, withdrawals_root
+from l2engine.errors import DecodeError, InvalidBlock, InvalidTransaction, RootMismatch
+from l2engine.rules.config import ChainConfig
+from l2engine.rules.forks import Fork, L1Rules
+from l2engine.rules.header import validate_header
+from l2engine.rules.l1_attributes import Format, calldata_format
+from l2engine.rules.predeploys import L2_TO_L1_MESSAGE_PASSER
+from l2engine.types.base import EMPTY_REQUESTS_HASH, EMPTY_ROOT, Hash32, keccak
+from l2engine.types.block import Block, Header, Receipt, merge_blooms, ommers_hash
+from l2engine.types.state import BlockEnv, BlockResult, Executor, PreparedState, StateStore, TransactionResult
+from l2engine.types.transaction import BlobTransaction, DepositTransaction, Transaction, decode_transaction
+from l2engine.types.trie_root import ordered_root
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutedBlock:
+    """A block that is valid, with all that keeping it needs."""
+
+    block: Block
+    receipts: tuple[Receipt, ...]
+    state: PreparedState
+
+
+def process_block(config: ChainConfig, executor: Executor, state: StateStore, parent: Header, block: Block) -> ExecutedBlock:
+    """Execute `block` on the state after `parent`, which the store must have. `InvalidBlock` says what is wrong with it."""
+    header = block.header
+    validate_header(config, header, parent)
+    fork = config.fork_at(header.number, header.timestamp)
+    validate_body(fork, block)
+    execution = executor.begin(state.view(parent.hash), block_env(block, parent), lambda diff: state.prepare(parent.hash, diff).root)
+    for index, raw in enumerate(block.transactions):
+        try:
+            execution.apply(raw)
+        except (InvalidTransaction, DecodeError) as error:
+            raise InvalidBlock(f"could not apply tx {index} [0x{keccak(raw).hex()}]: {error}") from error
+    result = execution.finish()
+    prepared = state.prepare(parent.hash, result.diff)
+    _compare(header, seal(header, fork, block, result, prepared, state))
+    return ExecutedBlock(block, result.receipts, prepared)
+
+
+def validate_body(fork: Fork, block: Block) -> None:
+    """Check the body against its header, before anything runs."""
+    header = block.header
+    _equal("transaction root hash", header.transactions_root, ordered_root(block.transactions))
+    if ommers_hash(block.ommers) != header.ommers_hash:
+        raise InvalidBlock("uncle root hash mismatch")
+    if fork.has(L1Rules.SHANGHAI):
+        if block.withdrawals is None:
+            raise InvalidBlock("missing withdrawals in block body")
+        if not fork.withdrawals_root_is_message_passer:
+            _equal("withdrawals root hash", header.withdrawals_root or b"", withdrawals_root(block.withdrawals))
+        if fork.is_optimism and block.withdrawals:
+            raise InvalidBlock("non-empty withdrawals in block body")
+    elif block.withdrawals is not None:
+        raise InvalidBlock("withdrawals present in block body")
+    if fork.is_optimism:
+        transactions = [_decode(index, raw) for index, raw in enumerate(block.transactions)]
+        if any(isinstance(tx, BlobTransaction) for tx in transactions):
+            raise InvalidBlock("data blobs present in block body")
+        validate_l1_attributes(fork, transactions)
+
+
+def validate_l1_attributes(fork: Fork, transactions: Sequence[Transaction]) -> None:
+    """From Jovian on a block begins with an L1-attributes deposit in Jovian's form; in Isthmus's form, which belongs to the
+    activation block, it may hold deposits only (the DA footprint then is 0). `InvalidBlock` otherwise."""
+    if not fork.da_footprint:
+        return
+    first = transactions[0] if transactions else None
+    form = calldata_format(first.data) if isinstance(first, DepositTransaction) else None
+    if form is Format.ISTHMUS:
+        if not all(isinstance(tx, DepositTransaction) for tx in transactions):
+            raise InvalidBlock("unexpected non-deposit transactions in Jovian activation block")
+    elif form is not Format.JOVIAN:
+        raise InvalidBlock("missing L1 attributes deposit transaction")
+
+
+def block_env(block: Block, parent: Header) -> BlockEnv:
+    """What the block's transactions see of it."""
+    header = block.header
+    return BlockEnv(
+        number=header.number,
+        timestamp=header.timestamp,
+        gas_limit=header.gas_limit,
+        beneficiary=header.beneficiary,
+        prev_randao=header.prev_randao,
+        base_fee_per_gas=header.base_fee_per_gas,
+        parent=parent,
+        parent_beacon_block_root=header.parent_beacon_block_root,
+        excess_blob_gas=header.excess_blob_gas,
+        difficulty=header.difficulty,
+        extra_data=header.extra_data,
+        withdrawals=block.withdrawals,
+        ommers=block.ommers,
+    )
+
+
+def seal(header: Header, fork: Fork, block: Block, result: BlockResult, prepared: PreparedState, state: StateStore) -> Header:
+    """`header` with everything that execution decides filled in."""
+    withdrawals = header.withdrawals_root
+    if fork.withdrawals_root_is_message_passer:
+        withdrawals = state.storage_root(prepared, L2_TO_L1_MESSAGE_PASSER)
+    elif fork.has(L1Rules.SHANGHAI):
+        withdrawals = withdrawals_root(block.withdrawals or ())
+    requests = None
+    if fork.has(L1Rules.PRAGUE):
+        requests = EMPTY_REQUESTS_HASH if fork.is_optimism else hash_requests(result.requests or ())
+    return replace(
+        header,
+        state_root=prepared.root,
+        transactions_root=ordered_root(block.transactions),
+        receipts_root=receipts_root(result.receipts),
+        logs_bloom=merge_blooms(receipt.bloom for receipt in result.receipts),
+        gas_used=result.gas_used,
+        withdrawals_root=withdrawals,
+        blob_gas_used=result.blob_gas_used if fork.has(L1Rules.CANCUN) else None,
+        requests_hash=requests,
+    )
+
+
+def receipts_root(receipts: Iterable[Receipt]) -> Hash32:
+    """The root of the receipts trie."""
+    leaves = [receipt.encode_for_root() for receipt in receipts]
+    return ordered_root(leaves) if leaves else EMPTY_ROOT
+
+
+def block_value(results: Iterable[tuple[Transaction, TransactionResult]], base_fee_per_gas: int) -> int:
+    """What the beneficiary earns in wei: gas used times effective tip over the transactions that pay."""
+    total = 0
+    for tx, result in results:
+        if not isinstance(tx, DepositTransaction):
+            total += result.gas_used * min(tx.max_priority_fee_per_gas, tx.max_fee_per_gas - base_fee_per_gas)
+    return total
+
+
+_COMPARED = (
+    ("gas used", "gas_used"),
+    ("bloom", "logs_bloom"),
+    ("receipt root hash", "receipts_root"),
+    ("requests hash", "requests_hash"),
+    ("merkle root", "state_root"),
+    ("withdrawals root", "withdrawals_root"),
+    ("blobGasUsed", "blob_gas_used"),
+)
+
+
+def _compare(expected: Header, computed: Header) -> None:
+    for name, field in _COMPARED:
+        _equal(name, getattr(expected, field), getattr(computed, field))
+
+
+def _equal(name: str, expected: object, got: object) -> None:
+    if expected != got:
+        raise RootMismatch(name, expected, got)
+
+
+def _decode(index: int, raw: bytes) -> Transaction:
+    try:
+        return decode_transaction(raw)
+    except DecodeError as error:
+        raise InvalidBlock(f"invalid transaction {index}: {error}") from error
