@@ -16,7 +16,7 @@ def set_max_da_size(context: Context, max_transaction: int, max_block: int) -> b
 
 def set_gas_price(context: Context, price: int) -> bool:
     """The lowest tip in wei for which the pool takes a transaction."""
-    context.pool.set_minimum_tip(price)
+    context.pool.minimum_tip = price
     return True
 
 

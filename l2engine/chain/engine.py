@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -22,8 +22,8 @@ from l2engine.chain.process import ExecutedBlock, process_block
 from l2engine.errors import InvalidBlock, InvalidPayload, StateUnavailable, UnknownBlock, UnknownPayload
 from l2engine.rules.config import ChainConfig
 from l2engine.store.blocks import BlockStore
-from l2engine.types.base import ZERO_HASH, Address, BlockNumber, Hash32
-from l2engine.types.block import Block, Header, Receipt
+from l2engine.types.base import ZERO_HASH, BlockNumber, Hash32
+from l2engine.types.block import Block, Header
 from l2engine.types.payload import (
     BuiltPayload,
     ExecutionPayload,
@@ -33,7 +33,7 @@ from l2engine.types.payload import (
     PayloadStatus,
     Status,
 )
-from l2engine.types.state import AccountProof, Executor, KeyValue, StateStore, StateView
+from l2engine.types.state import Executor, KeyValue, StateStore
 
 log = logging.getLogger(__name__)
 
@@ -113,44 +113,6 @@ class Engine:
     def finalized(self) -> Header | None:
         """None until a forkchoice has named one."""
         return self._finalized
-
-    def header(self, block_hash: Hash32) -> Header | None:
-        """A known block's header, canonical or not."""
-        return self.blocks.header(block_hash)
-
-    def block(self, block_hash: Hash32) -> Block | None:
-        """A known block, canonical or not."""
-        return self.blocks.block(block_hash)
-
-    def receipts(self, block_hash: Hash32) -> Sequence[Receipt] | None:
-        """A known block's receipts."""
-        return self.blocks.receipts(block_hash)
-
-    def canonical_hash(self, number: BlockNumber) -> Hash32 | None:
-        """The canonical block with this number; None above the head."""
-        return self.blocks.canonical_hash(number)
-
-    def transaction_location(self, transaction_hash: Hash32) -> tuple[Hash32, int] | None:
-        """The canonical block and index of a transaction."""
-        return self.blocks.transaction_location(transaction_hash)
-
-    def view(self, block_hash: Hash32) -> StateView:
-        """The state after a block; `StateUnavailable` when it is not kept."""
-        return self.state.view(block_hash)
-
-    def proof(self, block_hash: Hash32, address: Address, slots: Sequence[int]) -> AccountProof:
-        """The Merkle proof of an account and slots after a block."""
-        return self.state.proof(block_hash, address, slots)
-
-    def blocks_with_log(
-        self,
-        first: BlockNumber,
-        last: BlockNumber,
-        addresses: Sequence[Address] = (),
-        topics: Sequence[Sequence[Hash32]] = (),
-    ) -> Iterator[BlockNumber]:
-        """Canonical blocks that may hold a matching log, ascending; the caller looks at the logs themselves."""
-        return self.blocks.log_candidates(first, last, addresses, topics)
 
     # ---- payloads ---------------------------------------------------------------------------------------------------
 
@@ -364,6 +326,10 @@ class Engine:
         if built is None:
             raise UnknownPayload("Unknown payload")
         return built
+
+    def set_max_da_size(self, transaction: int | None, block: int | None) -> None:
+        """Limit the estimated compressed size in bytes of pool transactions, each and per block together; None is no limit."""
+        self.builder.max_transaction_da_size, self.builder.max_block_da_size = transaction or 0, block or 0
 
     def close(self) -> None:
         """Stop building. The database is closed by who opened it."""

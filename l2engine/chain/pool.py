@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from l2engine.chain.events import Events, PooledTransaction
 from l2engine.errors import DecodeError, InvalidTransaction, PoolError
@@ -23,6 +24,8 @@ from l2engine.types.base import Address, Gas, Hash32, Wei, keccak
 from l2engine.types.block import Block, Header
 from l2engine.types.state import Account, StateView
 from l2engine.types.transaction import BlobTransaction, DepositTransaction, SignedTransaction, decode_transaction, recover_sender
+
+ByNonce: TypeAlias = dict[Address, dict[int, bytes]]
 
 MAX_TRANSACTION_SIZE = 128 * 1024
 _L1_ATTRIBUTES_GAS = 70_000  # what op-geth keeps free of a block for the L1-attributes deposit
@@ -80,6 +83,8 @@ class Pool:
         self, config: ChainConfig, settings: PoolSettings | None = None, events: Events | None = None, now: Callable[[], float] = time.time
     ) -> None:
         self.settings = settings or PoolSettings()
+        self.minimum_tip = self.settings.price_limit
+        """The least tip in wei per gas (miner_setGasPrice)."""
         self.revision = 0
         """Counts changes, so that the builder knows when to look again."""
         self._config, self._events, self._now = config, events, now
@@ -136,9 +141,9 @@ class Pool:
             raise
         except InvalidTransaction as error:
             raise PoolError(str(error)) from error
-        if tx.max_priority_fee_per_gas < self.settings.price_limit:
+        if tx.max_priority_fee_per_gas < self.minimum_tip:
             raise PoolError(
-                f"transaction gas price below minimum: gas tip cap {tx.max_priority_fee_per_gas}, minimum needed {self.settings.price_limit}"
+                f"transaction gas price below minimum: gas tip cap {tx.max_priority_fee_per_gas}, minimum needed {self.minimum_tip}"
             )
         pooled = Pooled(tx, sender, tx.hash, self._now())
         self._check_account(pooled)
@@ -276,9 +281,15 @@ class Pool:
 
     # ---- reading ----------------------------------------------------------------------------------------------------
 
-    def get(self, transaction_hash: Hash32) -> Pooled | None:
-        """The pooled transaction with this hash."""
-        return self._by_hash.get(transaction_hash)
+    def get(self, transaction_hash: Hash32) -> bytes | None:
+        """The pooled transaction with this hash, as it was signed."""
+        pooled = self._by_hash.get(transaction_hash)
+        return None if pooled is None else pooled.raw
+
+    def hashes(self) -> list[Hash32]:
+        """The hashes of all pooled transactions."""
+        with self._lock:
+            return list(self._by_hash)
 
     def next_nonce(self, sender: Address) -> int:
         """The nonce after the sender's executable transactions: the "pending" transaction count."""
@@ -296,17 +307,15 @@ class Pool:
             nonce += 1
         return nonce
 
-    def content(self, sender: Address | None = None) -> tuple[dict[Address, list[Pooled]], dict[Address, list[Pooled]]]:
-        """Pending and queued transactions by sender, each in nonce order."""
-        pending: dict[Address, list[Pooled]] = {}
-        queued: dict[Address, list[Pooled]] = {}
+    def content(self) -> tuple[ByNonce, ByNonce]:
+        """Pending and queued transactions as signed, by sender and nonce."""
+        pending: ByNonce = {}
+        queued: ByNonce = {}
         with self._lock:
-            for address, queue in self._senders.items():
-                if sender is not None and address != sender:
-                    continue
-                front = self._next_nonce(address)
+            for sender, queue in self._senders.items():
+                front = self._next_nonce(sender)
                 for nonce in sorted(queue.by_nonce):
-                    (pending if nonce < front else queued).setdefault(address, []).append(queue.by_nonce[nonce])
+                    (pending if nonce < front else queued).setdefault(sender, {})[nonce] = queue.by_nonce[nonce].raw
         return pending, queued
 
     def status(self) -> tuple[int, int]:
@@ -317,7 +326,12 @@ class Pool:
 
     def best(self, base_fee: Wei) -> "BestFirst":
         """The pending transactions that cover `base_fee`, best tip first, each sender's in nonce order."""
-        return BestFirst(self.content()[0], base_fee)
+        with self._lock:
+            pending = {
+                sender: [queue.by_nonce[nonce] for nonce in range(queue.nonce, self._next_nonce(sender))]
+                for sender, queue in self._senders.items()
+            }
+        return BestFirst(pending, base_fee)
 
 
 class BestFirst(Iterator[Pooled]):
