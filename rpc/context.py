@@ -5,9 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from l2engine.chain.pool import Pool
-
 from l2engine.chain.engine import Engine
+from l2engine.chain.pool import Pool
 from l2engine.errors import UnknownBlock
 from l2engine.rules.config import ChainConfig
 from l2engine.store.blocks import BlockStore
@@ -48,11 +47,6 @@ class Context:
     """Handed to every method as its first argument."""
 
     engine: Engine
-    blocks: BlockStore
-    state: StateStore
-    pool: Pool
-    config: ChainConfig
-    executor: Executor
     settings: RpcSettings = field(default_factory=RpcSettings)
     client_version: str = "l2engine"
     commit: str = "00000000"
@@ -73,6 +67,21 @@ class Context:
     namespaces: tuple[str, ...] = ()
     """The names of --http.api, for rpc_modules."""
     filters: Filters = field(default_factory=Filters)
+    blocks: BlockStore = field(init=False)
+    state: StateStore = field(init=False)
+    pool: Pool = field(init=False)
+    config: ChainConfig = field(init=False)
+    executor: Executor = field(init=False)
+
+    def __post_init__(self) -> None:
+        engine = self.engine
+        self.blocks, self.state, self.pool, self.config, self.executor = (
+            engine.blocks,
+            engine.state,
+            engine.pool,
+            engine.config,
+            engine.executor,
+        )
 
     # ---- blocks -----------------------------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from l2engine.types.state import BlockExecution
 from rpc.codec import BlockReference, BlockTag, Optional, block_reference, block_tag, data, hash32, struct
 from rpc.context import Context
 from rpc.errors import SERVER_ERROR, RpcError
+from rpc.eth import transactions
 from rpc.eth.calls import block_overrides, environment, state_override, to_call, transaction_args
 from rpc.jsonrpc import Place, method
 
@@ -34,10 +35,10 @@ def get_raw_header(context: Context, reference: BlockReference) -> str:
 
 
 def get_raw_block(context: Context, reference: BlockReference) -> str:
-    """A block's RLP."""
+    """A block's RLP; "0x" when it is not known."""
     block = context.block(reference)
     if block is None:
-        raise RpcError(SERVER_ERROR, f"block #{_go_print(reference)} not found")
+        return "0x"
     return "0x" + block.encode().hex()
 
 
@@ -51,11 +52,7 @@ def get_raw_receipts(context: Context, reference: BlockReference) -> list[str] |
 
 def get_raw_transaction(context: Context, tx_hash: Hash32) -> str:
     """A transaction's EIP-2718 bytes; "0x" when it is not known."""
-    place = context.blocks.transaction_location(tx_hash)
-    block = None if place is None else context.blocks.block(place[0])
-    if place is None or block is None:
-        return "0x" + (context.pool.get(tx_hash) or b"").hex()
-    return "0x" + block.transactions[place[1]].hex()
+    return transactions.get_raw_transaction(context, tx_hash)
 
 
 def _go_print(reference: BlockReference) -> str:

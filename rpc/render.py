@@ -11,7 +11,7 @@ import rlp
 from l2engine.errors import DecodeError, InvalidTransaction
 from l2engine.rules import fees, l1_attributes
 from l2engine.rules.config import ChainConfig
-from l2engine.rules.forks import Fork, L1FeeRule
+from l2engine.rules.forks import Fork
 from l2engine.rules.l1_attributes import L1Attributes
 from l2engine.types.base import ZERO_ADDRESS, Address, Hash32, Timestamp, Wei, encode_int, keccak
 from l2engine.types.block import Block, Header, Log, Receipt, Withdrawal
@@ -287,8 +287,6 @@ class L1Costs:
         except DecodeError:
             return
         fork = config.fork_at(block.header.number, block.header.timestamp)
-        if attributes.base_fee_scalar is None and fork.l1_fee in (L1FeeRule.ECOTONE, L1FeeRule.FJORD):
-            fork = fork.then(fork.name, l1_fee=L1FeeRule.REGOLITH)
         self._attributes, self._fork = attributes, fork
 
     _fork: Fork
@@ -298,10 +296,13 @@ class L1Costs:
         l1 = self._attributes
         if l1 is None:
             return
-        cost = fees.l1_fee(self._fork, raw, l1)
         fields["l1GasPrice"] = hex(l1.base_fee)
-        fields["l1GasUsed"] = hex(cost.gas_used)
-        fields["l1Fee"] = hex(cost.fee)
+        if l1.base_fee_scalar is not None and not (l1.base_fee_scalar or l1.blob_base_fee_scalar):
+            # With both scalars 0 the state transition falls back to the older formula, the receipt does not: no fee.
+            fields["l1GasUsed"], fields["l1Fee"] = hex(fees.data_gas(self._fork.l1_fee, raw)), "0x0"
+        else:
+            cost = fees.l1_fee(self._fork, raw, l1)
+            fields["l1GasUsed"], fields["l1Fee"] = hex(cost.gas_used), hex(cost.fee)
         if l1.base_fee_scalar is None:
             fields["l1FeeScalar"] = scalar_text(l1.scalar or 0)
             return

@@ -72,8 +72,6 @@ def fee_history(context: Context, count: int, last: BlockTag, percentiles: list[
     if isinstance(last, int) and last > head.number:
         raise RpcError(SERVER_ERROR, f"request beyond head block: requested {last}, head {head.number}")
     count = min(count, MAX_HISTORY)
-    if last == "pending":
-        count -= 1  # there is no pending block: the range loses its last one
     end = context.header_or_error(last).number
     count = min(count, end + 1)
     if count == 0:

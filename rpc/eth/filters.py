@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from l2engine.types.base import Hash32
 from rpc.codec import LogFilter, Optional, boolean, log_filter, string
 from rpc.context import Context
 from rpc.errors import SERVER_ERROR, RpcError
@@ -22,7 +23,7 @@ def new_filter(context: Context, criteria: LogFilter) -> str:
 
 def new_pending_transaction_filter(context: Context, full: bool | None) -> str:
     """Watch for transactions that enter the pool."""
-    seen = frozenset(context.pool.hashes())
+    seen = _pending_hashes(context)
     return context.filters.install(lambda now: Filter(_poll_pending, context.engine.head, now, None, seen))
 
 
@@ -55,9 +56,13 @@ def _poll_logs(found: Filter, context: Context) -> list[Any]:
 
 
 def _poll_pending(found: Filter, context: Context) -> list[Any]:
-    now = frozenset(context.pool.hashes())
+    now = _pending_hashes(context)
     new, found.seen = now - found.seen, now
     return ["0x" + tx_hash.hex() for tx_hash in new]
+
+
+def _pending_hashes(context: Context) -> frozenset[Hash32]:
+    return frozenset(waiting.hash for queue in context.pool.content()[0].values() for waiting in queue)
 
 
 def _advance(found: Filter, context: Context) -> changes.Changes:

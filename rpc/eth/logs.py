@@ -46,7 +46,7 @@ def _number(context: Context, reference: BlockTag | None) -> BlockNumber:
 
 
 def _logs_of_range(context: Context, wanted: LogFilter, first: BlockNumber, last: BlockNumber) -> Iterator[dict[str, Any]]:
-    for number in context.blocks.log_candidates(first, last, wanted.addresses, wanted.topics):
+    for number in context.blocks.log_candidates(first, last, wanted.addresses, [list(group) for group in wanted.topics]):
         block = context.block(number)
         if block is not None and may_match(block.header.logs_bloom, wanted):
             yield from logs_of_block(block, context.receipts(block.hash), wanted)

@@ -22,7 +22,7 @@ def get_transaction(context: Context, tx_hash: Hash32) -> dict[str, Any] | None:
         if block is not None:
             return _in_block(context, block, place[1])
     waiting = context.pool.get(tx_hash)
-    return None if waiting is None else render.transaction(decode_transaction(waiting))
+    return None if waiting is None else render.transaction(waiting.tx, sender=waiting.sender)
 
 
 def get_transaction_at(context: Context, reference: Hash32 | BlockTag, index: int) -> dict[str, Any] | None:
@@ -44,7 +44,8 @@ def get_raw_transaction(context: Context, tx_hash: Hash32) -> str:
         block = context.blocks.block(place[0])
         if block is not None:
             return "0x" + block.transactions[place[1]].hex()
-    return "0x" + (context.pool.get(tx_hash) or b"").hex()
+    waiting = context.pool.get(tx_hash)
+    return "0x" if waiting is None else "0x" + waiting.raw.hex()
 
 
 def get_raw_transaction_at(context: Context, reference: Hash32 | BlockTag, index: int) -> str:
@@ -80,7 +81,7 @@ def send_raw_transaction(context: Context, raw: bytes) -> str:
     if not context.settings.allow_unprotected and tx.chain_id is None:
         raise PoolError("only replay-protected (EIP-155) transactions allowed over RPC")
     if context.forward is not None:
-        tx_hash: str = context.forward("eth_sendRawTransaction", ["0x" + raw.hex()])
+        tx_hash = str(context.forward("eth_sendRawTransaction", ["0x" + raw.hex()]))
         with contextlib.suppress(PoolError):  # the sequencer has it: what the local pool thinks of it is nobody's business
             context.pool.add(raw)
         return tx_hash
