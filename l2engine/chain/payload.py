@@ -69,6 +69,31 @@ def to_block(
     return Block(header, payload.transactions, (), payload.withdrawals)
 
 
+def from_block(block: Block) -> ExecutionPayload:
+    """The payload that carries a block."""
+    header = block.header
+    return ExecutionPayload(
+        parent_hash=header.parent_hash,
+        fee_recipient=header.beneficiary,
+        state_root=header.state_root,
+        receipts_root=header.receipts_root,
+        logs_bloom=header.logs_bloom,
+        prev_randao=header.prev_randao,
+        block_number=header.number,
+        gas_limit=header.gas_limit,
+        gas_used=header.gas_used,
+        timestamp=header.timestamp,
+        extra_data=header.extra_data,
+        base_fee_per_gas=header.base_fee_per_gas or 0,
+        block_hash=header.hash,
+        transactions=block.transactions,
+        withdrawals=block.withdrawals,
+        blob_gas_used=header.blob_gas_used,
+        excess_blob_gas=header.excess_blob_gas,
+        withdrawals_root=header.withdrawals_root if header.requests_hash is not None else None,
+    )
+
+
 def withdrawals_root(withdrawals: Sequence[Withdrawal]) -> Hash32:
     """The root of a body's withdrawals."""
     return ordered_root([rlp_encode(item.rlp_items()) for item in withdrawals]) if withdrawals else EMPTY_ROOT
