@@ -1,6 +1,5 @@
 """miner_*: what op-batcher and operators set on the block builder while it runs."""
 
-
 from rpc.codec import string, uint64, uint256
 from rpc.context import Context
 from rpc.errors import SERVER_ERROR, RpcError
@@ -11,8 +10,7 @@ MAX_EXTRA_DATA = 32
 
 def set_max_da_size(context: Context, max_transaction: int, max_block: int) -> bool:
     """Limit the estimated compressed size, in bytes, of pool transactions in a block, each and together; 0 is no limit."""
-    builder = context.engine.builder
-    builder.max_transaction_da_size, builder.max_block_da_size = max_transaction, max_block
+    context.engine.set_max_da_size(max_transaction or None, max_block or None)
     return True
 
 

@@ -13,6 +13,7 @@ import orjson
 
 from l2engine.types.base import Hash32
 from l2engine.types.block import Header
+from l2engine.types.transaction import decode_transaction
 from rpc import render
 from rpc.codec import LogFilter, boolean, log_filter
 from rpc.context import Context
@@ -97,7 +98,7 @@ class Subscriptions:
         listeners = self.of_kind("newPendingTransactions")
         for tx_hash in hashes if listeners else ():
             waiting = self._context.pool.get(tx_hash) if any(s.full for s in listeners) else None
-            full = None if waiting is None else render.transaction(waiting.tx, sender=waiting.sender)
+            full = None if waiting is None else render.transaction(decode_transaction(waiting))
             for subscription in listeners:
                 yield subscription.owner, _message(subscription, full if subscription.full else "0x" + tx_hash.hex())
 

@@ -1,30 +1,37 @@
 """txpool_*: what waits in the pool, by sender and nonce."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from l2engine.chain.pool import Pooled
 from l2engine.types.base import Address
+from l2engine.types.transaction import decode_transaction
 from rpc import render
 from rpc.codec import address
 from rpc.context import Context
 from rpc.jsonrpc import Place, method
 
+ByNonce = Mapping[int, bytes]
+
 
 def content(context: Context) -> dict[str, Any]:
     """Every transaction in full: executable ones under pending, those behind a nonce gap under queued."""
-    return _by_sender(context, _full)
-
-
-def inspect(context: Context) -> dict[str, Any]:
-    """Every transaction in one line each."""
-    return _by_sender(context, _line)
+    return {
+        part: {render.checksum_address(sender): _full(waiting) for sender, waiting in senders.items()}
+        for part, senders in zip(("pending", "queued"), context.pool.content(), strict=True)
+    }
 
 
 def content_from(context: Context, sender: Address) -> dict[str, Any]:
     """One sender's transactions in full."""
-    pending, queued = context.pool.content(sender)
-    return {"pending": _by_nonce(pending.get(sender, ()), _full), "queued": _by_nonce(queued.get(sender, ()), _full)}
+    return {part: _full(senders.get(sender, {})) for part, senders in zip(("pending", "queued"), context.pool.content(), strict=True)}
+
+
+def inspect(context: Context) -> dict[str, Any]:
+    """Every transaction in one line each."""
+    return {
+        part: {render.checksum_address(sender): {str(n): _line(raw) for n, raw in waiting.items()} for sender, waiting in senders.items()}
+        for part, senders in zip(("pending", "queued"), context.pool.content(), strict=True)
+    }
 
 
 def status(context: Context) -> dict[str, str]:
@@ -33,26 +40,14 @@ def status(context: Context) -> dict[str, str]:
     return {"pending": hex(pending), "queued": hex(queued)}
 
 
-def _by_sender(context: Context, show: Callable[[Pooled], Any]) -> dict[str, Any]:
-    pending, queued = (
-        {render.checksum_address(sender): _by_nonce(waiting, show) for sender, waiting in senders.items()}
-        for senders in context.pool.content()
-    )
-    return {"pending": pending, "queued": queued}
+def _full(waiting: ByNonce) -> dict[str, Any]:
+    return {str(nonce): render.transaction(decode_transaction(raw)) for nonce, raw in waiting.items()}
 
 
-def _by_nonce(waiting: Sequence[Pooled], show: Callable[[Pooled], Any]) -> dict[str, Any]:
-    return {str(pooled.tx.nonce): show(pooled) for pooled in waiting}
-
-
-def _full(pooled: Pooled) -> dict[str, Any]:
-    return render.transaction(pooled.tx, sender=pooled.sender)
-
-
-def _line(pooled: Pooled) -> str:
-    tx = pooled.tx
+def _line(raw: bytes) -> str:
+    tx = decode_transaction(raw)
     to = "contract creation" if tx.to is None else render.checksum_address(tx.to)
-    return f"{to}: {tx.value} wei + {tx.gas} gas × {tx.max_fee_per_gas} wei"
+    return f"{to}: {tx.value} wei + {tx.gas} gas × {render.effective_gas_price(tx, None)} wei"
 
 
 METHODS = {

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from l2engine.types.base import Hash32
 from rpc.codec import LogFilter, Optional, boolean, log_filter, string
 from rpc.context import Context
 from rpc.errors import SERVER_ERROR, RpcError
@@ -23,7 +22,7 @@ def new_filter(context: Context, criteria: LogFilter) -> str:
 
 def new_pending_transaction_filter(context: Context, full: bool | None) -> str:
     """Watch for transactions that enter the pool."""
-    seen = _pending_hashes(context)
+    seen = frozenset(context.pool.hashes())
     return context.filters.install(lambda now: Filter(_poll_pending, context.engine.head, now, None, seen))
 
 
@@ -56,13 +55,9 @@ def _poll_logs(found: Filter, context: Context) -> list[Any]:
 
 
 def _poll_pending(found: Filter, context: Context) -> list[Any]:
-    now = _pending_hashes(context)
+    now = frozenset(context.pool.hashes())
     new, found.seen = now - found.seen, now
     return ["0x" + tx_hash.hex() for tx_hash in new]
-
-
-def _pending_hashes(context: Context) -> frozenset[Hash32]:
-    return frozenset(waiting.hash for queue in context.pool.content()[0].values() for waiting in queue)
 
 
 def _advance(found: Filter, context: Context) -> changes.Changes:

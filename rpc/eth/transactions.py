@@ -22,7 +22,7 @@ def get_transaction(context: Context, tx_hash: Hash32) -> dict[str, Any] | None:
         if block is not None:
             return _in_block(context, block, place[1])
     waiting = context.pool.get(tx_hash)
-    return None if waiting is None else render.transaction(waiting.tx, sender=waiting.sender)
+    return None if waiting is None else render.transaction(decode_transaction(waiting))
 
 
 def get_transaction_at(context: Context, reference: Hash32 | BlockTag, index: int) -> dict[str, Any] | None:
@@ -45,7 +45,7 @@ def get_raw_transaction(context: Context, tx_hash: Hash32) -> str:
         if block is not None:
             return "0x" + block.transactions[place[1]].hex()
     waiting = context.pool.get(tx_hash)
-    return "0x" if waiting is None else "0x" + waiting.raw.hex()
+    return "0x" if waiting is None else "0x" + waiting.hex()
 
 
 def get_raw_transaction_at(context: Context, reference: Hash32 | BlockTag, index: int) -> str:
