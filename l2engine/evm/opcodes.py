@@ -1,5 +1,7 @@
 """Opcodes as traces name them: geth's mnemonics, what each takes from the stack, and the part of its gas that never varies."""
 
+from collections.abc import Sequence
+
 _NAMES = {
     0x00: "STOP ADD MUL SUB DIV SDIV MOD SMOD ADDMOD MULMOD EXP SIGNEXTEND",
     0x10: "LT GT SLT SGT EQ ISZERO AND OR XOR NOT BYTE SHL SHR SAR CLZ",
@@ -57,3 +59,46 @@ _GAS_BY_NAME = {
 _GAS = {opcode_name: gas for gas, names in _GAS_BY_NAME.items() for opcode_name in names.split()}
 CONSTANT_GAS = [_GAS.get(NAMES[opcode], 3) if opcode in NAMES else 0 for opcode in range(256)]
 """From Berlin on. What a step costs in a trace when it fails before its variable part is known."""
+
+_MEMORY_BY_NAME: dict[str, tuple[tuple[int, int | str], ...]] = {
+    "KECCAK256": ((0, 1),),
+    "CALLDATACOPY": ((0, 2),),
+    "CODECOPY": ((0, 2),),
+    "EXTCODECOPY": ((1, 3),),
+    "RETURNDATACOPY": ((0, 2),),
+    "MLOAD": ((0, "32"),),
+    "MSTORE": ((0, "32"),),
+    "MSTORE8": ((0, "1"),),
+    "MCOPY": ((0, 2), (1, 2)),
+    "LOG0": ((0, 1),),
+    "LOG1": ((0, 1),),
+    "LOG2": ((0, 1),),
+    "LOG3": ((0, 1),),
+    "LOG4": ((0, 1),),
+    "CREATE": ((1, 2),),
+    "CREATE2": ((1, 2),),
+    "CALL": ((3, 4), (5, 6)),
+    "CALLCODE": ((3, 4), (5, 6)),
+    "DELEGATECALL": ((2, 3), (4, 5)),
+    "STATICCALL": ((2, 3), (4, 5)),
+    "RETURN": ((0, 1),),
+    "REVERT": ((0, 1),),
+}
+MEMORY = [_MEMORY_BY_NAME.get(NAMES.get(opcode, ""), ()) for opcode in range(256)]
+"""Which stack items (from the top) say where an opcode touches memory and how far; a size as text is fixed."""
+
+
+def memory_end(opcode: int, stack: Sequence[int]) -> int:
+    """How many bytes of memory the opcode needs, not rounded."""
+    end = 0
+    for start, size in MEMORY[opcode]:
+        length = int(size) if isinstance(size, str) else stack[-1 - size]
+        if length:
+            end = max(end, stack[-1 - start] + length)
+    return end
+
+
+def memory_gas(size: int) -> int:
+    """What memory of this many bytes has cost in all (Yellow Paper, appendix H)."""
+    words = (size + 31) // 32
+    return 3 * words + words * words // 512

@@ -7,6 +7,7 @@ step is reported with its whole cost before it runs, a failed attempt to open a 
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -16,21 +17,20 @@ from eth.vm.gas_meter import GasMeter
 from eth.vm.logic.invalid import InvalidOpcode
 
 from l2engine.evm import opcodes
-from l2engine.types.base import Address, Gas, encode_int, keccak
+from l2engine.types.base import MAX_UINT64, Address, Gas, encode_int, keccak
 from l2engine.types.state import Tracer
 
 _CREATES = {0xF0, 0xF5}
 _CALLS = {0xF1, 0xF2, 0xF4, 0xFA}
-_SELFDESTRUCT, _SSTORE, _TSTORE = 0xFF, 0x55, 0x5D
+_SELFDESTRUCT, _SSTORE = 0xFF, 0x55
 _OPENS_FRAMES = _CREATES | _CALLS | {_SELFDESTRUCT}
 _STACK_LIMIT = 1024
-_MEMORY_LIMIT = 0x1FFFFFFFE0  # beyond it geth's memory gas overflows
 
 
 def attach(state: Any, tracer: Tracer) -> None:
     """Make the py-evm State report to `tracer`, until `detach`."""
     state.tracing = _Session(tracer)
-    state.computation_class = _traced(type(state).computation_class, tracer.wants_steps)
+    state.computation_class = _traced(type(state).computation_class)
 
 
 def detach(state: Any) -> None:
@@ -50,6 +50,8 @@ class _Session:
         """The account whose code that opcode runs."""
         self.frames = 0
         """Frames opened so far."""
+        self.operands: list[int] = []
+        """The operands of the last opcode that may open a frame, from the top."""
         self.steps: list[_Step] = []
         """The running step of each frame, innermost last."""
 
@@ -57,11 +59,10 @@ class _Session:
 class _Step:
     """One opcode under way."""
 
-    __slots__ = ("computation", "opcode", "out_of_gas", "reported")
+    __slots__ = ("computation", "reported")
 
-    def __init__(self, computation: Any, opcode: int) -> None:
-        self.computation, self.opcode = computation, opcode
-        self.reported, self.out_of_gas = False, False
+    def __init__(self, computation: Any, wanted: bool) -> None:
+        self.computation, self.reported = computation, not wanted
 
     def report(self, tracer: Tracer, cost: Gas, error: str | None) -> None:
         """Tell the tracer what the step costs, once."""
@@ -75,12 +76,14 @@ class _TracedGasMeter(GasMeter):
     so that the step's whole cost is known; the frame fails all the same."""
 
     charged: Gas = 0
+    last: Gas = 0
     returned: Gas = 0
     lenient = False
     dry = False
 
     def consume_gas(self, amount: int, reason: str) -> None:
         self.charged += amount
+        self.last = amount
         if amount > self.gas_remaining and self.lenient and amount < 10**8:
             self.dry = True
             self.gas_remaining = 0
@@ -93,11 +96,11 @@ class _TracedGasMeter(GasMeter):
 
 
 @cache
-def _traced(base: Any, wants_steps: bool) -> Any:
+def _traced(base: Any) -> Any:
     """The computation class `base`, reporting."""
 
     class Traced(base):  # type: ignore[misc]
-        opcodes = _table(base.opcodes, wants_steps)
+        opcodes = _table(base.metered_opcodes)
 
         def _configure_gas_meter(self) -> Any:
             meter = super()._configure_gas_meter()
@@ -148,10 +151,49 @@ def _frame(state: Any, message: Any, run: Callable[[], Any]) -> Any:
 # ---- opcodes --------------------------------------------------------------------------------------------------------
 
 
-def _table(table: dict[int, Any], wants_steps: bool) -> dict[int, Any]:
-    if not wants_steps:
-        return {code: _frame_opcode(code, run) if code in _OPENS_FRAMES else run for code, run in table.items()}
+def _table(table: dict[int, Any]) -> dict[int, Any]:
     return {code: _step_opcode(code, table.get(code)) for code in range(256)}
+
+
+def _step_opcode(code: int, plain: Any) -> Callable[[Any], None]:
+    """Any opcode, defined or not, with its step."""
+    run = InvalidOpcode(code) if plain is None else _frame_opcode(code, plain) if code in _OPENS_FRAMES else plain
+
+    def traced(computation: Any) -> None:
+        if not computation.msg.code:  # geth runs no step in an account without code
+            plain(computation)
+            return
+        session = computation.state.tracing
+        tracer, meter = session.tracer, computation._gas_meter
+        if tracer.wants_steps:
+            tracer.step(computation, computation.code.program_counter - 1, code)
+        step = _Step(computation, tracer.wants_steps)
+        session.steps.append(step)
+        meter.charged, meter.dry, meter.lenient = 0, False, True
+        failure = _early_failure(computation, code) if plain is not None else None
+        try:
+            if failure is not None:
+                step.report(tracer, failure.cost, failure.text)
+                raise failure.error(failure.text)
+            run(computation)
+        except exceptions.Halt:
+            if not meter.dry:
+                raise
+        except exceptions.OutOfGas:
+            step.report(tracer, _whole_cost(computation, code, meter.charged), "out of gas")
+            raise
+        except exceptions.VMError:
+            # geth reports a step before it runs, so a failure while running (a bad jump, a revert) is no failed step.
+            step.report(tracer, 0 if plain is None else _cost_before_running(computation, code, meter.charged), None)
+            raise
+        finally:
+            meter.lenient = False
+            step.report(tracer, meter.charged, "out of gas" if meter.dry else None)
+            session.steps.pop()
+        if meter.dry:
+            raise exceptions.OutOfGas("out of gas")
+
+    return traced
 
 
 def _frame_opcode(code: int, run: Any) -> Callable[[Any], None]:
@@ -161,12 +203,13 @@ def _frame_opcode(code: int, run: Any) -> Callable[[Any], None]:
     def traced(computation: Any) -> None:
         session, stack = computation.state.tracing, computation._stack.values
         operands = [_to_int(item) for item in stack[-1:-8:-1]]
+        session.operands = operands
         before = session.frames
         session.kind, session.target = name, _to_address(operands[1]) if code in _CALLS and len(operands) > 1 else None
         computation._gas_meter.returned = 0
         balance = computation.state.get_balance(computation.msg.storage_address) if code == _SELFDESTRUCT else 0
         try:
-            run(computation=computation)
+            run(computation)
         except exceptions.Halt:
             if not computation._gas_meter.dry:
                 session.tracer.enter(name, computation.msg.storage_address, _to_address(operands[0]), balance, 0, b"")
@@ -180,61 +223,85 @@ def _frame_opcode(code: int, run: Any) -> Callable[[Any], None]:
     return traced
 
 
-def _step_opcode(code: int, plain: Any) -> Callable[[Any], None]:
-    """Any opcode, defined or not, with its step."""
-    run = InvalidOpcode(code) if plain is None else _frame_opcode(code, plain) if code in _OPENS_FRAMES else plain
-    needs = opcodes.POPS[code] if plain is not None else 0
-
-    def traced(computation: Any) -> None:
-        session = computation.state.tracing
-        tracer, meter, stack = session.tracer, computation._gas_meter, computation._stack.values
-        tracer.step(computation, computation.code.program_counter - 1, code)
-        step = _Step(computation, code)
-        session.steps.append(step)
-        meter.charged, meter.dry, meter.lenient = 0, False, True
-        early = _early_failure(computation, code, needs, len(stack)) if plain is not None else None
-        try:
-            if early is not None:
-                step.report(tracer, early[1], early[2])
-                raise early[0]
-            run(computation=computation)
-        except exceptions.Halt:
-            if not meter.dry:
-                raise
-        except exceptions.OutOfGas:
-            step.report(tracer, meter.charged, "out of gas")
-            raise
-        except exceptions.VMError:
-            # geth reports a step before it runs, so a failure while running (a bad jump, a revert) is no failed step.
-            step.report(tracer, 0 if plain is None else meter.charged, None)
-            raise
-        finally:
-            session.steps.pop()
-            meter.lenient = False
-            if meter.dry:
-                step.report(tracer, meter.charged, "out of gas")
-            step.report(tracer, meter.charged, None)
-        if meter.dry:
-            raise exceptions.OutOfGas("out of gas")
-
-    return traced
+# ---- what geth finds before an opcode runs --------------------------------------------------------------------------
 
 
-def _early_failure(computation: Any, code: int, needs: int, height: int) -> tuple[exceptions.VMError, Gas, str] | None:
-    """What geth finds before it charges the variable part: stack, overflowing memory, the sentry, a static frame."""
-    constant = opcodes.CONSTANT_GAS[code]
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    error: type[exceptions.VMError]
+    cost: Gas
+    text: str
+
+
+def _early_failure(computation: Any, code: int) -> _Failure | None:
+    """Failures of the stack, of memory beyond all bounds, and those that geth meets while it computes the variable gas."""
+    stack, constant, gas = computation._stack.values, opcodes.CONSTANT_GAS[code], computation._gas_meter.gas_remaining
+    height, needs = len(stack), opcodes.POPS[code]
     if height < needs:
-        text = f"stack underflow ({height} <=> {needs})"
-        return exceptions.InsufficientStack(text), constant, text
-    if height >= _STACK_LIMIT and (0x5F <= code <= 0x8F or code in _PUSHES_ONE):
-        text = f"stack limit reached {_STACK_LIMIT} ({_STACK_LIMIT - 1})"
-        return exceptions.FullStack(text), constant, text
+        return _Failure(exceptions.InsufficientStack, constant, f"stack underflow ({height} <=> {needs})")
+    if height >= _STACK_LIMIT and code in _GROWS_STACK:
+        return _Failure(exceptions.FullStack, constant, f"stack limit reached {height} ({_STACK_LIMIT - 1})")
+    if gas < constant:
+        return None  # plainly out of gas
+    if opcodes.MEMORY[code]:
+        end = opcodes.memory_end(code, [_to_int(item) for item in stack[-7:]])
+        if end > MAX_UINT64 - 31:
+            return _Failure(exceptions.OutOfGas, constant, _OVERFLOW)
+        if end > _MEMORY_LIMIT:
+            return _Failure(exceptions.OutOfGas, constant, f"out of gas: {_OVERFLOW}")
+    if computation.msg.is_static and (code in (_SSTORE, _SELFDESTRUCT) or (code == 0xF1 and _to_int(stack[-3]))):
+        return _Failure(exceptions.WriteProtection, constant, _STATIC_WRITE)
+    if code == _SSTORE and gas <= 2300:
+        return _Failure(exceptions.OutOfGas, constant, _SENTRY)
+    if code in _CALLS and gas - constant < _access_gas(computation, _to_address(_to_int(stack[-2]))):
+        return _Failure(exceptions.OutOfGas, constant, "out of gas: out of gas")
     return None
 
 
-_PUSHES_ONE = {
+_GROWS_STACK = {
     0x30, 0x32, 0x33, 0x34, 0x36, 0x38, 0x3A, 0x3D, 0x41, 0x42, 0x43, 0x44, 0x45, 0x46, 0x47, 0x48, 0x4A, 0x58, 0x59, 0x5A,
+    *range(0x5F, 0x90),
 }  # fmt: skip
+_MEMORY_LIMIT = 0x1FFFFFFFE0  # beyond it geth's memory gas overflows
+_OVERFLOW, _STATIC_WRITE = "gas uint64 overflow", "out of gas: write protection"
+_SENTRY = "out of gas: not enough gas for reentrancy sentry"
+
+
+def _access_gas(computation: Any, address: Address) -> Gas:
+    """What a call pays beyond the constant part for an account not yet touched, and for its delegate (EIP-2929, 7702)."""
+    state = computation.state
+    gas = 0 if state.is_address_warm(address) else 2500
+    code = state.get_code(address)
+    if len(code) == 23 and code.startswith(b"\xef\x01\x00"):
+        gas += 100 if state.is_address_warm(code[3:]) else 2600
+    return gas
+
+
+def _whole_cost(computation: Any, code: int, charged: Gas) -> Gas:
+    """The cost of a call that cannot be paid, where py-evm stops counting early: with the gas that it would hand on."""
+    operands = computation.state.tracing.operands
+    if code not in _CALLS or len(operands) < 6:
+        return charged
+    value = operands[2] if code in (0xF1, 0xF2) else 0
+    extra = 9000 if value else 0
+    if code == 0xF1 and value and computation.state.account_is_empty(_to_address(operands[1])):
+        extra += 25000
+    return charged + extra + operands[0]
+
+
+def _cost_before_running(computation: Any, code: int, charged: Gas) -> Gas:
+    """The cost of what geth refuses only when it runs, after the gas: creations, logs and transient stores in a static frame."""
+    if not computation.msg.is_static or charged:
+        return charged
+    stack = [_to_int(item) for item in computation._stack.values]
+    size = len(computation._memory)
+    if code in _CREATES or 0xA0 <= code <= 0xA4:
+        growth = max(0, opcodes.memory_gas(opcodes.memory_end(code, stack)) - opcodes.memory_gas(size))
+        if code in _CREATES:
+            words = (stack[-3] + 31) // 32
+            return 32000 + growth + words * (2 + (6 if code == 0xF5 else 0))
+        return 375 * (code - 0xA0 + 1) + 8 * stack[-2] + growth
+    return opcodes.CONSTANT_GAS[code]
 
 
 def _report_attempt(session: _Session, computation: Any, code: int, operands: list[int]) -> None:
@@ -253,7 +320,9 @@ def _report_attempt(session: _Session, computation: Any, code: int, operands: li
         elif nonce + 1 >= 2**64:
             error = "nonce uint64 overflow"
         else:
-            error, nonce = "contract address collision", nonce - 1
+            error, nonce, gas = "contract address collision", nonce - 1, meter.last
+        if error == "contract address collision":
+            session.steps[-1].report(session.tracer, meter.charged - gas, None)
         to = _create2_address(sender, operands[3], code_bytes) if code == 0xF5 else _create_address(sender, nonce)
         used = gas if error == "contract address collision" else 0
         session.tracer.enter(opcodes.name(code), sender, to, value, gas, code_bytes)
@@ -289,6 +358,8 @@ def _to_address(item: int) -> Address:
 def error_text(computation: Any) -> str:
     """geth's text for the error of a failed computation."""
     error = computation._error
+    if str(error).startswith(("out of gas: ", "gas uint64", "stack ")):
+        return str(error)
     if isinstance(error, exceptions.InvalidInstruction):
         return f"invalid opcode: {opcodes.name(_last_opcode(computation))}"
     for kind, text in _ERROR_TEXTS:

@@ -2,6 +2,7 @@
 that geth gives when none is named. Results are in geth's JSON shapes (eth/tracers/native, eth/tracers/logger).
 """
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -158,17 +159,17 @@ class FlatCallTracer(CallTracer):
             self._flatten(call, [*address, index], entries)
 
     def _is_precompile(self, frame: dict[str, Any]) -> bool:
-        """Calls of precompiled contracts are left out, unless they carry value."""
-        if frame["type"] not in ("CALL", "STATICCALL", "DELEGATECALL", "CALLCODE"):
-            return False
-        return bytes.fromhex(frame["to"][2:]) in self.transaction.precompiles and int(frame.get("value", "0x0"), 16) == 0
+        """Calls of precompiled contracts are left out."""
+        return frame["type"] in ("CALL", "STATICCALL") and bytes.fromhex(frame["to"][2:]) in self.transaction.precompiles
 
     def _entry(self, frame: dict[str, Any], address: list[int], subtraces: int) -> dict[str, Any]:
         kind = frame["type"]
         if kind in ("CREATE", "CREATE2"):
             action = {"creationMethod": kind.lower(), "from": frame["from"], "gas": frame["gas"], "init": frame["input"]}
             action["value"] = frame["value"]
-            result: dict[str, Any] = {"address": frame.get("to"), "code": frame.get("output", "0x"), "gasUsed": frame["gasUsed"]}
+            result: dict[str, Any] = {"code": frame.get("output", "0x"), "gasUsed": frame["gasUsed"]}
+            if "to" in frame:
+                result["address"] = frame["to"]
             type_name = "create"
         elif kind == "SELFDESTRUCT":
             action = {"address": frame["from"], "refundAddress": frame["to"], "balance": frame["value"]}
@@ -182,7 +183,7 @@ class FlatCallTracer(CallTracer):
         error = frame.get("error")
         if error is not None:
             entry["error"] = _PARITY_ERRORS.get(error, error) if self._convert else error
-        if (error == "execution reverted" and "output" in frame) or (error is None and kind != "SELFDESTRUCT"):
+        if error == "execution reverted" or (error is None and kind != "SELFDESTRUCT"):
             entry["result"] = result
         return entry
 
@@ -233,12 +234,16 @@ class PrestateTracer(NoopTracer):
         self._created: set[Address] = set()
         self._deleted: set[Address] = set()
         self._post: dict[str, Any] = {}
+        self._added: list[tuple[Address, int | None]] = []
+        """Accounts and slots that the running step has named."""
 
     def begin(self, transaction: TracedTransaction) -> None:
         super().begin(transaction)
         self._look_up(transaction.sender)
         self._look_up(transaction.to)
         self._look_up(transaction.env.beneficiary)
+        if transaction.base_fee_recipient is not None:
+            self._look_up(transaction.base_fee_recipient)
         if transaction.creates:
             self._created.add(transaction.to)
         for authority in transaction.authorities:
@@ -247,6 +252,7 @@ class PrestateTracer(NoopTracer):
     def step(self, frame: Any, pc: int, opcode: int) -> None:
         stack = frame._stack.values
         height = len(stack)
+        self._added.clear()
         if opcode in (0x54, 0x55) and height:
             self._look_up_slot(frame.msg.storage_address, _int(stack[-1]))
         elif opcode in (0x31, 0x3B, 0x3C, 0x3F, 0xFF) and height:
@@ -254,12 +260,23 @@ class PrestateTracer(NoopTracer):
             if opcode == 0xFF:
                 self._deleted.add(frame.msg.storage_address)
         elif opcode in (0xF1, 0xF2, 0xF4, 0xFA) and height >= 5:
-            self._look_up(_address(stack[-2]))
+            self._look_up_with_delegate(_address(stack[-2]))
 
     def enter(self, kind: str, sender: Address, to: Address, value: Wei, gas: Gas, data: bytes) -> None:
+        if to == self.transaction.to:
+            self._look_up_with_delegate(to)
         if kind in ("CREATE", "CREATE2") and to != self.transaction.to:
             self._look_up(to)
             self._created.add(to)
+
+    def step_done(self, frame: Any, cost: Gas, error: str | None) -> None:
+        if error is None:
+            return
+        for address, slot in self._added:  # a step that fails before it runs touches nothing
+            if slot is None:
+                del self._pre[address]
+            else:
+                del self._slots[address][slot]
 
     def end(self, gas_used: Gas, error: str | None) -> None:
         if self._diff:
@@ -284,11 +301,22 @@ class PrestateTracer(NoopTracer):
             code = self.transaction.state.code(account.code_hash) if account is not None else b""
             self._pre[address] = (account, code)
             self._slots[address] = {}
+            self._added.append((address, None))
+
+    def _look_up_with_delegate(self, address: Address) -> None:
+        """A call also touches the account whose code runs for a delegated one (EIP-7702)."""
+        self._look_up(address)
+        state = self.transaction.state
+        account = state.account(address)
+        code = state.code(account.code_hash) if account is not None else b""
+        if len(code) == 23 and code.startswith(b"\xef\x01\x00"):
+            self._look_up(code[3:])
 
     def _look_up_slot(self, address: Address, slot: int) -> None:
         self._look_up(address)
         if not self._no_storage and slot not in self._slots[address]:
             self._slots[address][slot] = self.transaction.state.storage(address, slot)
+            self._added.append((address, slot))
 
     def _account_json(self, address: Address) -> dict[str, Any]:
         account, code = self._pre[address]
@@ -309,8 +337,7 @@ class PrestateTracer(NoopTracer):
         for address in list(self._pre):
             if address in self._deleted and self.transaction.state.account(address) is None:
                 continue
-            account, code = self._pre[address]
-            before = account or Account()
+            before = self._pre[address][0] or Account()
             after = self.transaction.state.account(address) or Account()
             changes: dict[str, Any] = {}
             if after.balance != before.balance:
@@ -341,7 +368,10 @@ class PrestateTracer(NoopTracer):
 
 
 class StructLogger(NoopTracer):
-    """Every step with stack, memory and storage as the options ask, as debug_trace* answers without a tracer."""
+    """Every step with stack, memory and storage as the options ask, as debug_trace* answers without a tracer.
+
+    `limit` is in bytes of JSON: the step that passes it is the last one (0: none).
+    """
 
     wants_steps = True
 
@@ -356,7 +386,8 @@ class StructLogger(NoopTracer):
         self._memory, self._stack, self._storage = enable_memory, not disable_stack, not disable_storage
         self._return_data, self._limit = enable_return_data, limit
         self._logs: list[dict[str, Any]] = []
-        self._pending: list[dict[str, Any]] = []
+        self._entry: dict[str, Any] = {}
+        self._size = 0
         self._seen_storage: dict[Address, dict[str, str]] = {}
         self._output, self._failed, self._gas_used, self._depth = b"", False, 0, 0
 
@@ -384,18 +415,21 @@ class StructLogger(NoopTracer):
             seen = self._seen_storage.setdefault(address, {})
             seen[f"{slot:064x}"] = f"{value:064x}"
             entry["storage"] = dict(seen)
-        self._pending.append(entry)
-        if not self._limit or len(self._logs) < self._limit:
-            self._logs.append(entry)
+        self._entry = entry
 
     def step_done(self, frame: Any, cost: Gas, error: str | None) -> None:
-        entry = self._pending.pop()
+        entry = self._entry
         entry["gasCost"] = cost
         refund = refund_so_far(frame)
         if refund:
             entry["refund"] = refund
         if error is not None:
             entry["error"] = error
+        if not self._limit:
+            self._logs.append(entry)
+        elif self._size <= self._limit:
+            self._logs.append(entry)
+            self._size += len(json.dumps(entry, separators=(",", ":")))
 
     def end(self, gas_used: Gas, error: str | None) -> None:
         self._gas_used, self._failed = gas_used, self._failed or error is not None
@@ -407,7 +441,8 @@ class StructLogger(NoopTracer):
 def refund_so_far(frame: Any) -> Gas:
     """The refund counter of the whole transaction while `frame` runs."""
     running = (step.computation for step in frame.state.tracing.steps)
-    return sum(outer._gas_meter.gas_refunded + sum(child.get_gas_refund() for child in outer.children) for outer in running)
+    base: int = getattr(frame.state.tracing.steps[0].computation.msg, "refund", 0)  # delegations that were refunded (EIP-7702)
+    return base + sum(outer._gas_meter.gas_refunded for outer in running)
 
 
 def _memory_words(memory: bytes) -> list[str]:
