@@ -21,6 +21,8 @@ from l2engine.types.state import Executor, KeyValue
 
 if TYPE_CHECKING:
     from l2engine.chain.engine import Engine
+    from l2engine.store.blocks import BlockStore
+    from l2engine.store.state import LayeredState
 
 log = logging.getLogger(__name__)
 
@@ -33,11 +35,15 @@ class Chain:
 
     config: ChainConfig
     executor: Executor
-    engine: "Engine"
     kv: KeyValue
+    blocks: "BlockStore"
+    state: "LayeredState"
+    engine: "Engine"
 
     def close(self) -> None:
+        """End builds, wait for the disk, release the directory."""
         self.engine.close()
+        self.kv.batch().write(sync=True)
         self.kv.close()
 
 
@@ -100,17 +106,41 @@ def prepare_rules(kv: KeyValue, settings: Settings) -> ChainConfig:
 
 def open_chain(settings: Settings, kv: KeyValue | None = None) -> Chain:
     """Open (and begin, where it is empty) the chain of the data directory, or of `kv`."""
-    from l2engine.chain.engine import Engine
+    from l2engine.chain.builder import BuilderSettings
+    from l2engine.chain.engine import Engine, EngineSettings
+    from l2engine.chain.events import Events
+    from l2engine.chain.pool import Pool, PoolSettings
     from l2engine.conformance.executors import executor_factory
+    from l2engine.store.blocks import BlockStore
+    from l2engine.store.state import LayeredState
 
     opened = kv if kv is not None else open_database(settings)
     try:
         config = prepare_rules(opened, settings)
+        blocks = BlockStore(opened)
+        archive = settings.gcmode == "archive"
+        state = LayeredState(opened, 0 if archive else settings.history_state, 0 if archive else settings.history_proofs)
         executor = executor_factory(settings.evm)(config)
-        return Chain(config, executor, Engine(), opened)
+        events = Events()
+        pool_settings = PoolSettings(
+            price_limit=settings.txpool_pricelimit,
+            price_bump=settings.txpool_pricebump,
+            account_slots=settings.txpool_accountslots,
+            global_slots=settings.txpool_globalslots,
+            account_queue=settings.txpool_accountqueue,
+            global_queue=settings.txpool_globalqueue,
+            lifetime_seconds=settings.txpool_lifetime,
+        )
+        engine_settings = EngineSettings(
+            allow_unwind_canonical_header=settings.engine_allow_unwind_canonical_header,
+            sync_acknowledgements=settings.db_sync == "always",
+            builder=BuilderSettings(deadline_seconds=settings.builder_deadline),
+        )
+        pool = Pool(config, pool_settings, events)
+        engine = Engine(config, opened, blocks, state, executor, pool, events, engine_settings)
+        return Chain(config, executor, opened, blocks, state, engine)
     except BaseException:
-        if kv is None:
-            opened.close()
+        opened.close()
         raise
 
 

@@ -320,7 +320,8 @@ class AccountProof:
 class PreparedState(Protocol):
     """A diff whose root is known and that can be pushed without computing it again."""
 
-    root: Hash32
+    @property
+    def root(self) -> Hash32: ...
 
 
 class StateStore(Protocol):
