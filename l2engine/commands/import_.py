@@ -1,0 +1,140 @@
+"""Execute the blocks of an RLP chain file (plain or .gz) and make the last one the head.
+
+Blocks that are there already are skipped, so an interrupted import is continued by running it again. Ctrl-C and SIGTERM
+stop after the block at hand. Exit status 0 when the whole file is in.
+"""
+
+import argparse
+import gzip
+import io
+import os
+import signal
+import sys
+import time
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import BinaryIO, cast
+
+from l2engine import assembly, logs, settings
+from l2engine.commands.progress import Progress
+from l2engine.errors import ConfigError, DecodeError, InvalidBlock, UnknownBlock
+from l2engine.store.blocks import BlockStore
+from l2engine.types.base import Hash32, keccak
+from l2engine.types.block import decode_block
+
+INTERRUPTED = 130  # what shells report for SIGINT
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The files and all flags of `run`."""
+    parser.add_argument("files", nargs="+", type=Path, metavar="CHAIN.rlp")
+    settings.add_flags(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    chosen = settings.resolve(args, verbosity=2)
+    logs.configure(chosen.log_format, chosen.verbosity)
+    chain = assembly.open_chain(chosen)
+    stop = _StopSignal()
+    try:
+        for path in args.files:
+            if not _import_file(path, chain, stop):
+                print(f"\ninterrupted at block {chain.engine.head.number}; run the command again to go on", file=sys.stderr)
+                return INTERRUPTED
+        head = chain.engine.head
+        print(f"head: {head.number} 0x{head.hash.hex()}")
+        return 0
+    finally:
+        chain.close()
+
+
+def _import_file(path: Path, chain: assembly.Chain, stop: "_StopSignal") -> bool:
+    """Whether the whole file is in; False after a signal."""
+    known, imported, gas, start = 0, 0, 0, time.monotonic()
+    if not path.is_file():
+        raise ConfigError(f"no such file: {path}")
+    with path.open("rb") as file:
+        progress = Progress("importing", os.path.getsize(path))
+        at = 0
+        for raw in read_items(_unzipped(file)):
+            if stop.wanted:
+                return False
+            if _is_in(raw, chain.blocks):
+                known += 1
+            else:
+                block = decode_block(raw)
+                try:
+                    chain.engine.import_block(block)
+                except (InvalidBlock, UnknownBlock) as error:
+                    raise type(error)(f"{path}: block {block.number} 0x{block.hash.hex()}: {error}") from error
+                imported += 1
+                gas += block.header.gas_used
+            elapsed = max(time.monotonic() - start, 1e-9)
+            here = file.tell()  # of the compressed bytes, where there are such
+            progress.step(
+                here - at, head=chain.engine.head.number, blocks_per_s=round(imported / elapsed), mgas_per_s=round(gas / 1e6 / elapsed, 1)
+            )
+            at = here
+    print(
+        f"{path}: imported {imported} blocks, {gas / 1e6:.1f} Mgas in {elapsed if imported else 0:.1f} s"
+        + (f"; {known} were there already" if known else ""),
+        file=sys.stderr,
+    )
+    return True
+
+
+def read_items(file: BinaryIO) -> Iterator[bytes]:
+    """The RLP lists that stand one after another in a stream; `DecodeError` for anything else or a cut-off end."""
+    while first := _read(file, 1):
+        prefix = first[0]
+        if prefix < 0xC0:
+            raise DecodeError(f"not an RLP chain file: byte 0x{prefix:02x} where a block should begin")
+        size_bytes = _read(file, prefix - 0xF7) if prefix > 0xF7 else b""
+        size = int.from_bytes(size_bytes, "big") if prefix > 0xF7 else prefix - 0xC0
+        payload = _read(file, size)
+        if len(size_bytes) < prefix - 0xF7 or len(payload) < size:
+            raise DecodeError("the chain file ends in the middle of a block")
+        yield first + size_bytes + payload
+
+
+def _is_in(raw: bytes, blocks: BlockStore) -> bool:
+    """Whether the block is on the canonical chain already; only its header is looked at."""
+    block_hash = header_hash(raw)
+    number = blocks.number(block_hash)
+    return number is not None and blocks.canonical_hash(number) == block_hash
+
+
+def header_hash(raw: bytes) -> Hash32:
+    """The hash of an encoded block, whose first item is the header."""
+    start = 1 + (raw[0] - 0xF7 if raw[0] > 0xF7 else 0)
+    header = next(read_items(io.BytesIO(raw[start : start + 2048])), b"")  # no header is longer
+    return keccak(header)
+
+
+def _read(file: BinaryIO, size: int) -> bytes:
+    try:
+        return file.read(size)
+    except (EOFError, OSError, zlib.error) as error:
+        raise DecodeError(f"the chain file cannot be unpacked: {error}") from error
+
+
+def _unzipped(file: BinaryIO) -> BinaryIO:
+    magic = file.read(2)
+    file.seek(0)
+    return cast(BinaryIO, gzip.GzipFile(fileobj=file)) if magic == b"\x1f\x8b" else file
+
+
+class _StopSignal:
+    """Notes the first SIGINT or SIGTERM; a second one interrupts at once."""
+
+    def __init__(self) -> None:
+        self.wanted = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._note)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.wanted:
+            raise KeyboardInterrupt
+        self.wanted = True

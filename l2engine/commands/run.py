@@ -1,0 +1,71 @@
+"""Run a node. A rollup node drives it through the Engine API; HTTP and WebSocket are off until --http and --ws ask for them.
+
+With --genesis FILE (or --network NAME --genesis FILE) an empty data directory is initialised first.
+"""
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import threading
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from l2engine import logs, settings
+
+if TYPE_CHECKING:
+    from l2engine.node import Node
+
+log = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """All settings."""
+    settings.add_flags(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    chosen = settings.resolve(args)
+    logs.configure(chosen.log_format, chosen.verbosity)
+
+    async def start() -> "Node":
+        from l2engine.node import Node
+
+        node = Node(chosen)
+        await node.start()
+        return node
+
+    return serve(start)
+
+
+def serve(start: "Callable[[], Awaitable[Node]]") -> int:
+    """Run the node that `start` starts until SIGINT, SIGTERM or its own wish to halt; then stop it."""
+    import uvloop
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, _on_signal, stop)
+        node = await start()
+        waits = [asyncio.create_task(event.wait()) for event in (stop, node.halted)]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+        log.info("Stopping")
+        await node.stop()
+        log.info("Stopped")
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())
+    logging.shutdown()
+    if any(thread is not threading.main_thread() and not thread.daemon for thread in threading.enumerate()):
+        os._exit(0)  # a call is still running; the interpreter would wait for its end
+    return 0
+
+
+def _on_signal(stop: asyncio.Event) -> None:
+    if stop.is_set():
+        log.warning("Already stopping; another signal does not speed it up")
+    stop.set()

@@ -1,0 +1,255 @@
+"""A node: the chain, its RPC ports and, on a dev chain, the sequencer; started and stopped in order.
+
+    async with Node(settings) as node:
+        print(node.endpoints.http)
+
+Several nodes may live in one process, each with its own data directory or in memory. All writing to the chain happens on the
+node's engine thread.
+"""
+
+import asyncio
+import hashlib
+import logging
+import platform
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from l2engine import __version__, assembly
+from l2engine.assembly import Chain
+from l2engine.chain.events import Event, NewHead
+from l2engine.settings import Settings
+from l2engine.types.state import KeyValue
+from rpc import auth
+from rpc.context import Context, RpcSettings
+from rpc.forward import forwarder
+from rpc.registry import ENGINE_NAMESPACES, methods_for
+from rpc.server import Port, Server
+
+log = logging.getLogger(__name__)
+ready_log = logging.getLogger(f"{__name__}.ready")
+ready_log.setLevel(logging.INFO)  # scripts wait for the ready line, whatever the verbosity
+
+STOP_SECONDS = 4.0  # for the call at hand; supervisors kill after 10
+QUIET_SECONDS = 60.0  # without a new head, until the log says what the node waits for
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """Where a running node listens, with the real ports."""
+
+    http: str | None
+    ws: str | None
+    engine: str
+    jwt_secret: Path
+
+
+Service = Callable[[Chain, ThreadPoolExecutor], Awaitable[Callable[[], Awaitable[None]]]]
+"""Starts something that drives the chain, and gives back what stops it."""
+
+
+class Node:
+    """See the module. `kv` takes the place of the data directory's database; it is closed with the node."""
+
+    endpoints: Endpoints
+    chain: Chain
+
+    def __init__(
+        self,
+        settings: Settings,
+        kv: KeyValue | None = None,
+        service: Service | None = None,
+        accounts: Sequence[bytes] = (),
+    ) -> None:
+        self.settings = settings
+        self.halted = asyncio.Event()
+        """Set when the node asks to be stopped (--rollup.halt)."""
+        self._kv, self._service, self._accounts = kv, service, accounts
+        self._stops: list[Callable[[], Awaitable[None]]] = []
+
+    async def __aenter__(self) -> "Node":
+        await self.start()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Open the chain, then the ports, then whatever drives it. On an error all that was opened is closed again."""
+        for warning in self.settings.warnings:
+            log.warning(warning)
+        started = time.monotonic()
+        try:
+            secret_path = self.settings.authrpc_jwtsecret or assembly.data_directory(self.settings) / "jwtsecret"
+            secret = auth.load_secret(secret_path)
+            engine_thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
+            self.chain = await asyncio.get_running_loop().run_in_executor(engine_thread, assembly.open_chain, self.settings, self._kv)
+            self._stops.append(lambda: self._close_chain(engine_thread))
+            await self._open_ports(engine_thread, secret, secret_path)
+            if self._service is not None:
+                self._stops.append(await self._service(self.chain, engine_thread))
+        except BaseException:
+            await self.stop()
+            raise
+        head = self.chain.engine.head
+        fields = {
+            "http": self.endpoints.http,
+            "ws": self.endpoints.ws,
+            "engine": self.endpoints.engine,
+            "jwtsecret": self.endpoints.jwt_secret,
+            "chain": self.chain.config.chain_id,
+            "fork": self.chain.config.fork_at(head.number, head.timestamp).name,
+            "head": head.number,
+            "hash": head.hash,
+            "evm": type(self.chain.executor).__name__.removesuffix("Executor").lower(),
+            "elapsed": f"{time.monotonic() - started:.3f}s",
+        }
+        ready_log.info("Ready", extra={"fields": {key: value for key, value in fields.items() if value is not None}})
+        if self._service is None:
+            self._watch_for_silence()
+
+    async def stop(self) -> None:
+        """Stop all in reverse order. Nothing acknowledged is lost."""
+        while self._stops:
+            await self._stops.pop()()
+
+    async def _open_ports(self, engine_thread: ThreadPoolExecutor, secret: bytes, secret_path: Path) -> None:
+        settings = self.settings
+        context = self._context()
+        http_methods, ws_methods = methods_for(settings.http_api), methods_for(settings.ws_api)
+        engine_port = Port(
+            settings.authrpc_addr,
+            settings.authrpc_port,
+            methods_for(ENGINE_NAMESPACES),
+            websocket=True,
+            virtual_hosts=settings.authrpc_vhosts,
+            secret=secret,
+            body_limit_bytes=context.settings.engine_body_limit_bytes,
+        )
+        ports = [engine_port]
+        one_port = settings.http and settings.ws and settings.http_port == settings.ws_port != 0
+        if settings.http:
+            ports.append(
+                Port(
+                    settings.http_addr,
+                    settings.http_port,
+                    http_methods,
+                    websocket=one_port,
+                    virtual_hosts=settings.http_vhosts,
+                    cors_origins=settings.http_corsdomain,
+                    websocket_origins=settings.ws_origins,
+                    body_limit_bytes=context.settings.body_limit_bytes,
+                )
+            )
+        if settings.ws and not one_port:
+            ports.append(
+                Port(
+                    settings.ws_addr,
+                    settings.ws_port,
+                    ws_methods,
+                    http=False,
+                    websocket=True,
+                    virtual_hosts=settings.http_vhosts,
+                    websocket_origins=settings.ws_origins,
+                )
+            )
+        server = Server(context, ports, engine_thread)
+        self._stops.append(server.stop)
+        numbers = await server.start()
+        self._stops.append(_as_stop(self.chain.engine.events.subscribe(_announcer(server))))
+        http = f"{settings.http_addr}:{numbers[1]}" if settings.http else None
+        ws = http if one_port else f"{settings.ws_addr}:{numbers[-1]}" if settings.ws else None
+        self.endpoints = Endpoints(
+            http=http and f"http://{http}",
+            ws=ws and f"ws://{ws}",
+            engine=f"http://{settings.authrpc_addr}:{numbers[0]}",
+            jwt_secret=secret_path,
+        )
+
+    def _context(self) -> Context:
+        settings = self.settings
+        sequencer = settings.rollup_sequencerhttp
+        loop = asyncio.get_running_loop()
+
+        def halt(reason: str) -> None:
+            log.error("Halting, as --rollup.halt asks", extra={"fields": {"reason": reason}})
+            loop.call_soon_threadsafe(self.halted.set)
+
+        return Context(
+            engine=self.chain.engine,
+            settings=RpcSettings(
+                gas_cap=settings.rpc_gascap,
+                evm_timeout_seconds=settings.rpc_evmtimeout,
+                tx_fee_cap_wei=int(settings.rpc_txfeecap * 10**18),
+                batch_request_limit=settings.rpc_batch_request_limit,
+                batch_response_max_bytes=settings.rpc_batch_response_max_size,
+                log_range_limit=settings.rpc_rangelimit,
+                sequencer_url=sequencer,
+                historical_url=settings.rollup_historicalrpc,
+                rollup_halt=settings.rollup_halt,
+                allow_unprotected=settings.rpc_allow_unprotected_txs,
+            ),
+            client_version=f"l2engine/v{__version__}/{platform.system().lower()}-{platform.machine()}/python{platform.python_version()}",
+            commit=hashlib.sha256(__version__.encode()).hexdigest()[:8],
+            network_id=settings.networkid,
+            accounts=self._accounts,
+            node_info=self._node_info,
+            halt=halt,
+            forward=forwarder(sequencer) if sequencer else None,
+            namespaces=settings.http_api,
+        )
+
+    def _node_info(self) -> dict[str, Any]:
+        """What admin_nodeInfo says."""
+        chain = self.chain
+        genesis, head = chain.blocks.canonical_hash(0), chain.engine.head
+        network = self.settings.networkid or chain.config.chain_id
+        eth = {"network": network, "genesis": "0x" + (genesis or b"").hex(), "head": "0x" + head.hash.hex(), "difficulty": 0}
+        return {"name": f"l2engine/v{__version__}", "listenAddr": "", "ports": {"discovery": 0, "listener": 0}, "protocols": {"eth": eth}}
+
+    def _watch_for_silence(self) -> None:
+        """Say once what the node waits for when no block has come for a while."""
+
+        def look() -> None:
+            if self.chain.engine.head.number == first:
+                log.warning(
+                    "No block has come: waiting for a rollup node on the Engine API",
+                    extra={"fields": {"engine": self.endpoints.engine, "jwtsecret": self.endpoints.jwt_secret}},
+                )
+
+        first = self.chain.engine.head.number
+        self._stops.append(_as_stop(asyncio.get_running_loop().call_later(QUIET_SECONDS, look).cancel))
+
+    async def _close_chain(self, engine_thread: ThreadPoolExecutor) -> None:
+        """Close on the engine thread, behind the call at hand. One that takes too long is left behind with the database open:
+        whatever it writes is a whole batch or nothing."""
+        closing = asyncio.get_running_loop().run_in_executor(engine_thread, self.chain.close)
+        engine_thread.shutdown(wait=False)
+        done, _ = await asyncio.wait([closing], timeout=STOP_SECONDS)
+        if not done:
+            log.warning("A call is still running: stopping without it")
+        else:
+            closing.result()
+
+
+def _announcer(server: Server) -> Callable[[Event], None]:
+    """Hands the engine's events to the subscriptions."""
+
+    def announce(event: Event) -> None:
+        if isinstance(event, NewHead):
+            server.head_changed()
+        else:
+            server.pool_grew((event.hash,))
+
+    return announce
+
+
+def _as_stop(action: Callable[[], Any]) -> Callable[[], Awaitable[None]]:
+    async def stop() -> None:
+        action()
+
+    return stop
