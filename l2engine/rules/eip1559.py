@@ -41,8 +41,10 @@ def base_fee(config: ChainConfig, parent: Header, number: BlockNumber, timestamp
     parent_fork = config.fork_at(parent.number, parent.timestamp)
     used, minimum = parent.gas_used, 0
     if parent_fork.extra_data in _LENGTHS:
-        parameters = decode_extra_data(parent_fork, parent.extra_data)
+        parameters = _unpack(parent_fork, parent.extra_data)
         elasticity, denominator, minimum = parameters.elasticity, parameters.denominator, parameters.min_base_fee
+        if elasticity == 0 or denominator == 0:  # no valid header has it, but a trusted parent must never divide by zero
+            elasticity, denominator = config.eip_1559.elasticity, config.eip_1559.denominator_canyon
         if parent_fork.da_footprint:
             used = max(used, parent.blob_gas_used or 0)
     else:
@@ -63,14 +65,19 @@ def _next_base_fee(fee: Wei, gas_used: int, gas_limit: int, elasticity: int, den
 
 def decode_extra_data(fork: Fork, extra_data: bytes) -> HeaderFeeParameters:
     """The parameters in a Holocene or Jovian header; `InvalidBlock` for another length or version, or zeros."""
+    parameters = _unpack(fork, extra_data)
+    if parameters.denominator == 0 or parameters.elasticity == 0:
+        raise InvalidBlock(f"{fork.extra_data.name.capitalize()} extraData must encode a non-zero denominator and elasticity")
+    return parameters
+
+
+def _unpack(fork: Fork, extra_data: bytes) -> HeaderFeeParameters:
     name, length = fork.extra_data.name.capitalize(), _LENGTHS[fork.extra_data]
     if len(extra_data) != length:
         raise InvalidBlock(f"{name} extraData should be {length} bytes, got {len(extra_data)}")
     if extra_data[0] != _VERSIONS[fork.extra_data]:
         raise InvalidBlock(f"{name} extraData version byte should be {_VERSIONS[fork.extra_data]}, got {extra_data[0]}")
     denominator, elasticity = struct.unpack(">II", extra_data[1:9])
-    if denominator == 0 or elasticity == 0:
-        raise InvalidBlock(f"{name} extraData must encode a non-zero denominator and elasticity")
     return HeaderFeeParameters(denominator, elasticity, int.from_bytes(extra_data[9:], "big"))
 
 
