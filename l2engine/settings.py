@@ -8,6 +8,7 @@ accepted and named in a warning, so that scripts need no edit.
 import argparse
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
@@ -37,22 +38,11 @@ def parse_list(text: str) -> tuple[str, ...]:
 
 def parse_seconds(text: str) -> float:
     """Seconds, from a plain number or Go's form: `5s`, `1h30m`, `500ms`."""
-    units = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
-    try:
-        return float(text)
-    except ValueError:
-        pass
-    total, number, unit = 0.0, "", ""
-    for character in text + "0":
-        if character.isalpha():
-            unit += character
-            continue
-        if unit:
-            total, number, unit = total + float(number) * units[unit], "", ""
-        number += character
-    if number != "0":
+    units = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001, "": 1.0}
+    parts = re.findall(r"(\d+(?:\.\d+)?)(h|ms|m|s|$)", text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
         raise ValueError(f"not a duration: {text!r}")
-    return total
+    return sum(float(number) * units[unit] for number, unit in parts)
 
 
 @dataclass(frozen=True, slots=True)

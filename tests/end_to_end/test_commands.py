@@ -1,0 +1,144 @@
+"""The command line's fixed points: exact outputs and exit statuses that scripts rely on."""
+
+import json
+import tomllib
+
+import pytest
+
+from l2engine.settings import FLAGS, parse_seconds
+from tests.helpers.running import RunningNode, l2engine
+from tests.helpers.vectors import VECTORS, needs_vectors
+
+
+@pytest.fixture(scope="module")
+def genesis(tmp_path_factory):
+    path = tmp_path_factory.mktemp("genesis") / "genesis.json"
+    path.write_text(l2engine("dumpgenesis", "--fork", "isthmus").stdout)
+    return path
+
+
+def test_version():
+    assert l2engine("version").stdout.startswith("l2engine 0.")
+    assert l2engine("--version").returncode == 0
+
+
+def test_unknown_command_and_flag_are_named():
+    unknown = l2engine("frobnicate")
+    assert unknown.returncode == 2 and "unknown command 'frobnicate'" in unknown.stderr
+    flag = l2engine("run", "--htpp.port=1")
+    assert flag.returncode == 2 and "unknown flag --htpp.port=1; did you mean 'http.port'?" in flag.stderr
+
+
+def test_init_prints_the_hash_and_may_be_repeated(genesis, tmp_path):
+    first, second = (l2engine("init", "--genesis", genesis, "--datadir", tmp_path / "data") for _ in range(2))
+    assert first.stdout.startswith("genesis hash: 0x") and len(first.stdout.strip()) == len("genesis hash: 0x") + 64
+    assert (first.returncode, second.returncode, second.stdout) == (0, 0, first.stdout)
+
+
+def test_init_refuses_another_genesis(genesis, tmp_path):
+    first = l2engine("init", "--genesis", genesis, "--datadir", tmp_path / "data").stdout.split()[-1]
+    other = json.loads(genesis.read_text()) | {"timestamp": "0x1"}
+    (tmp_path / "other.json").write_text(json.dumps(other))
+    refused = l2engine("init", "--genesis", tmp_path / "other.json", "--datadir", tmp_path / "data")
+    assert refused.returncode == 1
+    assert first in refused.stderr and refused.stderr.count("0x") == 2
+
+
+def test_init_refuses_a_genesis_that_is_not_the_named_chains(genesis, tmp_path):
+    refused = l2engine("init", "--network", "unichain-mainnet", "--genesis", genesis, "--datadir", tmp_path / "data")
+    assert refused.returncode == 1 and refused.stderr.count("0x") == 2
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_named_chain_without_allocation_says_where_to_get_it(tmp_path):
+    refused = l2engine("init", "--network", "op-sepolia", "--datadir", tmp_path)
+    assert refused.returncode == 1 and "superchain-registry" in refused.stderr and "--genesis" in refused.stderr
+
+
+def test_db_verify_of_a_fresh_genesis(genesis, tmp_path):
+    l2engine("init", "--genesis", genesis, "--datadir", tmp_path)
+    assert l2engine("db", "verify", "--datadir", tmp_path).returncode == 0
+    assert "accounts" in l2engine("db", "stats", "--datadir", tmp_path).stdout
+    missing = l2engine("db", "verify", "--datadir", tmp_path / "nowhere")
+    assert missing.returncode == 1 and "no database at" in missing.stderr
+
+
+def test_flags_win_over_environment_over_file_over_defaults(tmp_path, monkeypatch):
+    file = tmp_path / "config.toml"
+    file.write_text('cache = 10\nnat = "file"\nhistory.state = 7\n[http]\nenabled = true\nport = 1\n')
+    monkeypatch.setenv("L2ENGINE_CACHE", "20")
+    monkeypatch.setenv("L2ENGINE_HTTP_PORT", "2")
+    dumped = tomllib.loads(l2engine("dumpconfig", "--config", file, "--http.port", "3").stdout)
+    assert (dumped["http"]["port"], dumped["cache"], dumped["history"]["state"], dumped["nat"]) == (3, 20, 7, "file")
+    assert dumped["http"]["enabled"] is True and dumped["ws"]["port"] == 8546
+
+
+def test_dumped_settings_are_read_back_the_same(tmp_path):
+    dumped = l2engine("dumpconfig", "--http", "--http.api", "eth,debug", "--override.karst", "99").stdout
+    (tmp_path / "config.toml").write_text(dumped)
+    assert l2engine("dumpconfig", "--config", tmp_path / "config.toml").stdout == dumped
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (["--http.port=x"], "invalid int value"),
+        (["--gcmode=some"], "invalid choice"),
+        (["--http.api=eth,nope"], "unknown API 'nope'"),
+    ],
+)
+def test_bad_values_are_refused(words, error):
+    refused = l2engine("dumpconfig", *words)
+    assert refused.returncode != 0 and error in refused.stderr
+
+
+def test_flags_of_the_contract_exist():
+    names = {name for flag in FLAGS for name in (flag.name, *flag.aliases)}
+    contract = """datadir network op-network chain genesis networkid syncmode history.state evm http http.addr http.port http.api
+        http.corsdomain http.vhosts ws ws.addr ws.port ws.api ws.origins authrpc.addr authrpc.port authrpc.jwtsecret authrpc.vhosts port
+        discovery.port bootnodes nodiscover maxpeers nodekey nat rollup.sequencerhttp rollup.disabletxpoolgossip rollup.halt
+        engine.allow-unwind-canonical-header rpc.gascap rpc.evmtimeout rpc.txfeecap rpc.batch-request-limit
+        rpc.batch-response-max-size rpc.rangelimit gcmode history.proofs cache db.sync ipcdisable rollup.historicalrpc
+        rollup.computependingblock rollup.txpool.disable-gossip miner.gaslimit metrics metrics.addr metrics.port log.format verbosity"""
+    assert not set(contract.split()) - names
+
+
+def test_durations_are_read_in_gos_form_too():
+    assert [parse_seconds(text) for text in ("5", "1.5s", "3h0m0s", "500ms")] == [5, 1.5, 10800, 0.5]
+    with pytest.raises(ValueError):
+        parse_seconds("5 fortnights")
+
+
+def test_run_without_a_chain_asks_for_one(tmp_path):
+    refused = l2engine("run", "--datadir", tmp_path)
+    assert refused.returncode == 1 and "--network NAME or --genesis FILE" in refused.stderr
+
+
+def test_run_stops_on_sigterm_with_status_0_and_remembers_its_genesis(genesis, tmp_path):
+    with RunningNode("run", "--genesis", genesis, datadir=tmp_path) as node:
+        assert node.call("eth_chainId") == hex(901)
+        assert len(bytes.fromhex(node.jwt_file.read_text().removeprefix("0x"))) == 32
+        assert node.engine_call("eth_chainId") == hex(901)
+        assert node.terminate(5) == 0
+    with RunningNode("run", datadir=tmp_path) as node:
+        assert node.ready["fork"] == "isthmus"
+        assert node.terminate(5) == 0
+
+
+def test_second_start_on_a_data_directory_is_refused(genesis, tmp_path):
+    with RunningNode("run", "--genesis", genesis, datadir=tmp_path):
+        second = l2engine("run", "--datadir", tmp_path, "--authrpc.port=0")
+        assert second.returncode == 1 and "in use by another process" in second.stderr
+
+
+def test_flags_of_geth_without_meaning_get_a_warning(genesis, tmp_path):
+    with RunningNode("run", "--genesis", genesis, "--state.scheme=hash", "--cache.preimages", datadir=tmp_path) as node:
+        warnings = [line["msg"] for line in node.lines if line["lvl"] == "warn"]
+        assert "--state.scheme has no meaning here and is ignored" in warnings
+
+
+@needs_vectors
+def test_run_with_a_recorded_genesis_has_its_hash(tmp_path):
+    folder = VECTORS / "recordings/jovian"
+    with RunningNode("run", "--genesis", folder / "genesis.json", datadir=tmp_path) as node:
+        assert node.ready["hash"] == (folder / "genesis_hash.txt").read_text().strip()
