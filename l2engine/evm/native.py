@@ -1,0 +1,261 @@
+"""The native executor: `types.state.Executor` over the Rust core (`native/`), for OP chains and Ethereum from Paris on.
+
+Rust runs transactions and keeps the block's state; what a block does around its transactions is orchestrated here from the
+same tables that the reference executor uses. Blocks before the merge and traced transactions go to the reference executor.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from time import monotonic
+from typing import Any
+
+from l2engine.errors import ConfigError, DecodeError, InvalidBlock, InvalidTransaction
+from l2engine.evm.reference import ReferenceExecutor
+from l2engine.rules.config import ChainConfig
+from l2engine.rules.forks import Fork, L1Rules
+from l2engine.rules.l1_attributes import Format, calldata_format, from_calldata
+from l2engine.rules.predeploys import CONSOLIDATION_REQUESTS, CREATE2_DEPLOYER, SYSTEM_CALLER, WITHDRAWAL_REQUESTS, create2_deployer_code
+from l2engine.rules.system_calls import system_calls
+from l2engine.types.base import Address, Gas, Hash32, keccak
+from l2engine.types.block import Log, Receipt
+from l2engine.types.state import (
+    Account,
+    AccountDiff,
+    AccountOverride,
+    BlockEnv,
+    BlockExecution,
+    BlockResult,
+    Call,
+    CallResult,
+    StateDiff,
+    StateView,
+    Tracer,
+    TransactionResult,
+)
+from l2engine.types.transaction import DepositTransaction, decode_transaction
+
+try:
+    import l2engine_native as _native
+except ImportError:
+    _native = None
+
+_DEPOSIT_EVENT: Hash32 = bytes.fromhex("649bbc62d0e31342afea4e5cd82d4049e7e1ee912fc0889aa790803be39038c5")
+_DEPOSIT_FIELDS = ((160, 48), (256, 32), (320, 8), (384, 96), (512, 8))
+"""Where the fields of the deposit contract's event stand in its data, and how long they are (EIP-6110)."""
+
+
+def available() -> bool:
+    """Whether the native core is installed."""
+    return _native is not None
+
+
+class NativeExecutor:
+    """Implements `types.state.Executor`; `ConfigError` when the native core is not installed."""
+
+    def __init__(self, config: ChainConfig) -> None:
+        if _native is None:
+            raise ConfigError("the native core is not installed: run `make native` (needs cargo)")
+        self.config = config
+        self.reference = ReferenceExecutor(config)
+
+    def begin(self, view: StateView, env: BlockEnv, intermediate_root: Callable[[StateDiff], Hash32] | None = None) -> BlockExecution:
+        fork = self.config.fork_at(env.number, env.timestamp)
+        if not fork.has(L1Rules.PARIS):
+            return self.reference.begin(view, env, intermediate_root)
+        return NativeBlockExecution(self, view, env, fork)
+
+    def call(
+        self,
+        view: StateView,
+        env: BlockEnv,
+        call: Call,
+        overrides: Mapping[Address, AccountOverride] | None = None,
+        deadline: float | None = None,
+        tracer: Tracer | None = None,
+    ) -> CallResult:
+        fork = self.config.fork_at(env.number, env.timestamp)
+        if tracer is not None or not fork.has(L1Rules.PARIS):
+            return self.reference.call(view, env, call, overrides, deadline, tracer)
+        error, output, gas_used, gas_refund, created, logs = _native.call(
+            _native_view(view), _row(fork), self.config.chain_id, env, call, overrides and dict(overrides), _seconds(deadline)
+        )
+        return CallResult(error is None, output, gas_used, gas_refund, error, created, tuple(Log(*log) for log in logs))
+
+
+class NativeBlockExecution:
+    """One block under execution in Rust; implements `types.state.BlockExecution`."""
+
+    def __init__(self, executor: NativeExecutor, view: StateView, env: BlockEnv, fork: Fork) -> None:
+        self._executor, self._view, self._env, self._fork = executor, view, env, fork
+        self._raws: list[bytes] = []
+        self._traced: BlockExecution | None = None
+        self._block = block = _native.Block(_native_view(view), _row(fork), executor.config.chain_id, env)
+        parent = env.parent
+        here = (env.number, env.timestamp)
+        if fork.create2_deployer_on_activation and executor.config.activates(fork.name, (parent.number, parent.timestamp), here):
+            block.set_code(CREATE2_DEPLOYER, create2_deployer_code())
+        for call in system_calls(fork):
+            block.system_call(SYSTEM_CALLER, call.contract, call.data(env))
+
+    @property
+    def gas_used(self) -> Gas:
+        return self._block.gas_used  # type: ignore[no-any-return]
+
+    def apply(
+        self, raw: bytes, sender: Address | None = None, deadline: float | None = None, tracer: Tracer | None = None
+    ) -> TransactionResult:
+        if tracer is not None:
+            return self._trace(raw, sender, deadline, tracer)
+        before = self._block.gas_used
+        receipt, _, output, l1_fee, operator_fee = self._block.apply(raw, sender, _seconds(deadline))
+        self._raws.append(raw)
+        return TransactionResult(_receipt(receipt), self._block.gas_used - before, output, l1_fee, operator_fee)
+
+    def apply_all(self, raws: Sequence[bytes]) -> None:
+        """Execute transactions in order, their senders recovered in parallel. `InvalidBlock` names the one that cannot stand."""
+        failed = self._block.apply_all(list(raws))
+        if failed is not None:
+            index, error = failed
+            raise _invalid_block(index, raws[index], error)
+        self._raws.extend(raws)
+
+    def finish(self) -> BlockResult:
+        requests = None
+        if not self._fork.is_optimism:
+            for withdrawal in self._env.withdrawals or ():
+                self._block.pay(withdrawal.address, withdrawal.amount * 10**9)
+            if self._fork.has(L1Rules.PRAGUE):
+                requests = self._requests()
+        return NativeBlockResult(self._block, self._blob_gas_used(), requests)  # type: ignore[return-value]
+
+    def _trace(self, raw: bytes, sender: Address | None, deadline: float | None, tracer: Tracer) -> TransactionResult:
+        """Run the block up to here on the reference executor as well, and there the transaction with its tracer."""
+        if self._traced is None:
+            self._traced = self._executor.reference.begin(self._view, self._env)
+            for earlier in self._raws:
+                self._traced.apply(earlier)
+        result = self._traced.apply(raw, sender, deadline, tracer)
+        self.apply(raw, sender)
+        return result
+
+    def _blob_gas_used(self) -> int:
+        if not self._fork.da_footprint:
+            return self._block.blob_gas_used  # type: ignore[no-any-return]
+        first = decode_transaction(self._raws[0]) if self._raws else None
+        if not isinstance(first, DepositTransaction) or calldata_format(first.data) is not Format.JOVIAN:
+            return 0
+        return self._block.da_size * (from_calldata(first.data).da_footprint_gas_scalar or 0)  # type: ignore[no-any-return]
+
+    def _requests(self) -> tuple[bytes, ...]:
+        """Deposits from the logs (EIP-6110), then what the two request contracts hand out (EIP-7002, EIP-7251)."""
+        deposits = b"".join(
+            _deposit_request(data)
+            for _, _, _, logs, _, _ in self._block.receipts()
+            for address, topics, data in logs
+            if address == self._executor.config.deposit_contract and topics[:1] == (_DEPOSIT_EVENT,)
+        )
+        found = [b"\0" + deposits]
+        for kind, contract in ((1, WITHDRAWAL_REQUESTS), (2, CONSOLIDATION_REQUESTS)):
+            output = self._block.system_call(SYSTEM_CALLER, contract, b"")
+            if output is None:
+                raise InvalidBlock(f"system call to 0x{contract.hex()} failed")
+            found.append(bytes([kind]) + output)
+        return tuple(request for request in found if len(request) > 1)
+
+
+class NativeBlockResult:
+    """A `types.state.BlockResult` whose parts leave Rust only when somebody asks; it knows its roots already."""
+
+    def __init__(self, block: Any, blob_gas_used: int, requests: tuple[bytes, ...] | None) -> None:
+        self._block = block
+        self.blob_gas_used, self.requests = blob_gas_used, requests
+        self.gas_used: Gas = block.gas_used
+        self.diff = NativeDiff(block.diff())
+        self.receipts_root, self.logs_bloom, self.receipt_rows = block.seal()
+
+    @cached_property
+    def receipts(self) -> tuple[Receipt, ...]:
+        return tuple(_receipt(fields) for fields in self._block.receipts())
+
+
+class NativeDiff:
+    """A `types.state.StateDiff` in Rust; `native` is what the native store takes."""
+
+    def __init__(self, native: Any) -> None:
+        self.native = native
+
+    @cached_property
+    def accounts(self) -> Mapping[Address, AccountDiff]:
+        return {
+            address: AccountDiff(None if account is None else Account(*account), storage, destroyed)
+            for address, (account, storage, destroyed) in self.native.accounts().items()
+        }
+
+    @cached_property
+    def codes(self) -> Mapping[Hash32, bytes]:
+        return self.native.codes()  # type: ignore[no-any-return]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, NativeDiff | StateDiff):
+            return NotImplemented
+        return self.accounts == other.accounts and self.codes == other.codes
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def recover_senders(raws: Sequence[bytes]) -> list[Address | None]:
+    """The senders of transactions, found in parallel and remembered for the blocks that will hold them."""
+    return _native.recover_senders(list(raws))  # type: ignore[no-any-return]
+
+
+def _row(fork: Fork) -> Any:
+    """The row in Rust; made once."""
+    known = _ROWS.get(id(fork))
+    if known is None or known[0] is not fork:
+        known = _ROWS[id(fork)] = (fork, _make_row(fork))
+    return known[1]
+
+
+_ROWS: dict[int, tuple[Fork, Any]] = {}
+
+
+def _make_row(fork: Fork) -> Any:
+    return _native.Fork(
+        l1=fork.l1.value,
+        is_optimism=fork.is_optimism,
+        blobs=None if fork.blobs is None else (fork.blobs.max, fork.blobs.base_fee_update_fraction),
+        deposit_nonce_in_receipt=fork.deposit_nonce_in_receipt,
+        deposits_report_gas=fork.deposits_report_gas,
+        deposit_receipt_version=fork.deposit_receipt_version,
+        l1_fee=fork.l1_fee.value,
+        operator_fee=fork.operator_fee.value,
+        p256_verify_gas=fork.p256_verify_gas,
+        precompile_input_limits=list(fork.precompile_input_limits.items()),
+    )
+
+
+def _native_view(view: StateView) -> Any:
+    """What Rust reads from: a view that lives there, or any other through its methods."""
+    return getattr(view, "native", view)
+
+
+def _receipt(fields: tuple[Any, ...]) -> Receipt:
+    kind, status, cumulative_gas, logs, deposit_nonce, version = fields
+    return Receipt(kind, status, cumulative_gas, tuple(Log(*log) for log in logs), None, deposit_nonce, version)
+
+
+def _invalid_block(index: int, raw: bytes, error: Exception) -> Exception:
+    if isinstance(error, InvalidTransaction | DecodeError):
+        return InvalidBlock(f"could not apply tx {index} [0x{keccak(raw).hex()}]: {error}")
+    return error
+
+
+def _deposit_request(data: bytes) -> bytes:
+    if len(data) != 576:
+        raise InvalidBlock("deposit event with data of the wrong length")
+    return b"".join(data[start : start + length] for start, length in _DEPOSIT_FIELDS)
+
+
+def _seconds(deadline: float | None) -> float | None:
+    """Seconds until a `time.monotonic` deadline."""
+    return None if deadline is None else deadline - monotonic()

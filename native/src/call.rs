@@ -1,0 +1,234 @@
+//! Message calls that pay nothing: eth_call and eth_estimateGas, with state overrides. Nothing is kept.
+
+use crate::errors::ExecutionError;
+use crate::execution::{BlockExecution, MAX_INITCODE};
+use crate::fork::Fork;
+use crate::machine::with_deadline;
+use crate::view::{StateView, analyse};
+use revm::context::either::Either;
+use revm::context::journaled_state::account::JournaledAccountTr;
+use revm::context::transaction::{AccessList, AccessListItem, RecoveredAuthorization};
+use revm::context::{BlockEnv, JournalTr, TxEnv};
+use revm::interpreter::{InstructionResult, gas::calculate_initial_tx_gas_for_tx};
+use revm::primitives::hardfork::SpecId;
+use revm::primitives::{Address, B256, Bytes, Log, TxKind, U256};
+use revm::state::EvmStorageSlot;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// A `types.state.Call`.
+pub struct CallMessage {
+    pub sender: Address,
+    pub to: Option<Address>,
+    pub gas: u64,
+    pub gas_price: U256,
+    pub max_fee: Option<U256>,
+    pub max_priority_fee: Option<U256>,
+    pub value: U256,
+    pub data: Bytes,
+    pub access_list: Vec<(Address, Vec<B256>)>,
+    pub authorizations: Vec<RecoveredAuthorization>,
+    pub blob_hashes: Vec<B256>,
+    pub nonce: Option<u64>,
+}
+
+/// A `types.state.AccountOverride`.
+#[derive(Default)]
+pub struct Override {
+    pub nonce: Option<u64>,
+    pub balance: Option<U256>,
+    pub code: Option<Bytes>,
+    pub state: Option<Vec<(U256, U256)>>,
+    pub state_diff: Option<Vec<(U256, U256)>>,
+    pub move_precompile_to: Option<Address>,
+}
+
+/// How a call ended; `error` is geth's text.
+pub struct CallOutcome {
+    pub error: Option<String>,
+    pub output: Bytes,
+    pub gas_used: u64,
+    pub gas_refund: u64,
+    pub created: Option<Address>,
+    pub logs: Vec<Log>,
+}
+
+/// Run one call on the state after a block.
+pub fn run(
+    view: Arc<dyn StateView>,
+    fork: Fork,
+    chain_id: u64,
+    mut block: BlockEnv,
+    message: CallMessage,
+    overrides: Vec<(Address, Override)>,
+    deadline: Option<Instant>,
+) -> Result<CallOutcome, ExecutionError> {
+    let base_fee = U256::from(block.basefee);
+    let price = match message.max_fee {
+        Some(max_fee) => max_fee.min(base_fee.saturating_add(message.max_priority_fee.unwrap_or_default())),
+        None => message.gas_price,
+    };
+    let fee_cap = message.max_fee.unwrap_or(message.gas_price);
+    if price.is_zero() {
+        block.basefee = 0; // as geth: otherwise a call for free would break what contracts may assume of BASEFEE
+    } else if fee_cap < base_fee {
+        return Err(ExecutionError::Invalid(format!(
+            "max fee per gas less than block base fee: address {}, maxFeePerGas: {fee_cap}, baseFee: {base_fee}",
+            message.sender
+        )));
+    }
+    let mut execution = BlockExecution::new(view, fork, chain_id, block);
+    for (address, change) in overrides {
+        apply_override(&mut execution, address, change)?;
+    }
+    execution.machine.commit();
+    if deadline.is_some() {
+        execution.machine.watch_deadline();
+    }
+    let (outcome, expired) = with_deadline(deadline, || execute(&mut execution, message, price, fee_cap));
+    if expired { Err(ExecutionError::Timeout) } else { outcome }
+}
+
+fn execute(
+    execution: &mut BlockExecution,
+    message: CallMessage,
+    price: U256,
+    fee_cap: U256,
+) -> Result<CallOutcome, ExecutionError> {
+    let sender = message.sender;
+    let (nonce, balance) = {
+        let info = &execution.machine.0.ctx.journaled_state.load_account(sender)?.data.info;
+        (info.nonce, info.balance)
+    };
+    let gas = message.gas;
+    let kind = message.to.map_or(TxKind::Create, TxKind::Call);
+    let access_list =
+        message.access_list.into_iter().map(|(address, storage_keys)| AccessListItem { address, storage_keys });
+    execution.machine.0.ctx.tx = TxEnv {
+        tx_type: if message.authorizations.is_empty() { 2 } else { 4 },
+        caller: sender,
+        gas_limit: gas,
+        gas_price: price.saturating_to(),
+        kind,
+        value: message.value,
+        data: message.data,
+        nonce: message.nonce.unwrap_or(nonce),
+        chain_id: None,
+        access_list: AccessList(access_list.collect()),
+        gas_priority_fee: None,
+        blob_hashes: message.blob_hashes,
+        max_fee_per_blob_gas: 0,
+        authorization_list: message.authorizations.into_iter().map(Either::Right).collect(),
+    };
+    let want = U256::from(gas).saturating_mul(fee_cap).saturating_add(message.value);
+    if balance
+        < U256::from(gas).saturating_mul(fee_cap).saturating_add(if fee_cap.is_zero() {
+            U256::ZERO
+        } else {
+            message.value
+        })
+    {
+        return Err(ExecutionError::Invalid(format!(
+            "insufficient funds for gas * price + value: address {sender} have {balance} want {want}"
+        )));
+    }
+    let fork = &execution.fork;
+    let tx = &execution.machine.0.ctx.tx;
+    let initial = calculate_initial_tx_gas_for_tx(tx, fork.spec);
+    if gas < initial.initial_total_gas {
+        return Err(ExecutionError::Invalid(format!(
+            "intrinsic gas too low: have {gas}, want {}",
+            initial.initial_total_gas
+        )));
+    }
+    if gas < initial.floor_gas {
+        return Err(ExecutionError::Invalid(format!(
+            "insufficient gas for floor data gas cost: have {gas}, want {}",
+            initial.floor_gas
+        )));
+    }
+    if balance < want {
+        return Err(ExecutionError::Invalid(format!("insufficient funds for transfer: address {sender}")));
+    }
+    if kind.is_create() && fork.has(SpecId::SHANGHAI) && tx.data.len() > MAX_INITCODE {
+        return Err(ExecutionError::Invalid(format!(
+            "max initcode size exceeded: code size {} limit {MAX_INITCODE}",
+            tx.data.len()
+        )));
+    }
+    {
+        let mut account = execution.machine.0.ctx.journaled_state.load_account_mut(sender)?.data;
+        account.set_balance(balance - U256::from(gas) * price);
+        if kind.is_call() {
+            account.bump_nonce();
+        }
+    }
+    let ran = execution.run(initial)?;
+    let logs = execution.machine.0.ctx.journaled_state.take_logs();
+    let success = ran.result.is_ok();
+    Ok(CallOutcome {
+        error: error_text(ran.result),
+        output: ran.output,
+        gas_used: ran.gas_used,
+        gas_refund: ran.gas_refund,
+        created: ran.created.filter(|_| success),
+        logs: if success { logs } else { Vec::new() },
+    })
+}
+
+fn apply_override(execution: &mut BlockExecution, address: Address, change: Override) -> Result<(), ExecutionError> {
+    if let Some(to) = change.move_precompile_to {
+        execution.machine.0.precompiles.relocate(address, to);
+    }
+    let journal = &mut execution.machine.0.ctx.journaled_state;
+    {
+        let mut account = journal.load_account_mut(address)?.data;
+        if let Some(nonce) = change.nonce {
+            account.set_nonce(nonce);
+        }
+        if let Some(balance) = change.balance {
+            account.set_balance(balance);
+        }
+        if let Some(code) = change.code {
+            account.set_code_and_hash_slow(analyse(code));
+        }
+    }
+    let id = journal.inner.transaction_id;
+    let Some(account) = journal.inner.state.get_mut(&address) else { return Ok(()) };
+    if let Some(state) = change.state {
+        account.storage.clear();
+        account.mark_created(); // so that no slot is looked up below
+        account.storage.extend(state.into_iter().map(|(slot, value)| (slot, EvmStorageSlot::new(value, id))));
+    }
+    let diff = change.state_diff.into_iter().flatten();
+    account.storage.extend(diff.map(|(slot, value)| (slot, EvmStorageSlot::new(value, id))));
+    Ok(())
+}
+
+/// geth's words for how a frame ended; None when it succeeded.
+pub fn error_text(result: InstructionResult) -> Option<String> {
+    use InstructionResult as R;
+    let text = match result {
+        R::Stop | R::Return | R::SelfDestruct => return None,
+        R::Revert => "execution reverted",
+        R::OutOfGas | R::MemoryOOG | R::MemoryLimitOOG | R::PrecompileOOG | R::ReentrancySentryOOG => "out of gas",
+        R::InvalidOperandOOG => "gas uint64 overflow",
+        R::OpcodeNotFound | R::NotActivated => "invalid opcode",
+        R::InvalidFEOpcode => "invalid opcode: INVALID",
+        R::InvalidJump => "invalid jump destination",
+        R::StackUnderflow => "stack underflow",
+        R::StackOverflow => "stack limit reached",
+        R::OutOfOffset => "return data out of bounds",
+        R::CallNotAllowedInsideStatic | R::StateChangeDuringStaticCall => "write protection",
+        R::CreateCollision => "contract address collision",
+        R::CreateContractSizeLimit => "max code size exceeded",
+        R::CreateContractStartingWithEF => "invalid code: must not begin with 0xef",
+        R::CreateInitCodeSizeLimit => "max initcode size exceeded",
+        R::NonceOverflow => "nonce uint64 overflow",
+        R::CallTooDeep => "max call depth exceeded",
+        R::OutOfFunds | R::OverflowPayment => "insufficient balance for transfer",
+        R::PrecompileError => "precompile failed",
+        other => return Some(format!("{other:?}")),
+    };
+    Some(text.to_owned())
+}

@@ -1,0 +1,585 @@
+//! One block under execution: what happens before and after a transaction's frames, and what the block changed in the end.
+//!
+//! Checks come in geth's order with geth's words. Sources: Yellow Paper 6; EIP-1559, 3607, 3860, 4844, 7623, 7702, 7825;
+//! OP specs, deposits.md and exec-engine.md; digest sections 0, 2 and 3.
+
+use crate::errors::{ExecutionError, StateError};
+use crate::fees;
+use crate::fork::{self, Fork, L1FeeRule, L1Parameters};
+use crate::machine::{Machine, MachineError};
+use crate::receipt::Receipt;
+use crate::transaction::{Deposit, Transaction};
+use crate::view::{Account, StateView};
+use revm::Database;
+use revm::bytecode::Bytecode;
+use revm::context::journaled_state::account::JournaledAccountTr;
+use revm::context::{BlockEnv, JournalEntry, JournalTr, TxEnv};
+use revm::handler::{FrameResult, post_execution, pre_execution};
+use revm::interpreter::{InitialAndFloorGas, InstructionResult, gas::calculate_initial_tx_gas_for_tx};
+use revm::primitives::hardfork::SpecId;
+use revm::primitives::{Address, AddressMap, B256, Bytes, KECCAK_EMPTY, TxKind, U256};
+use revm::state::AccountStatus;
+use std::sync::Arc;
+
+pub const MAX_INITCODE: usize = 49_152;
+const TRANSACTION_GAS_CAP: u64 = 1 << 24;
+const GAS_PER_BLOB: u64 = 1 << 17;
+const SYSTEM_CALL_GAS: u64 = 30_000_000;
+
+/// One account after the block, as far as the block changed it.
+#[derive(Clone, Debug, Default)]
+pub struct AccountDiff {
+    /// None when it is gone.
+    pub account: Option<Account>,
+    /// Changed slots in order, with their new values.
+    pub storage: Vec<(U256, U256)>,
+    /// All storage from before the block vanishes first.
+    pub destroyed: bool,
+}
+
+/// All that a block changed.
+#[derive(Clone, Debug, Default)]
+pub struct StateDiff {
+    /// In order of address.
+    pub accounts: Vec<(Address, AccountDiff)>,
+    pub codes: Vec<(B256, Bytes)>,
+}
+
+/// An executed transaction.
+#[derive(Debug)]
+pub struct Outcome {
+    pub receipt: Receipt,
+    pub gas_used: u64,
+    pub output: Bytes,
+    pub l1_fee: U256,
+    pub operator_fee: U256,
+}
+
+/// How a transaction's frames ended.
+pub struct Ran {
+    pub result: InstructionResult,
+    pub output: Bytes,
+    pub created: Option<Address>,
+    pub gas_used: u64,
+    pub gas_refund: u64,
+    pub gas_left: u64,
+}
+
+/// A block in the making.
+pub struct BlockExecution {
+    pub machine: Machine,
+    pub fork: Fork,
+    chain_id: u64,
+    base_fee: U256,
+    pub gas_used: u64,
+    pub blob_gas_used: u64,
+    /// Estimated compressed bytes of all transactions but deposits (Jovian's DA footprint counts them).
+    pub da_size: u64,
+    l1: Option<L1Parameters>,
+}
+
+impl BlockExecution {
+    pub fn new(view: Arc<dyn StateView>, fork: Fork, chain_id: u64, block: BlockEnv) -> Self {
+        let base_fee = U256::from(block.basefee);
+        let machine = Machine::new(view, &fork, chain_id, block);
+        Self { machine, fork, chain_id, base_fee, gas_used: 0, blob_gas_used: 0, da_size: 0, l1: None }
+    }
+
+    /// Execute one transaction; as if it had never been tried when it cannot stand in this block.
+    pub fn apply(&mut self, tx: &Transaction, sender: Address) -> Result<Outcome, ExecutionError> {
+        self.apply_unless(tx, sender, || false)
+    }
+
+    /// `apply`, undone with `Timeout` when `expired` says so after the frames ran.
+    pub fn apply_unless(
+        &mut self,
+        tx: &Transaction,
+        sender: Address,
+        expired: fn() -> bool,
+    ) -> Result<Outcome, ExecutionError> {
+        let before = (self.da_size, self.blob_gas_used);
+        let mut outcome = match &tx.deposit {
+            Some(deposit) => self.apply_deposit(tx, deposit),
+            None => self.apply_signed(tx, sender),
+        };
+        if expired() {
+            (self.da_size, self.blob_gas_used) = before;
+            outcome = Err(ExecutionError::Timeout);
+        }
+        match &outcome {
+            Ok(outcome) => {
+                self.gas_used += outcome.gas_used;
+                self.settle();
+                self.machine.commit();
+            }
+            Err(_) => self.machine.discard(),
+        }
+        outcome
+    }
+
+    // ---- signed transactions ----------------------------------------------------------------------------------------
+
+    /// The checks that come before the sender's signature counts.
+    pub fn check_form(&self, tx: &Transaction) -> Result<(), ExecutionError> {
+        let supported = match tx.kind {
+            0..=2 => true,
+            3 => self.fork.blobs.is_some(),
+            4 => self.fork.has(SpecId::PRAGUE),
+            _ => self.fork.is_optimism,
+        };
+        if !supported {
+            return invalid("transaction type not supported");
+        }
+        match tx.chain_id {
+            Some(id) if id != U256::from(self.chain_id) => {
+                invalid(format!("invalid chain id for signer: have {id} want {}", self.chain_id))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn apply_signed(&mut self, tx: &Transaction, sender: Address) -> Result<Outcome, ExecutionError> {
+        self.check_form(tx)?;
+        self.machine.0.ctx.tx = transaction_env(tx, sender, self.effective_gas_price(tx));
+        let (l1_fee, parameters) = self.l1_fee(tx)?;
+        let initial = self.check_signed(tx, sender, l1_fee, &parameters)?;
+
+        let price = self.effective_gas_price(tx);
+        let rule = self.fork.operator_fee;
+        let blob_fee = U256::from(blob_gas(tx)) * self.blob_price();
+        let operator_up_front = fees::operator_fee(rule, tx.gas, &parameters);
+        let bought = U256::from(tx.gas) * price + blob_fee + l1_fee + operator_up_front;
+        {
+            let mut account = self.machine.0.ctx.journaled_state.load_account_mut(sender)?.data;
+            let left = *account.balance() - bought;
+            account.set_balance(left);
+            if tx.to.is_call() {
+                account.bump_nonce();
+            }
+        }
+        let ran = self.run(initial)?;
+
+        let operator_fee = fees::operator_fee(rule, ran.gas_used, &parameters);
+        self.credit(sender, U256::from(ran.gas_left) * price + (operator_up_front - operator_fee))?;
+        let beneficiary = self.machine.0.ctx.block.beneficiary;
+        let used = U256::from(ran.gas_used);
+        self.credit(beneficiary, used * (price - self.base_fee))?;
+        if self.fork.is_optimism {
+            self.credit(fork::BASE_FEE_VAULT, used * self.base_fee)?;
+            self.credit(fork::L1_FEE_VAULT, l1_fee)?;
+            if rule != fork::OperatorFeeRule::None {
+                self.credit(fork::OPERATOR_FEE_VAULT, operator_fee)?;
+            }
+            self.da_size += fees::da_size(&tx.raw);
+        }
+        self.blob_gas_used += blob_gas(tx);
+        let receipt = self.receipt(tx, &ran, None);
+        Ok(Outcome { receipt, gas_used: ran.gas_used, output: ran.output, l1_fee, operator_fee })
+    }
+
+    /// geth's checks in geth's order; nothing is charged yet.
+    fn check_signed(
+        &mut self,
+        tx: &Transaction,
+        sender: Address,
+        l1_fee: U256,
+        parameters: &L1Parameters,
+    ) -> Result<InitialAndFloorGas, ExecutionError> {
+        let (nonce, balance, code) = {
+            let info = &self.machine.0.ctx.journaled_state.load_account_with_code(sender)?.data.info;
+            (info.nonce, info.balance, info.code.clone().unwrap_or_default())
+        };
+        if nonce < tx.nonce {
+            return invalid(format!("nonce too high: address {sender}, tx: {} state: {nonce}", tx.nonce));
+        }
+        if nonce > tx.nonce {
+            return invalid(format!("nonce too low: address {sender}, tx: {} state: {nonce}", tx.nonce));
+        }
+        if nonce == u64::MAX {
+            return invalid(format!("nonce has max value: address {sender}, nonce: {nonce}"));
+        }
+        if self.fork.has(SpecId::OSAKA) && tx.gas > TRANSACTION_GAS_CAP {
+            return invalid(format!("transaction gas limit too high (cap: {TRANSACTION_GAS_CAP}, tx: {})", tx.gas));
+        }
+        if !code.is_empty() && !(code.is_eip7702() && self.fork.has(SpecId::PRAGUE)) {
+            return invalid(format!("sender not an eoa: address {sender}, len(code): {}", code.original_bytes().len()));
+        }
+        if tx.max_priority_fee > tx.max_fee {
+            return invalid(format!(
+                "max priority fee per gas higher than max fee per gas: address {sender}, maxPriorityFeePerGas: {}, maxFeePerGas: {}",
+                tx.max_priority_fee, tx.max_fee
+            ));
+        }
+        if tx.max_fee < self.base_fee {
+            return invalid(format!(
+                "max fee per gas less than block base fee: address {sender}, maxFeePerGas: {}, baseFee: {}",
+                tx.max_fee, self.base_fee
+            ));
+        }
+        if tx.kind == 3 {
+            self.check_blobs(tx, sender)?;
+        }
+        if tx.kind == 4 && tx.authorizations.is_empty() {
+            return invalid(format!("EIP-7702 transaction with empty auth list (sender {sender})"));
+        }
+        let operator_fee = fees::operator_fee(self.fork.operator_fee, tx.gas, parameters);
+        let want = U256::from(tx.gas)
+            .saturating_mul(tx.max_fee)
+            .saturating_add(tx.value)
+            .saturating_add(U256::from(blob_gas(tx)).saturating_mul(tx.max_fee_per_blob_gas))
+            .saturating_add(l1_fee)
+            .saturating_add(operator_fee);
+        if balance < want {
+            return invalid(format!(
+                "insufficient funds for gas * price + value: address {sender} have {balance} want {want}"
+            ));
+        }
+        self.check_pool(tx.gas)?;
+        let initial = calculate_initial_tx_gas_for_tx(&self.machine.0.ctx.tx, self.fork.spec);
+        if tx.gas < initial.initial_total_gas {
+            return invalid(format!("intrinsic gas too low: have {}, want {}", tx.gas, initial.initial_total_gas));
+        }
+        if tx.gas < initial.floor_gas {
+            return invalid(format!(
+                "insufficient gas for floor data gas cost: have {}, want {}",
+                tx.gas, initial.floor_gas
+            ));
+        }
+        if self.too_much_initcode(tx) {
+            return invalid(format!("max initcode size exceeded: code size {} limit {MAX_INITCODE}", tx.data.len()));
+        }
+        Ok(initial)
+    }
+
+    fn check_blobs(&self, tx: &Transaction, sender: Address) -> Result<(), ExecutionError> {
+        let (max, _) = self.fork.blobs.unwrap_or_default();
+        if tx.blob_hashes.is_empty() {
+            return invalid("blob transaction missing blob hashes");
+        }
+        let cap = if self.fork.has(SpecId::OSAKA) { max.min(6) } else { max };
+        if tx.blob_hashes.len() as u64 > cap {
+            return invalid(format!("blob transaction has too many blobs (max {cap}, have {})", tx.blob_hashes.len()));
+        }
+        if let Some(index) = tx.blob_hashes.iter().position(|hash| hash[0] != 1) {
+            return invalid(format!("blob {index} has invalid hash version"));
+        }
+        let price = self.blob_price();
+        if tx.max_fee_per_blob_gas < price {
+            return invalid(format!(
+                "max fee per blob gas less than block blob gas fee: address {sender} blobGasFeeCap: {}, blobBaseFee: {price}",
+                tx.max_fee_per_blob_gas
+            ));
+        }
+        if self.blob_gas_used + blob_gas(tx) > max * GAS_PER_BLOB {
+            return invalid("blob gas limit reached");
+        }
+        Ok(())
+    }
+
+    fn check_pool(&self, gas: u64) -> Result<(), ExecutionError> {
+        let left = self.machine.0.ctx.block.gas_limit.saturating_sub(self.gas_used);
+        if left < gas { invalid("gas limit reached") } else { Ok(()) }
+    }
+
+    fn too_much_initcode(&self, tx: &Transaction) -> bool {
+        tx.to.is_create() && self.fork.has(SpecId::SHANGHAI) && tx.data.len() > MAX_INITCODE
+    }
+
+    fn effective_gas_price(&self, tx: &Transaction) -> U256 {
+        tx.max_fee.min(self.base_fee.saturating_add(tx.max_priority_fee))
+    }
+
+    pub fn blob_price(&self) -> U256 {
+        self.machine.0.ctx.block.blob_excess_gas_and_price.map_or(U256::ZERO, |blob| U256::from(blob.blob_gasprice))
+    }
+
+    /// The L1 data fee, by parameters read once a block, when the L1-attributes deposit has run.
+    fn l1_fee(&mut self, tx: &Transaction) -> Result<(U256, L1Parameters), ExecutionError> {
+        if self.fork.l1_fee == L1FeeRule::None {
+            return Ok((U256::ZERO, L1Parameters::default()));
+        }
+        let parameters = match self.l1 {
+            Some(known) => known,
+            None => {
+                let mut slots = [U256::ZERO; 6];
+                for (value, slot) in slots.iter_mut().zip(L1Parameters::SLOTS) {
+                    *value = self.peek(fork::L1_BLOCK, U256::from(slot))?;
+                }
+                *self.l1.insert(L1Parameters::from_slots(slots))
+            }
+        };
+        Ok((fees::l1_fee(self.fork.l1_fee, &tx.raw, &parameters), parameters))
+    }
+
+    /// A slot's value at this moment, read without warming it.
+    fn peek(&self, address: Address, slot: U256) -> Result<U256, StateError> {
+        let journal = &self.machine.0.ctx.journaled_state;
+        if let Some(account) = journal.inner.state.get(&address) {
+            if let Some(slot) = account.storage.get(&slot) {
+                return Ok(slot.present_value);
+            }
+            if account.is_created() || account.is_selfdestructed() {
+                return Ok(U256::ZERO);
+            }
+        }
+        journal.database.view.storage(address, slot)
+    }
+
+    // ---- deposits ---------------------------------------------------------------------------------------------------
+
+    fn apply_deposit(&mut self, tx: &Transaction, deposit: &Deposit) -> Result<Outcome, ExecutionError> {
+        self.check_form(tx)?;
+        let sender = deposit.sender;
+        let reports_gas = self.fork.deposits_report_gas;
+        if deposit.is_system && reports_gas {
+            return invalid(format!("system tx not supported: address {sender}"));
+        }
+        if !deposit.is_system {
+            self.check_pool(tx.gas)?;
+        }
+        self.machine.0.ctx.tx = transaction_env(tx, sender, U256::ZERO);
+        let nonce;
+        let can_pay;
+        {
+            let mut account = self.machine.0.ctx.journaled_state.load_account_mut(sender)?.data;
+            nonce = account.nonce();
+            if !account.incr_balance(deposit.mint) {
+                return invalid("deposit mints more than a balance can hold");
+            }
+            can_pay = *account.balance() >= tx.value;
+        }
+        let initial = calculate_initial_tx_gas_for_tx(&self.machine.0.ctx.tx, self.fork.spec);
+        let enough = tx.gas >= initial.initial_total_gas && tx.gas >= initial.floor_gas;
+        let ran = if enough && can_pay && !self.too_much_initcode(tx) {
+            if tx.to.is_call() {
+                self.machine.0.ctx.journaled_state.load_account_mut(sender)?.data.bump_nonce();
+            }
+            self.run(initial)?
+        } else {
+            self.machine.0.ctx.journaled_state.load_account_mut(sender)?.data.bump_nonce();
+            Ran {
+                result: InstructionResult::OutOfFunds,
+                output: Bytes::new(),
+                created: None,
+                gas_used: tx.gas,
+                gas_refund: 0,
+                gas_left: 0,
+            }
+        };
+        let gas_used = match (reports_gas, deposit.is_system) {
+            (true, _) => ran.gas_used,
+            (false, true) => 0,
+            (false, false) => tx.gas,
+        };
+        let ran = Ran { gas_used, ..ran };
+        let receipt = self.receipt(tx, &ran, Some(nonce));
+        Ok(Outcome { receipt, gas_used, output: ran.output, l1_fee: U256::ZERO, operator_fee: U256::ZERO })
+    }
+
+    // ---- both -------------------------------------------------------------------------------------------------------
+
+    /// Warm what is warm from the start, apply delegations, run the frames, grant refunds, raise the gas to its floor.
+    pub fn run(&mut self, mut initial: InitialAndFloorGas) -> Result<Ran, ExecutionError> {
+        let evm = &mut self.machine.0;
+        pre_execution::load_accounts::<_, MachineError>(evm).map_err(machine_error)?;
+        let refund = pre_execution::apply_eip7702_auth_list::<_, MachineError>(&mut evm.ctx, &mut initial)
+            .map_err(machine_error)?;
+        let mut frame = self.machine.run(&initial).map_err(machine_error)?;
+        post_execution::refund(self.fork.spec, frame.gas_mut(), refund as i64);
+        if self.fork.has(SpecId::PRAGUE) {
+            post_execution::eip7623_check_gas_floor(frame.gas_mut(), initial);
+        }
+        let gas = frame.gas();
+        let gas_refund = gas.refunded() as u64;
+        let gas_left = gas.remaining() + gas_refund;
+        let gas_used = gas.limit() - gas_left;
+        let created = match &frame {
+            FrameResult::Create(outcome) => outcome.address,
+            FrameResult::Call(_) => None,
+        };
+        let result = frame.into_interpreter_result();
+        let output = if result.result.is_ok_or_revert() { result.output } else { Bytes::new() };
+        Ok(Ran { result: result.result, output, created, gas_used, gas_refund, gas_left })
+    }
+
+    fn receipt(&mut self, tx: &Transaction, ran: &Ran, deposit_nonce: Option<u64>) -> Receipt {
+        let logs = self.machine.0.ctx.journaled_state.take_logs();
+        let success = ran.result.is_ok();
+        Receipt {
+            kind: tx.kind,
+            success,
+            cumulative_gas: self.gas_used + ran.gas_used,
+            logs: if success { logs } else { Vec::new() },
+            deposit_nonce: deposit_nonce.filter(|_| self.fork.deposit_nonce_in_receipt),
+            deposit_version: deposit_nonce.and(self.fork.deposit_receipt_version),
+        }
+    }
+
+    /// Add to a balance; touches the account even when nothing is added.
+    pub fn credit(&mut self, address: Address, amount: U256) -> Result<(), StateError> {
+        self.machine.0.ctx.journaled_state.load_account_mut(address)?.data.incr_balance(amount);
+        Ok(())
+    }
+
+    /// Between transactions: accounts that destroyed themselves vanish, and so do touched ones that are empty (EIP-161).
+    ///
+    /// revm's journal leaves this to whoever takes its state; here the journal lives as long as the block.
+    fn settle(&mut self) {
+        let journal = &mut self.machine.0.ctx.journaled_state;
+        let (database, inner) = (&mut journal.database, &mut journal.inner);
+        for entry in &inner.journal {
+            let (JournalEntry::AccountTouched { address } | JournalEntry::AccountDestroyed { address, .. }) = entry
+            else {
+                continue;
+            };
+            let Some(account) = inner.state.get_mut(address) else { continue };
+            if account.is_selfdestructed_locally() {
+                account.selfdestruct();
+                account.unmark_selfdestructed_locally();
+                account.unmark_created();
+            } else if !(account.is_touched() && account.info.is_empty()) {
+                continue;
+            }
+            account.unmark_touch();
+            account.status |= AccountStatus::LoadedAsNotExisting;
+            database.gone.insert(*address);
+        }
+    }
+
+    // ---- outside transactions ---------------------------------------------------------------------------------------
+
+    /// Call a contract as the system does (EIP-4788 and its kin), outside the block's gas. The output, None when the call failed.
+    pub fn system_call(&mut self, caller: Address, to: Address, data: Bytes) -> Result<Option<Bytes>, ExecutionError> {
+        let is_contract = self.machine.0.ctx.journaled_state.load_account(to)?.data.info.code_hash != KECCAK_EMPTY;
+        if !is_contract {
+            self.machine.discard();
+            return Ok(None);
+        }
+        self.machine.0.ctx.tx = TxEnv {
+            caller,
+            gas_limit: SYSTEM_CALL_GAS,
+            gas_price: 0,
+            kind: TxKind::Call(to),
+            data,
+            chain_id: None,
+            ..Default::default()
+        };
+        let result = self.run(InitialAndFloorGas::new(0, 0));
+        match result {
+            Ok(ran) => {
+                self.settle();
+                self.machine.commit();
+                Ok(ran.result.is_ok().then_some(ran.output))
+            }
+            Err(error) => {
+                self.machine.discard();
+                Err(error)
+            }
+        }
+    }
+
+    /// Put code in place without a transaction (Canyon's irregular transition).
+    pub fn set_code(&mut self, address: Address, code: Bytes) -> Result<(), StateError> {
+        let mut account = self.machine.0.ctx.journaled_state.load_account_mut(address)?.data;
+        account.set_code_and_hash_slow(Bytecode::new_legacy(code));
+        self.machine.commit();
+        Ok(())
+    }
+
+    /// Add to a balance without a transaction (withdrawals under Ethereum's rules).
+    pub fn pay(&mut self, address: Address, amount: U256) -> Result<(), StateError> {
+        self.credit(address, amount)?;
+        self.settle();
+        self.machine.commit();
+        Ok(())
+    }
+
+    /// What the block changed so far, against the state that it began with.
+    pub fn diff(&mut self) -> Result<StateDiff, StateError> {
+        let journal = &mut self.machine.0.ctx.journaled_state;
+        let originals = &journal.database.originals;
+        let mut accounts = Vec::new();
+        let mut codes: AddressMap<B256> = AddressMap::default();
+        for (address, account) in &journal.inner.state {
+            let original = originals.get(address);
+            let before = original.and_then(|original| original.account);
+            let gone = journal.database.gone.contains(address);
+            let after = if account.info.is_empty() && (gone || before.is_none()) {
+                None
+            } else {
+                Some(Account::from(&account.info))
+            };
+            let destroyed = before.is_some() && account.is_selfdestructed();
+            let slot_before = |slot: &U256| match original {
+                Some(original) if !destroyed => original.slots.get(slot).copied().unwrap_or_default(),
+                _ => U256::ZERO,
+            };
+            let mut storage: Vec<(U256, U256)> = account
+                .storage
+                .iter()
+                .map(|(slot, value)| (*slot, value.present_value))
+                .filter(|(slot, value)| *value != slot_before(slot))
+                .collect();
+            if after == before && storage.is_empty() && !destroyed {
+                continue;
+            }
+            storage.sort_unstable_by_key(|(slot, _)| *slot);
+            if let Some(after) = &after
+                && after.code_hash != KECCAK_EMPTY
+                && before.is_none_or(|before| before.code_hash != after.code_hash)
+            {
+                codes.insert(*address, after.code_hash);
+            }
+            accounts.push((*address, AccountDiff { account: after, storage, destroyed }));
+        }
+        accounts.sort_unstable_by_key(|(address, _)| *address);
+        let mut deployed = Vec::with_capacity(codes.len());
+        for (address, hash) in codes {
+            let known = journal.inner.state[&address].info.code.clone();
+            let code = match known {
+                Some(code) => code,
+                None => journal.database.code_by_hash(hash)?,
+            };
+            deployed.push((hash, code.original_bytes()));
+        }
+        deployed.sort_unstable();
+        deployed.dedup();
+        Ok(StateDiff { accounts, codes: deployed })
+    }
+}
+
+/// The transaction as revm sees it; `price` is what it really pays.
+pub fn transaction_env(tx: &Transaction, sender: Address, price: U256) -> TxEnv {
+    TxEnv {
+        tx_type: tx.kind,
+        caller: sender,
+        gas_limit: tx.gas,
+        gas_price: price.saturating_to(),
+        kind: tx.to,
+        value: tx.value,
+        data: tx.data.clone(),
+        nonce: tx.nonce,
+        chain_id: tx.chain_id.map(|id| id.saturating_to()),
+        access_list: tx.access_list.clone(),
+        gas_priority_fee: None,
+        blob_hashes: tx.blob_hashes.clone(),
+        max_fee_per_blob_gas: tx.max_fee_per_blob_gas.saturating_to(),
+        authorization_list: tx.authorizations.clone(),
+    }
+}
+
+fn blob_gas(tx: &Transaction) -> u64 {
+    GAS_PER_BLOB * tx.blob_hashes.len() as u64
+}
+
+fn invalid<T>(text: impl Into<String>) -> Result<T, ExecutionError> {
+    Err(ExecutionError::Invalid(text.into()))
+}
+
+pub fn machine_error(error: MachineError) -> ExecutionError {
+    match error {
+        MachineError::Database(error) => ExecutionError::State(error),
+        MachineError::Transaction(error) => error.into(),
+        other => ExecutionError::State(StateError::Store(other.to_string())),
+    }
+}

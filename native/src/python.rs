@@ -1,0 +1,413 @@
+//! Execution as Python sees it: blocks and calls. Bytes in, tuples and bytes out; long work runs without the GIL.
+
+use crate::call::{self, CallMessage, CallOutcome, Override};
+use crate::errors::ExecutionError;
+use crate::execution::{BlockExecution, Outcome, StateDiff};
+use crate::fork::Fork;
+use crate::machine::with_deadline;
+use crate::receipt::{BLOOM_BYTES, Receipt};
+use crate::transaction;
+use crate::trie;
+use crate::view::{Account, PythonView, StateView, to_python, uint};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
+use rayon::prelude::*;
+use revm::context::BlockEnv;
+use revm::context_interface::block::BlobExcessGasAndPrice;
+use revm::primitives::{Address, B256, Bytes, U256};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+/// A `StateView` of either kind.
+pub fn view_of(view: &Bound<'_, PyAny>) -> PyResult<Arc<dyn StateView>> {
+    Ok(Arc::new(PythonView(view.clone().unbind())))
+}
+
+fn address(bytes: &[u8]) -> PyResult<Address> {
+    Address::try_from(bytes).map_err(|_| pyo3::exceptions::PyValueError::new_err("expected 20 bytes"))
+}
+
+pub fn hash(bytes: &[u8]) -> PyResult<B256> {
+    B256::try_from(bytes).map_err(|_| pyo3::exceptions::PyValueError::new_err("expected 32 bytes"))
+}
+
+fn instant(seconds: Option<f64>) -> Option<Instant> {
+    seconds.map(|seconds| Instant::now() + Duration::from_secs_f64(seconds.max(0.0)))
+}
+
+/// The fixed part of a block, read from a `types.state.BlockEnv`.
+fn block_env(env: &Bound<'_, PyAny>, fork: &Fork) -> PyResult<BlockEnv> {
+    let excess: Option<u64> = env.getattr("excess_blob_gas")?.extract()?;
+    let blob = match (fork.blobs, excess) {
+        (Some((_, fraction)), Some(excess)) => BlobExcessGasAndPrice::new(excess, fraction),
+        _ => BlobExcessGasAndPrice { excess_blob_gas: 0, blob_gasprice: 1 },
+    };
+    Ok(BlockEnv {
+        number: uint(&env.getattr("number")?)?,
+        beneficiary: address(env.getattr("beneficiary")?.extract()?)?,
+        timestamp: uint(&env.getattr("timestamp")?)?,
+        gas_limit: env.getattr("gas_limit")?.extract()?,
+        basefee: env.getattr("base_fee_per_gas")?.extract::<Option<u64>>()?.unwrap_or(0),
+        difficulty: U256::ZERO,
+        prevrandao: Some(hash(env.getattr("prev_randao")?.extract()?)?),
+        blob_excess_gas_and_price: Some(blob),
+        slot_num: 0,
+    })
+}
+
+/// A block under execution.
+#[pyclass(frozen, module = "l2engine_native")]
+pub struct Block {
+    execution: Mutex<BlockExecution>,
+    receipts: Mutex<Vec<Receipt>>,
+}
+
+impl Block {
+    fn lock(&self) -> MutexGuard<'_, BlockExecution> {
+        self.execution.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+#[pymethods]
+impl Block {
+    #[new]
+    fn new(view: &Bound<'_, PyAny>, fork: &Bound<'_, Fork>, chain_id: u64, env: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let fork = fork.get().clone();
+        let env = block_env(env, &fork)?;
+        let execution = BlockExecution::new(view_of(view)?, fork, chain_id, env);
+        Ok(Self { execution: Mutex::new(execution), receipts: Mutex::new(Vec::new()) })
+    }
+
+    /// Execute one transaction: (receipt, gas used, output, L1 fee, operator fee). `timeout` in seconds.
+    #[pyo3(signature = (raw, sender=None, timeout=None))]
+    fn apply<'py>(
+        &self,
+        py: Python<'py>,
+        raw: &[u8],
+        sender: Option<&[u8]>,
+        timeout: Option<f64>,
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        let raw = Bytes::copy_from_slice(raw);
+        let known = sender.map(address).transpose()?;
+        let deadline = instant(timeout);
+        let outcome = py.detach(|| {
+            let tx = transaction::decode(raw).map_err(|reason| ExecutionError::Decode(reason.to_owned()))?;
+            let mut execution = self.lock();
+            execution.check_form(&tx)?;
+            let sender = match known {
+                Some(sender) => sender,
+                None => tx.remembered_sender().map_err(|reason| ExecutionError::Invalid(reason.to_owned()))?,
+            };
+            apply_in_time(&mut execution, &tx, sender, deadline)
+        })?;
+        let result = (
+            receipt_tuple(py, &outcome.receipt)?,
+            outcome.gas_used,
+            PyBytes::new(py, &outcome.output),
+            to_python(py, outcome.l1_fee)?,
+            to_python(py, outcome.operator_fee)?,
+        );
+        self.receipts.lock().unwrap().push(outcome.receipt);
+        result.into_pyobject(py)
+    }
+
+    /// Execute transactions until one fails: None, or (its place, its error).
+    fn apply_all<'py>(
+        &self,
+        py: Python<'py>,
+        raws: Vec<Bound<'py, PyBytes>>,
+    ) -> PyResult<Option<(usize, Bound<'py, PyAny>)>> {
+        let raws: Vec<Bytes> = raws.iter().map(|raw| Bytes::copy_from_slice(raw.as_bytes())).collect();
+        let failure = py.detach(|| {
+            let decoded = transaction::decode_all(&raws);
+            let mut execution = self.lock();
+            let mut receipts = self.receipts.lock().unwrap();
+            for (place, decoded) in decoded.into_iter().enumerate() {
+                match apply_decoded(&mut execution, decoded) {
+                    Ok(outcome) => receipts.push(outcome.receipt),
+                    Err(error) => return Some((place, error)),
+                }
+            }
+            None
+        });
+        Ok(failure.map(|(place, error)| (place, PyErr::from(error).into_value(py).into_bound(py).into_any())))
+    }
+
+    fn system_call<'py>(
+        &self,
+        py: Python<'py>,
+        caller: &[u8],
+        to: &[u8],
+        data: &[u8],
+    ) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let (caller, to, data) = (address(caller)?, address(to)?, Bytes::copy_from_slice(data));
+        let output = py.detach(|| self.lock().system_call(caller, to, data))?;
+        Ok(output.map(|output| PyBytes::new(py, &output)))
+    }
+
+    fn set_code(&self, py: Python<'_>, to: &[u8], code: &[u8]) -> PyResult<()> {
+        let (to, code) = (address(to)?, Bytes::copy_from_slice(code));
+        Ok(py.detach(|| self.lock().set_code(to, code))?)
+    }
+
+    /// Add wei to a balance.
+    fn pay(&self, py: Python<'_>, to: &[u8], amount: &Bound<'_, PyAny>) -> PyResult<()> {
+        let (to, amount) = (address(to)?, uint(amount)?);
+        Ok(py.detach(|| self.lock().pay(to, amount))?)
+    }
+
+    #[getter]
+    fn gas_used(&self) -> u64 {
+        self.lock().gas_used
+    }
+
+    #[getter]
+    fn blob_gas_used(&self) -> u64 {
+        self.lock().blob_gas_used
+    }
+
+    #[getter]
+    fn da_size(&self) -> u64 {
+        self.lock().da_size
+    }
+
+    /// What the block changed so far.
+    fn diff(&self, py: Python<'_>) -> PyResult<Diff> {
+        Ok(Diff(Arc::new(py.detach(|| self.lock().diff())?)))
+    }
+
+    /// All receipts so far.
+    fn receipts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let receipts = self.receipts.lock().unwrap();
+        let tuples: PyResult<Vec<_>> = receipts.iter().map(|receipt| receipt_tuple(py, receipt)).collect();
+        PyList::new(py, tuples?)
+    }
+
+    /// (receipts root, logs bloom, the receipts' network forms).
+    fn seal<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let receipts = self.receipts.lock().unwrap();
+        let (root, bloom, rows) = py.detach(|| {
+            let encoded: Vec<_> = receipts
+                .par_iter()
+                .with_min_len(64)
+                .map(|receipt| {
+                    let bloom = receipt.bloom();
+                    (bloom, receipt.encode(&bloom), receipt.encode_for_root(&bloom))
+                })
+                .collect();
+            let mut all = [0u8; BLOOM_BYTES];
+            let (mut rows, mut leaves) = (Vec::new(), Vec::new());
+            for (bloom, row, leaf) in encoded {
+                all.iter_mut().zip(bloom).for_each(|(all, one)| *all |= one);
+                rows.push(row);
+                leaves.push(leaf);
+            }
+            (trie::ordered_root(&leaves), all, rows)
+        });
+        let rows = PyList::new(py, rows.iter().map(|row| PyBytes::new(py, row)))?;
+        (PyBytes::new(py, root.as_slice()), PyBytes::new(py, &bloom), rows).into_pyobject(py)
+    }
+}
+
+type Decoded = Result<(transaction::Transaction, Result<Address, &'static str>), &'static str>;
+
+fn apply_decoded(execution: &mut BlockExecution, decoded: Decoded) -> Result<Outcome, ExecutionError> {
+    let (tx, sender) = decoded.map_err(|reason| ExecutionError::Decode(reason.to_owned()))?;
+    execution.check_form(&tx)?;
+    let sender = sender.map_err(|reason| ExecutionError::Invalid(reason.to_owned()))?;
+    execution.apply(&tx, sender)
+}
+
+fn apply_in_time(
+    execution: &mut BlockExecution,
+    tx: &transaction::Transaction,
+    sender: Address,
+    deadline: Option<Instant>,
+) -> Result<Outcome, ExecutionError> {
+    if deadline.is_none() {
+        return execution.apply(tx, sender);
+    }
+    execution.machine.watch_deadline();
+    let (outcome, expired) = with_deadline(deadline, || execution.apply_unless(tx, sender, crate::machine::expired));
+    if expired { Err(ExecutionError::Timeout) } else { outcome }
+}
+
+fn receipt_tuple<'py>(py: Python<'py>, receipt: &Receipt) -> PyResult<Bound<'py, PyTuple>> {
+    let logs = logs_tuple(py, &receipt.logs)?;
+    (
+        receipt.kind,
+        u8::from(receipt.success),
+        receipt.cumulative_gas,
+        logs,
+        receipt.deposit_nonce,
+        receipt.deposit_version,
+    )
+        .into_pyobject(py)
+}
+
+fn logs_tuple<'py>(py: Python<'py>, logs: &[revm::primitives::Log]) -> PyResult<Bound<'py, PyTuple>> {
+    let logs: PyResult<Vec<_>> = logs
+        .iter()
+        .map(|log| {
+            let topics = PyTuple::new(py, log.topics().iter().map(|topic| PyBytes::new(py, topic.as_slice())))?;
+            (PyBytes::new(py, log.address.as_slice()), topics, PyBytes::new(py, &log.data.data)).into_pyobject(py)
+        })
+        .collect();
+    PyTuple::new(py, logs?)
+}
+
+/// A block's state diff, in native form.
+#[pyclass(frozen, module = "l2engine_native")]
+pub struct Diff(pub Arc<StateDiff>);
+
+#[pymethods]
+impl Diff {
+    /// Address to (account or None, changed slots, destroyed); an account is (nonce, balance, code hash).
+    fn accounts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let all = PyDict::new(py);
+        for (address, change) in &self.0.accounts {
+            let storage = PyDict::new(py);
+            for (slot, value) in &change.storage {
+                storage.set_item(to_python(py, *slot)?, to_python(py, *value)?)?;
+            }
+            let account = change.account.as_ref().map(|account| account_tuple(py, account)).transpose()?;
+            all.set_item(PyBytes::new(py, address.as_slice()), (account, storage, change.destroyed))?;
+        }
+        Ok(all)
+    }
+
+    /// Deployed code by its hash.
+    fn codes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let all = PyDict::new(py);
+        for (hash, code) in &self.0.codes {
+            all.set_item(PyBytes::new(py, hash.as_slice()), PyBytes::new(py, code))?;
+        }
+        Ok(all)
+    }
+}
+
+/// (nonce, balance, code hash)
+pub fn account_tuple<'py>(py: Python<'py>, account: &Account) -> PyResult<Bound<'py, PyTuple>> {
+    (account.nonce, to_python(py, account.balance)?, PyBytes::new(py, account.code_hash.as_slice())).into_pyobject(py)
+}
+
+/// Run one message call: (error or None, output, gas used, gas refund, created or None, logs).
+#[pyfunction]
+#[pyo3(name = "call", signature = (view, fork, chain_id, env, call, overrides=None, timeout=None))]
+pub fn call_message<'py>(
+    py: Python<'py>,
+    view: &Bound<'py, PyAny>,
+    fork: &Bound<'py, Fork>,
+    chain_id: u64,
+    env: &Bound<'py, PyAny>,
+    call: &Bound<'py, PyAny>,
+    overrides: Option<Bound<'py, PyDict>>,
+    timeout: Option<f64>,
+) -> PyResult<Bound<'py, PyTuple>> {
+    let fork = fork.get().clone();
+    let env = block_env(env, &fork)?;
+    let view = view_of(view)?;
+    let message = message(call)?;
+    let mut changes = Vec::new();
+    for (address_, change) in overrides.iter().flatten() {
+        changes.push((address(address_.extract()?)?, override_of(&change)?));
+    }
+    let deadline = instant(timeout);
+    let CallOutcome { error, output, gas_used, gas_refund, created, logs } =
+        py.detach(|| call::run(view, fork, chain_id, env, message, changes, deadline))?;
+    (
+        error,
+        PyBytes::new(py, &output),
+        gas_used,
+        gas_refund,
+        created.map(|created| PyBytes::new(py, created.as_slice()).unbind()),
+        logs_tuple(py, &logs)?,
+    )
+        .into_pyobject(py)
+}
+
+/// A `types.state.Call`.
+fn message(call: &Bound<'_, PyAny>) -> PyResult<CallMessage> {
+    let number = |name: &str| uint(&call.getattr(name)?);
+    let optional = |name: &str| -> PyResult<Option<U256>> {
+        let value = call.getattr(name)?;
+        if value.is_none() { Ok(None) } else { uint(&value).map(Some) }
+    };
+    let to: Option<Vec<u8>> = call.getattr("to")?.extract()?;
+    let mut access_list = Vec::new();
+    for entry in call.getattr("access_list")?.try_iter()? {
+        let (account, keys): (Vec<u8>, Vec<Vec<u8>>) = entry?.extract()?;
+        access_list.push((address(&account)?, keys.iter().map(|key| hash(key)).collect::<PyResult<Vec<_>>>()?));
+    }
+    let mut authorizations = Vec::new();
+    for record in call.getattr("authorization_list")?.try_iter()? {
+        let record = record?;
+        let signing_hash: Vec<u8> = record.getattr("signing_hash")?.extract()?;
+        authorizations.push(transaction::recover_authorization(
+            revm::context::transaction::Authorization {
+                chain_id: uint(&record.getattr("chain_id")?)?,
+                address: address(record.getattr("address")?.extract()?)?,
+                nonce: record.getattr("nonce")?.extract()?,
+            },
+            hash(&signing_hash)?,
+            record.getattr("y_parity")?.extract().unwrap_or(2),
+            uint(&record.getattr("r")?)?,
+            uint(&record.getattr("s")?)?,
+        ));
+    }
+    let blob_hashes: Vec<Vec<u8>> = call.getattr("blob_versioned_hashes")?.extract()?;
+    Ok(CallMessage {
+        sender: address(call.getattr("sender")?.extract()?)?,
+        to: to.as_deref().map(address).transpose()?,
+        gas: call.getattr("gas")?.extract()?,
+        gas_price: number("gas_price")?,
+        max_fee: optional("max_fee_per_gas")?,
+        max_priority_fee: optional("max_priority_fee_per_gas")?,
+        value: number("value")?,
+        data: Bytes::copy_from_slice(call.getattr("data")?.extract()?),
+        access_list,
+        authorizations,
+        blob_hashes: blob_hashes.iter().map(|bytes| hash(bytes)).collect::<PyResult<_>>()?,
+        nonce: call.getattr("nonce")?.extract()?,
+    })
+}
+
+/// A `types.state.AccountOverride`.
+fn override_of(change: &Bound<'_, PyAny>) -> PyResult<Override> {
+    let slots = |name: &str| -> PyResult<Option<Vec<(U256, U256)>>> {
+        let value = change.getattr(name)?;
+        if value.is_none() {
+            return Ok(None);
+        }
+        let mut slots = Vec::new();
+        for pair in value.call_method0("items")?.try_iter()? {
+            let pair = pair?;
+            slots.push((uint(&pair.get_item(0)?)?, uint(&pair.get_item(1)?)?));
+        }
+        Ok(Some(slots))
+    };
+    let balance = change.getattr("balance")?;
+    let code: Option<Vec<u8>> = change.getattr("code")?.extract()?;
+    let moved: Option<Vec<u8>> = change.getattr("move_precompile_to")?.extract()?;
+    Ok(Override {
+        nonce: change.getattr("nonce")?.extract()?,
+        balance: if balance.is_none() { None } else { Some(uint(&balance)?) },
+        code: code.map(Bytes::from),
+        state: slots("state")?,
+        state_diff: slots("state_diff")?,
+        move_precompile_to: moved.as_deref().map(address).transpose()?,
+    })
+}
+
+/// The senders of many transactions, found in parallel and remembered; None where the signature is not valid.
+#[pyfunction]
+pub fn recover_senders<'py>(py: Python<'py>, raws: Vec<Bound<'py, PyBytes>>) -> Vec<Option<Bound<'py, PyBytes>>> {
+    let raws: Vec<Bytes> = raws.iter().map(|raw| Bytes::copy_from_slice(raw.as_bytes())).collect();
+    let found = py.detach(|| transaction::decode_all(&raws));
+    found
+        .into_iter()
+        .map(|decoded| {
+            decoded.ok().and_then(|(_, sender)| sender.ok()).map(|sender| PyBytes::new(py, sender.as_slice()))
+        })
+        .collect()
+}

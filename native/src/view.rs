@@ -1,0 +1,172 @@
+//! What state looks like to execution: `StateView`, its Python form, and the database that revm reads, which remembers what it read.
+
+use crate::errors::StateError;
+use lru::LruCache;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use revm::Database;
+use revm::bytecode::Bytecode;
+use revm::primitives::{Address, AddressMap, AddressSet, B256, Bytes, HashMap, KECCAK_EMPTY, U256};
+use revm::state::AccountInfo;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, LazyLock, Mutex};
+
+/// An account without its storage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Account {
+    pub nonce: u64,
+    pub balance: U256,
+    pub code_hash: B256,
+}
+
+impl Account {
+    /// Whether EIP-161 removes the account when it is touched.
+    pub fn is_empty(&self) -> bool {
+        self.nonce == 0 && self.balance.is_zero() && self.code_hash == KECCAK_EMPTY
+    }
+}
+
+impl From<&AccountInfo> for Account {
+    fn from(info: &AccountInfo) -> Self {
+        Self { nonce: info.nonce, balance: info.balance, code_hash: info.code_hash }
+    }
+}
+
+/// The state after one block, read-only.
+pub trait StateView: Send + Sync {
+    fn account(&self, address: Address) -> Result<Option<Account>, StateError>;
+    fn storage(&self, address: Address, slot: U256) -> Result<U256, StateError>;
+    fn code(&self, code_hash: B256) -> Result<Bytes, StateError>;
+    fn block_hash(&self, number: u64) -> Result<Option<B256>, StateError>;
+}
+
+/// A `StateView` written in Python; each read takes the GIL.
+pub struct PythonView(pub Py<PyAny>);
+
+impl StateView for PythonView {
+    fn account(&self, address: Address) -> Result<Option<Account>, StateError> {
+        Python::attach(|py| {
+            let found = self.0.bind(py).call_method1("account", (PyBytes::new(py, address.as_slice()),))?;
+            if found.is_none() {
+                return Ok(None);
+            }
+            Ok(Some(Account {
+                nonce: found.getattr("nonce")?.extract()?,
+                balance: uint(&found.getattr("balance")?)?,
+                code_hash: B256::from_slice(found.getattr("code_hash")?.extract()?),
+            }))
+        })
+        .map_err(StateError::Python)
+    }
+
+    fn storage(&self, address: Address, slot: U256) -> Result<U256, StateError> {
+        Python::attach(|py| {
+            let view = self.0.bind(py);
+            uint(&view.call_method1("storage", (PyBytes::new(py, address.as_slice()), to_python(py, slot)?))?)
+        })
+        .map_err(StateError::Python)
+    }
+
+    fn code(&self, code_hash: B256) -> Result<Bytes, StateError> {
+        Python::attach(|py| {
+            let code = self.0.bind(py).call_method1("code", (PyBytes::new(py, code_hash.as_slice()),))?;
+            Ok(Bytes::copy_from_slice(code.extract()?))
+        })
+        .map_err(StateError::Python)
+    }
+
+    fn block_hash(&self, number: u64) -> Result<Option<B256>, StateError> {
+        Python::attach(|py| {
+            let hash = self.0.bind(py).call_method1("block_hash", (number,))?;
+            if hash.is_none() { Ok(None) } else { Ok(Some(B256::from_slice(hash.extract()?))) }
+        })
+        .map_err(StateError::Python)
+    }
+}
+
+/// A Python int as 256 bits.
+pub fn uint(value: &Bound<'_, PyAny>) -> PyResult<U256> {
+    if let Ok(small) = value.extract::<u64>() {
+        return Ok(U256::from(small));
+    }
+    let bytes = value.call_method1("to_bytes", (32, "big"))?;
+    Ok(U256::from_be_slice(bytes.extract()?))
+}
+
+/// 256 bits as a Python int.
+pub fn to_python<'py>(py: Python<'py>, value: U256) -> PyResult<Bound<'py, PyAny>> {
+    if let Ok(small) = u64::try_from(value) {
+        return Ok(small.into_pyobject(py)?.into_any());
+    }
+    let bytes = PyBytes::new(py, &value.to_be_bytes::<32>());
+    py.get_type::<pyo3::types::PyInt>().call_method1("from_bytes", (bytes, "big"))
+}
+
+/// Analysed code by hash, shared by all blocks and calls: finding the jump targets costs more than reading the code.
+static ANALYSED: LazyLock<Mutex<LruCache<B256, Bytecode>>> =
+    LazyLock::new(|| Mutex::new(LruCache::new(NonZeroUsize::new(2_048).unwrap())));
+
+/// Code ready to run; bytes that only look like a delegation are ordinary code.
+pub fn analyse(code: Bytes) -> Bytecode {
+    Bytecode::new_raw_checked(code.clone()).unwrap_or_else(|_| Bytecode::new_legacy(code))
+}
+
+/// An account as it was before the block, with the slots that were read.
+#[derive(Default)]
+pub struct Original {
+    pub account: Option<Account>,
+    pub slots: HashMap<U256, U256>,
+}
+
+/// What revm reads from. Its journal asks for each account and slot once a block, so the answers are the block's
+/// starting values, kept for the diff.
+pub struct Source {
+    pub view: Arc<dyn StateView>,
+    pub originals: AddressMap<Original>,
+    /// Accounts that some transaction of the block removed.
+    pub gone: AddressSet,
+}
+
+impl Source {
+    pub fn new(view: Arc<dyn StateView>) -> Self {
+        Self { view, originals: AddressMap::default(), gone: AddressSet::default() }
+    }
+}
+
+impl Database for Source {
+    type Error = StateError;
+
+    fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, StateError> {
+        let account = self.view.account(address)?;
+        self.originals.entry(address).or_default().account = account;
+        Ok(account.map(|a| AccountInfo {
+            balance: a.balance,
+            nonce: a.nonce,
+            code_hash: a.code_hash,
+            account_id: None,
+            code: None,
+        }))
+    }
+
+    fn code_by_hash(&mut self, code_hash: B256) -> Result<Bytecode, StateError> {
+        if code_hash == KECCAK_EMPTY {
+            return Ok(Bytecode::default());
+        }
+        if let Some(known) = ANALYSED.lock().unwrap().get(&code_hash) {
+            return Ok(known.clone());
+        }
+        let code = analyse(self.view.code(code_hash)?);
+        ANALYSED.lock().unwrap().put(code_hash, code.clone());
+        Ok(code)
+    }
+
+    fn storage(&mut self, address: Address, slot: U256) -> Result<U256, StateError> {
+        let value = self.view.storage(address, slot)?;
+        self.originals.entry(address).or_default().slots.insert(slot, value);
+        Ok(value)
+    }
+
+    fn block_hash(&mut self, number: u64) -> Result<B256, StateError> {
+        Ok(self.view.block_hash(number)?.unwrap_or_default())
+    }
+}
