@@ -5,6 +5,7 @@ never change, which lets small caches hold them decoded; what a forkchoice chang
 """
 
 import heapq
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,6 +18,8 @@ from l2engine.store import schema
 from l2engine.types.base import Address, BlockNumber, Hash32, keccak
 from l2engine.types.block import Block, Header, Receipt, decode_body, decode_header, decode_receipt
 from l2engine.types.state import Batch, KeyValue
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -73,6 +76,12 @@ class BlockStore:
             receipts = tuple(decode_receipt(row) for row in rows)
             self._receipts.put(block_hash, receipts)
         return receipts
+
+    def is_complete(self, block_hash: Hash32) -> bool:
+        """Whether header, body and receipts are all there, not merely the number."""
+        number = self.number(block_hash)
+        keys = (schema.header_key, schema.body_key, schema.receipts_key)
+        return number is not None and all(self._kv.get(key(number, block_hash)) is not None for key in keys)
 
     # ---- by number, along the canonical chain -----------------------------------------------------------------------
 
@@ -176,11 +185,37 @@ class BlockStore:
             if block_hash is not None:
                 batch.put(key, block_hash)
 
+    def repair_tail(self) -> None:
+        """Move the markers back to the newest canonical block that is whole, when the head's rows are missing or cut off.
+
+        Batches are atomic, so only damage from outside leads here. It is logged; the rollup node sends the lost blocks again.
+        """
+        head = self.head
+        if head is None or self.is_complete(head):
+            return
+        batch = self._kv.batch()
+        lost = 0
+        for key, block_hash in self._kv.iterate(b"c", schema.prefix_end(b"c"), reverse=True):
+            if self.is_complete(block_hash):
+                break
+            batch.delete(key)
+            lost += 1
+        else:
+            raise StoreError("no block of the chain is whole")
+        number = int.from_bytes(key[1:], "big")
+        batch.put(schema.HEAD, block_hash)
+        for marker in (schema.SAFE, schema.FINALIZED):
+            marked = self._kv.get(marker)
+            if marked is not None and not (self.is_complete(marked) and (self.number(marked) or 0) <= number):
+                batch.put(marker, block_hash)
+        batch.write(sync=True)
+        log.warning("repaired the end of the chain: %d damaged blocks dropped, head is now block %d 0x%s", lost, number, block_hash.hex())
+
     def _log_keys(self, block: Block) -> set[bytes]:
         receipts = self.receipts(block.hash)
         if receipts is None:
             raise StoreError(f"no receipts of block {block.number}")
-        items = {item for receipt in receipts for log in receipt.logs for item in (log.address, *log.topics)}
+        items = {item for receipt in receipts for event in receipt.logs for item in (event.address, *event.topics)}
         return {schema.log_key(keccak(item), block.number) for item in items}
 
     def _need(self, key: bytes) -> bytes:

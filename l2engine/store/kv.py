@@ -5,6 +5,7 @@ A LevelDB directory is ours or empty: locked, foreign and newer ones are refused
 notices neither a second opener in its own process nor whose data it holds.
 """
 
+import itertools
 import os
 import threading
 import weakref
@@ -60,8 +61,7 @@ class LevelDB:
         self.get = self._db.get
 
     def iterate(self, start: bytes, stop: bytes, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
-        iterator: Iterator[tuple[bytes, bytes]] = self._db.iterator(start=start, stop=stop, reverse=reverse)
-        return iterator
+        return _iterate(self._db, start, stop, reverse)
 
     def batch(self) -> Batch:
         return _LevelDBBatch(self._db)
@@ -98,8 +98,7 @@ class _LevelDBSnapshot:
         self.get = snapshot.get
 
     def iterate(self, start: bytes, stop: bytes, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
-        iterator: Iterator[tuple[bytes, bytes]] = self._snapshot.iterator(start=start, stop=stop, reverse=reverse)
-        return iterator
+        return _iterate(self._snapshot, start, stop, reverse)
 
 
 class MemoryKeyValue:
@@ -192,6 +191,13 @@ class _MemorySnapshot:
                 if value is not None:
                     yield key, value
             start, stop = (start, keys[-1]) if reverse else (keys[-1] + b"\0", stop)
+
+
+def _iterate(source: "plyvel.DB | plyvel.Snapshot", start: bytes, stop: bytes, reverse: bool) -> Iterator[tuple[bytes, bytes]]:
+    if reverse:  # plyvel 1.5.1 misses `start` itself when it is the database's last key, so the lower end is checked here
+        return itertools.takewhile(lambda row: row[0] >= start, source.iterator(stop=stop, reverse=True))
+    iterator: Iterator[tuple[bytes, bytes]] = source.iterator(start=start, stop=stop)
+    return iterator
 
 
 def claim_path(path: str) -> None:

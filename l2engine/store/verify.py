@@ -148,7 +148,7 @@ def _verify_blocks(kv: KeyValue, base: bytes) -> Iterator[str]:
             if not blocks.is_canonical(above):
                 yield f"block {above.number} below the head is not in the canonical index"
                 break
-            if blocks.block(above.hash) is None or blocks.receipts(above.hash) is None:
+            if not blocks.is_complete(above.hash):
                 yield f"block {above.number} has no body or receipts"
                 break
             parent = blocks.header(above.parent_hash)
