@@ -1,0 +1,276 @@
+"""The pool's admission rules, order and life across heads, over a state that the test holds in a dictionary."""
+
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from l2engine.chain.events import Event, Events, PooledTransaction
+from l2engine.chain.pool import Pool, PoolSettings
+from l2engine.errors import PoolError
+from l2engine.rules import fees
+from l2engine.rules.config import ChainConfig, chain_config
+from l2engine.rules.l1_attributes import from_storage
+from l2engine.rules.predeploys import L1_BLOCK
+from l2engine.types.base import EMPTY_BLOOM, EMPTY_OMMERS_HASH, EMPTY_ROOT, Address, Hash32, keccak
+from l2engine.types.block import Block, Header
+from l2engine.types.state import Account
+from tests.helpers.accounts import Signer, signer
+
+FORKS = ("regolith", "canyon", "ecotone", "fjord", "granite", "holocene", "isthmus", "jovian", "karst")
+ETHER = 10**18
+BASE_FEE = 10**9
+
+
+def config(fork: str) -> ChainConfig:
+    active = FORKS[: FORKS.index(fork) + 1]
+    return chain_config(
+        {"chainId": 901, "bedrockBlock": 0, "optimism": {}}
+        | {name + "Time": 0 for name in active}
+        | {"optimism": {"eip1559Elasticity": 6, "eip1559Denominator": 50, "eip1559DenominatorCanyon": 250}}
+    )
+
+
+HEAD = Header(
+    bytes(32), EMPTY_OMMERS_HASH, bytes(20), EMPTY_ROOT, EMPTY_ROOT, EMPTY_ROOT, EMPTY_BLOOM, 0, 1, 30_000_000, 5_000_000, 1000,
+    bytes.fromhex("01000000fa000000060000000000000000"), bytes(32), bytes(8), BASE_FEE, EMPTY_ROOT, 0, 0, bytes(32), bytes(32),
+)  # fmt: skip
+
+
+def head(fork: str) -> Header:
+    """A head with the extraData of a fork."""
+    length = {"holocene": 9, "isthmus": 9, "jovian": 17, "karst": 17}.get(fork, 0)
+    version = b"\1" if length == 17 else b"\0"
+    return replace(HEAD, extra_data=(version + HEAD.extra_data[1:])[:length])
+
+
+@dataclass
+class State:
+    """A state to look at."""
+
+    accounts: dict[Address, Account] = field(default_factory=dict)
+    slots: dict[tuple[Address, int], int] = field(default_factory=dict)
+
+    def account(self, address: Address) -> Account | None:
+        return self.accounts.get(address)
+
+    def storage(self, address: Address, slot: int) -> int:
+        return self.slots.get((address, slot), 0)
+
+    def code(self, code_hash: Hash32) -> bytes:
+        return b""
+
+    def block_hash(self, number: int) -> Hash32 | None:
+        return None
+
+
+class Clock:
+    now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def alice() -> Signer:
+    return signer("alice")
+
+
+def pool_with(*signers: Signer, fork: str = "jovian", balance: int = ETHER, settings: PoolSettings | None = None) -> tuple[Pool, State]:
+    state = State({who.address: Account(0, balance) for who in signers})
+    pool = Pool(config(fork), settings)
+    pool.reset(head(fork), state)
+    return pool, state
+
+
+def test_executable_transactions_are_pending_and_gapped_ones_queued(alice: Signer) -> None:
+    pool, _ = pool_with(alice)
+    pool.add(alice.sign(nonce=0))
+    pool.add(alice.sign(nonce=2))
+    assert pool.status() == (1, 1)
+    assert pool.next_nonce(alice.address) == 1
+    pool.add(alice.sign(nonce=1))
+    assert pool.status() == (3, 0)
+    assert pool.next_nonce(alice.address) == 3
+
+
+def test_same_transaction_is_already_known(alice: Signer) -> None:
+    pool, _ = pool_with(alice)
+    raw = alice.sign()
+    pool.add(raw)
+    with pytest.raises(PoolError, match=r"^already known$"):
+        pool.add(raw)
+
+
+def test_used_nonce_is_too_low(alice: Signer) -> None:
+    pool, state = pool_with(alice)
+    state.accounts[alice.address] = Account(5, ETHER)
+    with pytest.raises(PoolError, match="nonce too low: next nonce 5, tx nonce 4"):
+        pool.add(alice.sign(nonce=4))
+
+
+def test_replacement_must_pay_ten_percent_more(alice: Signer) -> None:
+    pool, _ = pool_with(alice)
+    pool.add(alice.sign(nonce=0, max_fee=1000 * BASE_FEE, tip=1000))
+    with pytest.raises(PoolError, match="replacement transaction underpriced"):
+        pool.add(alice.sign(nonce=0, max_fee=1099 * BASE_FEE, tip=1100))
+    better = pool.add(alice.sign(nonce=0, max_fee=1100 * BASE_FEE, tip=1100))
+    assert pool.hashes() == [better]
+
+
+@pytest.mark.parametrize("fork", ["regolith", "ecotone", "fjord", "isthmus", "jovian"])
+def test_balance_must_cover_l1_and_operator_fee(alice: Signer, fork: str) -> None:
+    pool, state = pool_with(alice, fork=fork)
+    slots = {1: 10**9, 3: (1368 << 96) | (810_949 << 64), 5: 188, 6: 684_000, 7: 10**7, 8: (500 << 64) | 77}
+    state.slots = {(L1_BLOCK, slot): value for slot, value in slots.items()}
+    pool.reset(head(fork), state)
+    raw = alice.sign(value=1)
+    row = config(fork).fork_at(2, 1001)
+    l1 = from_storage(lambda slot: slots.get(slot, 0))
+    extra = fees.l1_fee(row, raw, l1).fee + fees.operator_fee(row, 21_000, l1)
+    assert extra > 0
+    cost = 21_000 * 10**10 + 1 + extra
+    state.accounts[alice.address] = Account(0, cost - 1)
+    pool.reset(head(fork), state)
+    with pytest.raises(PoolError, match=f"insufficient funds for gas \\* price \\+ value: balance {cost - 1}, tx cost {cost}, overshot 1"):
+        pool.add(raw)
+    state.accounts[alice.address] = Account(0, cost)
+    pool.reset(head(fork), state)
+    pool.add(raw)
+
+
+def test_balance_must_cover_all_earlier_transactions(alice: Signer) -> None:
+    pool, _ = pool_with(alice, balance=3 * 21_000 * 10**10)
+    for nonce in range(3):
+        pool.add(alice.sign(nonce=nonce))
+    with pytest.raises(PoolError, match="insufficient funds"):
+        pool.add(alice.sign(nonce=3))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"gas": 20_999}, "intrinsic gas too low: gas 20999, minimum needed 21000"),
+        ({"gas": 30_000_000}, "exceeds block gas limit"),
+        ({"tip": 2 * 10**10}, "max priority fee per gas higher than max fee per gas"),
+        ({"tip": 0}, "transaction gas price below minimum"),
+        ({"data": b"\1" * 1000, "gas": 37_100}, "insufficient gas for floor data gas cost: gas 37100, minimum needed 61000"),
+        ({"nonce": 2**64 - 1}, "nonce has max value"),
+        ({"data": bytes(49_153), "gas": 10_000_000}, "max initcode size exceeded"),
+    ],
+)
+def test_refused_in_geths_words(alice: Signer, changes: dict[str, int], message: str) -> None:
+    pool, _ = pool_with(alice)
+    to = {"to": None} if "initcode" in message else {}
+    with pytest.raises(PoolError, match=message):
+        pool.add(alice.sign(**to, **changes))  # type: ignore[arg-type]
+
+
+def test_other_chains_signature_is_refused() -> None:
+    stranger = signer("alice", chain_id=10)
+    pool, _ = pool_with(stranger)
+    with pytest.raises(PoolError, match="invalid chain id for signer: have 10 want 901"):
+        pool.add(stranger.sign())
+
+
+def test_karst_caps_a_transactions_gas(alice: Signer) -> None:
+    pool, _ = pool_with(alice, fork="karst")
+    with pytest.raises(PoolError, match="gas limit too high"):
+        pool.add(alice.sign(to=bytes(20), gas=2**24 + 1))
+    pool.add(alice.sign(to=bytes(20), gas=2**24, nonce=0))
+
+
+def test_deposits_and_garbage_never_enter(alice: Signer) -> None:
+    pool, _ = pool_with(alice)
+    deposit = bytes.fromhex("7ef83ca0") + bytes(32) + b"\x94" + bytes(20) + b"\x80\x80\x80\x82\x52\x08\x80\x80"
+    with pytest.raises(PoolError):
+        pool.add(deposit)
+    for garbage in (b"", b"\x02", b"\x05\xc0", b"\xc0", alice.sign() + b"\0"):
+        with pytest.raises(PoolError):
+            pool.add(garbage)
+    assert pool.status() == (0, 0)
+
+
+def test_best_tips_come_first_each_sender_in_order() -> None:
+    a, b = signer("a"), signer("b")
+    pool, _ = pool_with(a, b)
+    order = [
+        pool.add(b.sign(tip=50)),
+        pool.add(a.sign(tip=10)),
+        pool.add(a.sign(tip=90)),
+        pool.add(b.sign(tip=5)),
+    ]
+    assert [item.hash for item in pool.best(BASE_FEE)] == [order[0], order[1], order[2], order[3]]
+
+
+def test_skipped_sender_is_left_out() -> None:
+    a, b = signer("a"), signer("b")
+    pool, _ = pool_with(a, b)
+    pool.add(a.sign(tip=90))
+    pool.add(a.sign(tip=90))
+    rest = pool.add(b.sign(tip=5))
+    best = pool.best(BASE_FEE)
+    next(best)
+    best.skip_sender()
+    assert [item.hash for item in best] == [rest]
+
+
+def test_transactions_below_the_base_fee_wait(alice: Signer) -> None:
+    pool, _ = pool_with(alice)
+    pool.add(alice.sign(max_fee=BASE_FEE - 1))
+    assert list(pool.best(BASE_FEE)) == []
+    assert len(list(pool.best(BASE_FEE - 10**6 - 1))) == 1
+
+
+def test_new_head_drops_included_and_reorg_brings_them_back(alice: Signer) -> None:
+    pool, state = pool_with(alice)
+    raw = alice.sign()
+    pool.add(raw)
+    included = Block(HEAD, (raw,), (), ())
+    state.accounts[alice.address] = Account(1, ETHER)
+    pool.reset(HEAD, state, (), (included,))
+    assert pool.status() == (0, 0)
+    state.accounts[alice.address] = Account(0, ETHER)
+    pool.reset(replace(HEAD, number=2), state, (included,), ())
+    assert pool.hashes() == [keccak(raw)]
+
+
+def test_queued_transactions_expire_and_pending_ones_stay(alice: Signer) -> None:
+    clock = Clock()
+    state = State({alice.address: Account(0, ETHER)})
+    pool = Pool(config("jovian"), PoolSettings(lifetime_seconds=100), now=clock)
+    pool.reset(HEAD, state)
+    pending = pool.add(alice.sign(nonce=0))
+    pool.add(alice.sign(nonce=5))
+    clock.now += 101
+    pool.reset(HEAD, state)
+    assert pool.hashes() == [pending]
+
+
+def test_full_pool_takes_only_better_payers() -> None:
+    signers = [signer(f"s{i}") for i in range(5)]
+    pool, _ = pool_with(*signers, settings=PoolSettings(global_slots=2, global_queue=1))
+    for who, tip in zip(signers, (10, 20, 30), strict=False):
+        pool.add(who.sign(tip=tip))
+    with pytest.raises(PoolError, match="transaction underpriced"):
+        pool.add(signers[3].sign(tip=10))
+    pool.add(signers[4].sign(tip=40))
+    assert [item.tip(BASE_FEE) for item in pool.best(BASE_FEE)] == [40, 30, 20]
+
+
+def test_pending_transactions_are_announced(alice: Signer) -> None:
+    events, seen = Events(), []
+    state = State({alice.address: Account(0, ETHER)})
+    pool = Pool(config("jovian"), events=events)
+    pool.reset(HEAD, state)
+
+    def listen(event: Event) -> None:
+        seen.append(event)
+
+    unsubscribe = events.subscribe(listen)
+    raw = alice.sign(nonce=0)
+    pool.add(raw)
+    pool.add(alice.sign(nonce=7))
+    assert seen == [PooledTransaction(keccak(raw), raw)]
+    unsubscribe()
+    pool.add(alice.sign(nonce=1))
+    assert len(seen) == 1
