@@ -8,6 +8,7 @@ from pathlib import Path
 from l2engine.conformance import blocktest
 from l2engine.conformance.executors import KINDS, executor_factory
 from l2engine.conformance.sources import documents
+from l2engine.conformance.statetest import Outcome
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """0 when every test passes."""
-    executor, outcomes = executor_factory(args.evm), []
+    executor = executor_factory(args.evm)
+    outcomes: list[Outcome] = []
     for name, document in documents(args.paths):
         before = len(outcomes)
         outcomes += [blocktest.run(test, executor) for test in blocktest.read(document, args.fork)]

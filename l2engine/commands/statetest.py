@@ -8,6 +8,7 @@ from pathlib import Path
 from l2engine.conformance import statetest
 from l2engine.conformance.executors import KINDS, executor_factory
 from l2engine.conformance.sources import documents
+from l2engine.conformance.statetest import Outcome
 from l2engine.evm.eip3155 import JsonTracer
 
 
@@ -20,7 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """0 when every case passes."""
-    executor, outcomes = executor_factory(args.evm), []
+    executor = executor_factory(args.evm)
+    outcomes: list[Outcome] = []
     for name, document in documents(args.paths):
         before = len(outcomes)
         for test in statetest.read(document, args.fork):

@@ -8,21 +8,20 @@ take over. Proof-of-work seals are not checked. Before the merge the head is the
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
-import rlp
 from eth.vm.forks.homestead.headers import dao_drain_list, dao_refund_contract
 
+from l2engine.chain.process import process_block
 from l2engine.conformance.statetest import FORKS, Outcome
 from l2engine.conformance.world import World, from_hex
-from l2engine.errors import InvalidBlock, L2EngineError, RootMismatch, UnknownBlock
+from l2engine.errors import InvalidBlock, L2EngineError, UnknownBlock
 from l2engine.rules.config import Activation, ChainConfig
 from l2engine.rules.forks import L1Rules
 from l2engine.rules.header import validate_header
 from l2engine.types.base import BlockNumber, Hash32
-from l2engine.types.block import Block, Header, decode_block, merge_blooms, ommers_hash
-from l2engine.types.state import Account, AccountDiff, BlockEnv, BlockResult, Executor, StateDiff
-from l2engine.types.trie_root import ordered_root
+from l2engine.types.block import Block, Header, decode_block
+from l2engine.types.state import Account, AccountDiff, Executor, StateDiff, StateStore
 
 MAINNET_DEPOSIT_CONTRACT = bytes.fromhex("00000000219ab540356cbb839cbe05303d7705fa")
 
@@ -92,11 +91,12 @@ class Node:
 
 
 class Chain:
-    """All valid blocks of one test, by hash."""
+    """All valid blocks of one test, by hash; a `StateStore` as far as processing a block needs one."""
 
     def __init__(self, rules: "Network", executor: Callable[[ChainConfig], Executor], genesis: Node) -> None:
         self._rules, self._executor = rules, executor
         self._nodes = {genesis.header.hash: genesis}
+        self._parent_state = genesis.world
         self.head = genesis
 
     def add(self, encoded: bytes) -> None:
@@ -107,20 +107,22 @@ class Chain:
         if parent is None:
             raise UnknownBlock(f"unknown parent {header.parent_hash.hex()}")
         config = self._rules.config(parent.total_difficulty)
-        validate_header(config, header, parent.header)
         self._rules.check(header, parent.total_difficulty)
-        _check_body(config, block)
         self._check_ommers(config, block)
         world = parent.world.with_block_hashes(lambda number: self._ancestor(parent.header, number))
-        if header.number == self._rules.dao_block:
-            world = _move_dao_funds(world)
-        result = _execute(self._executor(config), world, block, parent.header)
-        after = world.after(result.diff)
-        _check_result(header, result, after.root)
-        node = Node(header, after, parent.total_difficulty + header.difficulty, tuple(ommer.hash for ommer in block.ommers))
+        self._parent_state = _move_dao_funds(world) if header.number == self._rules.dao_block else world
+        executed = process_block(config, self._executor(config), cast(StateStore, self), parent.header, block)
+        total_difficulty = parent.total_difficulty + header.difficulty
+        node = Node(header, cast(World, executed.state), total_difficulty, tuple(ommer.hash for ommer in block.ommers))
         self._nodes[block.hash] = node
-        if header.difficulty == 0 or node.total_difficulty > self.head.total_difficulty:
+        if header.difficulty == 0 or total_difficulty > self.head.total_difficulty:
             self.head = node
+
+    def view(self, block_hash: Hash32) -> World:
+        return self._parent_state
+
+    def prepare(self, parent_hash: Hash32, diff: StateDiff) -> World:
+        return self._parent_state.after(diff)
 
     def _ancestor(self, header: Header, number: BlockNumber) -> Hash32 | None:
         while header.number > number:
@@ -131,7 +133,11 @@ class Chain:
         """At most two, valid, at most six generations back, no ancestor, none rewarded before (Yellow Paper 11.1)."""
         if not block.ommers:
             return
-        ancestors, rewarded, parent_hash = {}, set(), block.header.parent_hash
+        if len(block.ommers) > 2 or config.fork_at(block.number, block.header.timestamp).has(L1Rules.PARIS):
+            raise InvalidBlock(f"{len(block.ommers)} ommers")
+        ancestors: dict[Hash32, Header] = {}
+        rewarded: set[Hash32] = set()
+        parent_hash = block.header.parent_hash
         for _ in range(7):
             node = self._nodes.get(parent_hash)
             if node is None:
@@ -148,29 +154,6 @@ class Chain:
             rewarded.add(ommer.hash)
 
 
-def _execute(executor: Executor, world: World, block: Block, parent: Header) -> BlockResult:
-    header = block.header
-    env = BlockEnv(
-        number=header.number,
-        timestamp=header.timestamp,
-        gas_limit=header.gas_limit,
-        beneficiary=header.beneficiary,
-        prev_randao=header.prev_randao,
-        base_fee_per_gas=header.base_fee_per_gas,
-        parent=parent,
-        parent_beacon_block_root=header.parent_beacon_block_root,
-        excess_blob_gas=header.excess_blob_gas,
-        difficulty=header.difficulty,
-        extra_data=header.extra_data,
-        withdrawals=block.withdrawals,
-        ommers=block.ommers,
-    )
-    execution = executor.begin(world, env, lambda diff: world.after(diff).root)
-    for raw in block.transactions:
-        execution.apply(raw)
-    return execution.finish()
-
-
 def _move_dao_funds(world: World) -> World:
     """EIP-779's irregular state change: what the DAO and its children held goes to the refund contract."""
     refund = world.account(dao_refund_contract) or Account()
@@ -182,33 +165,6 @@ def _move_dao_funds(world: World) -> World:
             changes[address] = AccountDiff(replace(account, balance=0))
     changes[dao_refund_contract] = AccountDiff(replace(refund, balance=refund.balance + total))
     return world.after(StateDiff(changes, {}))
-
-
-def _check_body(config: ChainConfig, block: Block) -> None:
-    header = block.header
-    _match("transactions root", header.transactions_root, ordered_root(block.transactions))
-    _match("ommers hash", header.ommers_hash, ommers_hash(block.ommers))
-    if block.ommers and (len(block.ommers) > 2 or config.fork_at(header.number, header.timestamp).has(L1Rules.PARIS)):
-        raise InvalidBlock(f"{len(block.ommers)} ommers")
-    if block.withdrawals is None:
-        _match("withdrawals root", header.withdrawals_root, None)
-    else:
-        root = ordered_root([rlp.encode(withdrawal.rlp_items()) for withdrawal in block.withdrawals])
-        _match("withdrawals root", header.withdrawals_root, root)
-
-
-def _check_result(header: Header, result: BlockResult, root: Hash32) -> None:
-    _match("gas used", header.gas_used, result.gas_used)
-    _match("state root", header.state_root, root)
-    _match("receipts root", header.receipts_root, ordered_root([receipt.encode_for_root() for receipt in result.receipts]))
-    _match("logs bloom", header.logs_bloom, merge_blooms(receipt.bloom for receipt in result.receipts))
-    if header.blob_gas_used is not None:
-        _match("blob gas used", header.blob_gas_used, result.blob_gas_used)
-
-
-def _match(field: str, expected: object, got: object) -> None:
-    if expected != got:
-        raise RootMismatch(field, expected, got)
 
 
 # ---- networks -------------------------------------------------------------------------------------------------------

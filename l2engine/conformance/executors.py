@@ -13,5 +13,5 @@ KINDS = ("auto", "py", "native", "both")
 def executor_factory(kind: str) -> Callable[[ChainConfig], Executor]:
     """What makes an executor for a chain's rules; `ConfigError` when the kind is not installed."""
     if kind in ("auto", "py"):
-        return ReferenceExecutor
+        return lambda config: ReferenceExecutor(config)
     raise ConfigError(f"--evm {kind}: the native executor is not installed")

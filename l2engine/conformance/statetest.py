@@ -95,7 +95,8 @@ def run(test: StateTest, executor: Callable[[ChainConfig], Executor], tracer: Tr
     """Execute one case and compare; never raises for what a test may contain."""
     world = World.from_json(test.pre, lambda number: keccak(str(number).encode()))
     execution = executor(test.config).begin(world, test.env)
-    refused, logs = None, ()
+    refused: str | None = None
+    logs: tuple[Log, ...] = ()
     try:
         result = execution.apply(test.raw, tracer=tracer)
         logs = result.receipt.logs

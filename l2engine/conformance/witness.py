@@ -10,32 +10,32 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import rlp
 
+from l2engine.chain.process import block_env, seal
 from l2engine.conformance.world import from_hex, to_int
 from l2engine.errors import StoreError
 from l2engine.rules.config import ChainConfig, chain_config
 from l2engine.rules.eip1559 import base_fee, encode_extra_data
 from l2engine.rules.forks import L1Rules
-from l2engine.rules.predeploys import L2_TO_L1_MESSAGE_PASSER
 from l2engine.store.trie import NOTHING, Node, Trie, decode_node
 from l2engine.types.base import (
+    EMPTY_BLOOM,
     EMPTY_CODE_HASH,
     EMPTY_OMMERS_HASH,
-    EMPTY_REQUESTS_HASH,
     EMPTY_ROOT,
+    ZERO_HASH,
     Address,
     BlockNumber,
     Hash32,
     encode_int,
     keccak,
 )
-from l2engine.types.block import Header, decode_header, merge_blooms
+from l2engine.types.block import Block, Header, decode_header
 from l2engine.types.payload import PayloadAttributes
-from l2engine.types.state import Account, BlockEnv, Executor, StateDiff
-from l2engine.types.trie_root import ordered_root
+from l2engine.types.state import Account, Executor, StateDiff, StateStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,57 +67,47 @@ def execute(witness: Witness, executor: Executor) -> Header:
     config, parent, attributes = witness.config, witness.parent, witness.attributes
     number, timestamp = parent.number + 1, attributes.timestamp
     fork = config.fork_at(number, timestamp)
-    cancun = fork.has(L1Rules.CANCUN)
-    state = WitnessState(parent, witness.preimages)
-    env = BlockEnv(
-        number=number,
-        timestamp=timestamp,
-        gas_limit=attributes.gas_limit if attributes.gas_limit is not None else parent.gas_limit,
-        beneficiary=attributes.suggested_fee_recipient,
-        prev_randao=attributes.prev_randao,
-        base_fee_per_gas=base_fee(config, parent, number, timestamp),
-        parent=parent,
-        parent_beacon_block_root=attributes.parent_beacon_block_root,
-        excess_blob_gas=0 if cancun else None,
-        extra_data=encode_extra_data(config, fork, attributes.eip_1559_params, attributes.min_base_fee),
-        withdrawals=() if fork.has(L1Rules.SHANGHAI) else None,
-    )
-    execution = executor.begin(state, env)
-    transactions = attributes.transactions or ()
-    for raw in transactions:
-        execution.apply(raw)
-    result = execution.finish()
-    state_root, storage_roots = state.root_after(result.diff)
-    withdrawals_root = EMPTY_ROOT if fork.has(L1Rules.SHANGHAI) else None
-    if fork.withdrawals_root_is_message_passer:
-        withdrawals_root = storage_roots.get(L2_TO_L1_MESSAGE_PASSER) or state.storage_root(L2_TO_L1_MESSAGE_PASSER)
-    return Header(
+    draft = Header(  # what execution decides is filled in by `seal`
         parent_hash=parent.hash,
         ommers_hash=EMPTY_OMMERS_HASH,
-        beneficiary=env.beneficiary,
-        state_root=state_root,
-        transactions_root=ordered_root(transactions),
-        receipts_root=ordered_root([receipt.encode_for_root() for receipt in result.receipts]),
-        logs_bloom=merge_blooms(receipt.bloom for receipt in result.receipts),
+        beneficiary=attributes.suggested_fee_recipient,
+        state_root=ZERO_HASH,
+        transactions_root=ZERO_HASH,
+        receipts_root=ZERO_HASH,
+        logs_bloom=EMPTY_BLOOM,
         difficulty=0,
         number=number,
-        gas_limit=env.gas_limit,
-        gas_used=result.gas_used,
+        gas_limit=attributes.gas_limit if attributes.gas_limit is not None else parent.gas_limit,
+        gas_used=0,
         timestamp=timestamp,
-        extra_data=env.extra_data,
-        prev_randao=env.prev_randao,
+        extra_data=encode_extra_data(config, fork, attributes.eip_1559_params, attributes.min_base_fee),
+        prev_randao=attributes.prev_randao,
         nonce=bytes(8),
-        base_fee_per_gas=env.base_fee_per_gas,
-        withdrawals_root=withdrawals_root,
-        blob_gas_used=result.blob_gas_used if cancun else None,
-        excess_blob_gas=env.excess_blob_gas,
-        parent_beacon_block_root=env.parent_beacon_block_root,
-        requests_hash=EMPTY_REQUESTS_HASH if fork.has(L1Rules.PRAGUE) else None,
+        base_fee_per_gas=base_fee(config, parent, number, timestamp),
+        excess_blob_gas=0 if fork.has(L1Rules.CANCUN) else None,
+        parent_beacon_block_root=attributes.parent_beacon_block_root,
     )
+    block = Block(draft, attributes.transactions or (), withdrawals=() if fork.has(L1Rules.SHANGHAI) else None)
+    state = WitnessState(parent, witness.preimages)
+    execution = executor.begin(state, block_env(block, parent))
+    for raw in block.transactions:
+        execution.apply(raw)
+    result = execution.finish()
+    return seal(draft, fork, block, result, state.prepare(parent.hash, result.diff), cast(StateStore, state))
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedWitness:
+    """The roots after a block."""
+
+    root: Hash32
+    storage_roots: Mapping[Address, Hash32]
+    """Of the accounts that the block changed."""
 
 
 class WitnessState:
-    """The state after the parent, as far as the witness shows it: a `StateView`; `StoreError` where it shows nothing."""
+    """The state after the parent as far as the witness shows it, `StoreError` where it shows nothing: a `StateView`, and
+    of `StateStore` what sealing a block needs."""
 
     def __init__(self, parent: Header, preimages: Mapping[Hash32, bytes]) -> None:
         self._parent, self._preimages = parent, preimages
@@ -140,8 +130,8 @@ class WitnessState:
             header = decode_header(self._preimage(header.parent_hash))
         return header.hash if header.number == number else None
 
-    def root_after(self, diff: StateDiff) -> tuple[Hash32, dict[Address, Hash32]]:
-        """The state root once `diff` is applied, and the storage roots of the accounts it names."""
+    def prepare(self, parent_hash: Hash32, diff: StateDiff) -> PreparedWitness:
+        """The roots once `diff` is applied."""
         accounts, storage_roots = [], {}
         for address, change in diff.accounts.items():
             if change.account is None:
@@ -155,11 +145,11 @@ class WitnessState:
             accounts.append(
                 (keccak(address).hex(), rlp.encode([encode_int(after.nonce), encode_int(after.balance), root, after.code_hash]))
             )
-        return _WitnessTrie(self._preimages, self._parent.state_root).update(sorted(accounts)), storage_roots
+        return PreparedWitness(_WitnessTrie(self._preimages, self._parent.state_root).update(sorted(accounts)), storage_roots)
 
-    def storage_root(self, address: Address) -> Hash32:
-        """An account's storage root before the block."""
-        return self._storage_root(address)
+    def storage_root(self, state: PreparedWitness, address: Address) -> Hash32:
+        """An account's storage root after the block."""
+        return state.storage_roots.get(address) or self._storage_root(address)
 
     def _storage_root(self, address: Address) -> Hash32:
         fields = self._fields(address)

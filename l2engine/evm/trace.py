@@ -22,7 +22,8 @@ from l2engine.types.state import Tracer
 
 _CREATES = {0xF0, 0xF5}
 _CALLS = {0xF1, 0xF2, 0xF4, 0xFA}
-_SELFDESTRUCT, _SSTORE = 0xFF, 0x55
+_SELFDESTRUCT, _SSTORE, _TSTORE = 0xFF, 0x55, 0x5D
+_STATIC_WRITES = {*_CREATES, _TSTORE, 0xA0, 0xA1, 0xA2, 0xA3, 0xA4}
 _OPENS_FRAMES = _CREATES | _CALLS | {_SELFDESTRUCT}
 _STACK_LIMIT = 1024
 
@@ -75,6 +76,7 @@ class _TracedGasMeter(GasMeter):
     """Adds up what the running opcode is charged. Within a traced step running dry is remembered, not raised at once,
     so that the step's whole cost is known; the frame fails all the same."""
 
+    gas_remaining: Gas
     charged: Gas = 0
     last: Gas = 0
     returned: Gas = 0
@@ -99,7 +101,7 @@ class _TracedGasMeter(GasMeter):
 def _traced(base: Any) -> Any:
     """The computation class `base`, reporting."""
 
-    class Traced(base):  # type: ignore[misc]
+    class Traced(base):
         opcodes = _table(base.metered_opcodes)
 
         def _configure_gas_meter(self) -> Any:
@@ -171,6 +173,9 @@ def _step_opcode(code: int, plain: Any) -> Callable[[Any], None]:
         session.steps.append(step)
         meter.charged, meter.dry, meter.lenient = 0, False, True
         failure = _early_failure(computation, code) if plain is not None else None
+        static_cost = 0
+        if computation.msg.is_static and failure is None and code in _STATIC_WRITES:
+            static_cost = _static_write_cost(computation, code, [_to_int(item) for item in computation._stack.values[-7:]])
         try:
             if failure is not None:
                 step.report(tracer, failure.cost, failure.text)
@@ -182,9 +187,12 @@ def _step_opcode(code: int, plain: Any) -> Callable[[Any], None]:
         except exceptions.OutOfGas:
             step.report(tracer, _whole_cost(computation, code, meter.charged), "out of gas")
             raise
+        except exceptions.WriteProtection:
+            step.report(tracer, static_cost, None)
+            raise
         except exceptions.VMError:
             # geth reports a step before it runs, so a failure while running (a bad jump, a revert) is no failed step.
-            step.report(tracer, 0 if plain is None else _cost_before_running(computation, code, meter.charged), None)
+            step.report(tracer, 0 if plain is None else meter.charged, None)
             raise
         finally:
             meter.lenient = False
@@ -253,7 +261,7 @@ def _early_failure(computation: Any, code: int) -> _Failure | None:
         return _Failure(exceptions.WriteProtection, constant, _STATIC_WRITE)
     if code == _SSTORE and gas <= 2300:
         return _Failure(exceptions.OutOfGas, constant, _SENTRY)
-    if code in _CALLS and gas - constant < _access_gas(computation, _to_address(_to_int(stack[-2]))):
+    if code in _CALLS and gas - constant < _call_gas(computation, code, [_to_int(item) for item in stack[-7:]]):
         return _Failure(exceptions.OutOfGas, constant, "out of gas: out of gas")
     return None
 
@@ -267,40 +275,38 @@ _OVERFLOW, _STATIC_WRITE = "gas uint64 overflow", "out of gas: write protection"
 _SENTRY = "out of gas: not enough gas for reentrancy sentry"
 
 
-def _access_gas(computation: Any, address: Address) -> Gas:
-    """What a call pays beyond the constant part for an account not yet touched, and for its delegate (EIP-2929, 7702)."""
-    state = computation.state
+def _call_gas(computation: Any, code: int, stack: list[int]) -> Gas:
+    """What geth charges a call while it computes the gas: for an account not yet touched and its delegate (EIP-2929, 7702),
+    for CALL also the value, the new account and the memory."""
+    state, address = computation.state, _to_address(stack[-2])
     gas = 0 if state.is_address_warm(address) else 2500
-    code = state.get_code(address)
-    if len(code) == 23 and code.startswith(b"\xef\x01\x00"):
-        gas += 100 if state.is_address_warm(code[3:]) else 2600
+    target = state.get_code(address)
+    if len(target) == 23 and target.startswith(b"\xef\x01\x00"):
+        gas += 100 if state.is_address_warm(target[3:]) else 2600
+    if code == 0xF1:
+        gas += _memory_growth(computation, code, stack)
+        if stack[-3]:
+            gas += 34000 if state.account_is_empty(address) else 9000
     return gas
 
 
+def _memory_growth(computation: Any, code: int, stack: list[int]) -> Gas:
+    return max(0, opcodes.memory_gas(opcodes.memory_end(code, stack)) - opcodes.memory_gas(len(computation._memory)))
+
+
 def _whole_cost(computation: Any, code: int, charged: Gas) -> Gas:
-    """The cost of a call that cannot be paid, where py-evm stops counting early: with the gas that it would hand on."""
+    """The cost of a CALLCODE that cannot be paid, where py-evm stops counting early: with the gas that it would hand on."""
     operands = computation.state.tracing.operands
-    if code not in _CALLS or len(operands) < 6:
-        return charged
-    value = operands[2] if code in (0xF1, 0xF2) else 0
-    extra = 9000 if value else 0
-    if code == 0xF1 and value and computation.state.account_is_empty(_to_address(operands[1])):
-        extra += 25000
-    return charged + extra + operands[0]
+    return charged + (9000 if operands[2] else 0) + operands[0] if code == 0xF2 else charged
 
 
-def _cost_before_running(computation: Any, code: int, charged: Gas) -> Gas:
-    """The cost of what geth refuses only when it runs, after the gas: creations, logs and transient stores in a static frame."""
-    if not computation.msg.is_static or charged:
-        return charged
-    stack = [_to_int(item) for item in computation._stack.values]
-    size = len(computation._memory)
-    if code in _CREATES or 0xA0 <= code <= 0xA4:
-        growth = max(0, opcodes.memory_gas(opcodes.memory_end(code, stack)) - opcodes.memory_gas(size))
-        if code in _CREATES:
-            words = (stack[-3] + 31) // 32
-            return 32000 + growth + words * (2 + (6 if code == 0xF5 else 0))
-        return 375 * (code - 0xA0 + 1) + 8 * stack[-2] + growth
+def _static_write_cost(computation: Any, code: int, stack: list[int]) -> Gas:
+    """The cost of what geth refuses in a static frame only when it runs, after the gas: creations, logs, transient stores."""
+    if code in _CREATES:
+        words = (stack[-3] + 31) // 32
+        return 32000 + _memory_growth(computation, code, stack) + words * (8 if code == 0xF5 else 2)
+    if 0xA0 <= code <= 0xA4:
+        return 375 * (code - 0xA0 + 1) + 8 * stack[-2] + _memory_growth(computation, code, stack)
     return opcodes.CONSTANT_GAS[code]
 
 
