@@ -1,0 +1,142 @@
+"""Run a chain of our own: ten funded accounts, working predeploys, and a sequencer that makes a block for each transaction.
+
+HTTP, WebSocket and Engine API are open. The chain lives in memory, or in --datadir, where it goes on at the next start.
+"""
+
+import argparse
+import asyncio
+import logging
+import shutil
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from genesis.dev import CHAIN_ID, dev_genesis
+from genesis.dev.accounts import DEV_ACCOUNTS, MNEMONIC
+from genesis.loader import load
+from l2engine import __version__, assembly, logs, settings
+from l2engine.assembly import Chain
+from l2engine.commands.run import serve
+from l2engine.errors import ConfigError
+from l2engine.rules.config import ChainConfig
+from l2engine.rules.forks import OP_FORKS
+from l2engine.settings import Settings
+from l2engine.types.state import KeyValue
+
+if TYPE_CHECKING:
+    from l2engine.node import Endpoints, Node
+
+log = logging.getLogger(__name__)
+
+DEFAULT_FORK = "jovian"
+APIS = ("eth", "net", "web3", "debug", "txpool", "admin", "miner")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """All settings of `run`, and what is particular to the dev chain."""
+    parser.add_argument("--block-time", type=float, metavar="SECONDS", help="make blocks by the clock (default: one per transaction)")
+    parser.add_argument("--fork", choices=[fork.name for fork in OP_FORKS], help=f"fork in force from block 0 (default {DEFAULT_FORK})")
+    settings.add_flags(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.block_time is not None and args.block_time <= 0:
+        raise ConfigError("--block-time must be more than 0 seconds")
+    chosen = settings.resolve(
+        args,
+        http=True,
+        http_api=APIS,
+        http_corsdomain=("*",),
+        ws=True,
+        ws_api=APIS,
+        ws_origins=("*",),
+        gcmode="archive",
+    )
+    logs.configure(chosen.log_format, chosen.verbosity)
+    scratch = None
+    if chosen.datadir is None and chosen.authrpc_jwtsecret is None:
+        scratch = Path(tempfile.mkdtemp(prefix="l2engine-dev-"))
+        chosen = replace(chosen, authrpc_jwtsecret=scratch / "jwtsecret")
+
+    async def start() -> "Node":
+        from l2engine.node import Node
+
+        kv = _open(chosen, args.fork)
+        node = Node(chosen, kv, _sequencer(args.block_time, chosen), tuple(account.address for account in DEV_ACCOUNTS))
+        await node.start()
+        print(banner(node.chain.config, node.endpoints, args.block_time), flush=True)
+        return node
+
+    try:
+        return serve(start)
+    finally:
+        if scratch is not None:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def banner(config: ChainConfig, endpoints: "Endpoints", block_time: float | None) -> str:
+    """What a user needs to begin, with the keys that everybody knows."""
+    from rpc.render import checksum_address
+
+    fork = config.activations[-1].fork.name
+    pace = "a block per transaction" if block_time is None else f"a block every {block_time:g} s"
+    lines = [f"l2engine {__version__} dev chain: chain id {config.chain_id}, {fork}, {pace}", "", "Accounts, 10,000 ETH each"]
+    lines += [f"  ({index}) {checksum_address(account.address)}" for index, account in enumerate(DEV_ACCOUNTS)]
+    lines += ["", "Private keys (known to everybody: never use them on a real chain)"]
+    lines += [f"  ({index}) 0x{account.private_key.hex()}" for index, account in enumerate(DEV_ACCOUNTS)]
+    lines += ["", f"Mnemonic    {MNEMONIC}", ""]
+    lines += [f"{name:<12}{where}" for name, where in (("HTTP", endpoints.http), ("WebSocket", endpoints.ws)) if where]
+    lines += [f"Engine API  {endpoints.engine}", f"JWT secret  {endpoints.jwt_secret}", ""]
+    return "\n".join(lines)
+
+
+def _open(chosen: Settings, fork: str | None) -> KeyValue:
+    """The database, with a genesis in it."""
+    from l2engine.store.blocks import BlockStore
+    from l2engine.store.kv import MemoryKeyValue
+
+    kv: KeyValue = MemoryKeyValue() if chosen.datadir is None else assembly.open_database(chosen)
+    try:
+        if BlockStore(kv).genesis is None and chosen.genesis is None:
+            assembly.write(kv, load(dev_genesis(fork or DEFAULT_FORK, int(time.time()), chain_id=chosen.networkid or CHAIN_ID)))
+        elif fork is not None:
+            first = assembly.prepare_rules(kv, chosen).fork_at(0, 0).name
+            if first != fork:
+                raise ConfigError(f"--fork {fork}: the chain in {chosen.datadir} began with {first}")
+    except BaseException:
+        kv.close()
+        raise
+    return kv
+
+
+def _sequencer(
+    block_time: float | None, chosen: Settings
+) -> Callable[[Chain, ThreadPoolExecutor], Awaitable[Callable[[], Awaitable[None]]]]:
+    """The service that makes blocks."""
+
+    async def start(chain: Chain, engine_thread: ThreadPoolExecutor) -> Callable[[], Awaitable[None]]:
+        from l2engine.chain.sequencer import Sequencer, SequencerSettings
+
+        gas_limit = chosen.miner_gaslimit or chain.engine.head.gas_limit
+        sequencer = Sequencer(chain.engine, engine_thread, SequencerSettings(block_time=block_time, gas_limit=gas_limit))
+        task = asyncio.create_task(sequencer.run())
+        task.add_done_callback(_report)
+
+        async def stop() -> None:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+        return stop
+
+    return start
+
+
+def _report(task: "asyncio.Task[None]") -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("The sequencer stopped", exc_info=error)
