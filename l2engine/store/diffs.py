@@ -31,10 +31,10 @@ def decode_diff(row: bytes) -> tuple[Hash32, Hash32, StateDiff]:
     accounts: dict[Address, AccountDiff] = {}
     position = 64
     while position < len(row):
-        address, flags = row[position : position + 20], row[position + 20]
+        address, flags = row[position : position + 20], row[position + 20 : position + 21] or b"\0"
         position += 21
         account = None
-        if flags & _EXISTS:
+        if flags[0] & _EXISTS:
             nonce, balance = row[position : position + 8], row[position + 8 : position + 40]
             account = Account(int.from_bytes(nonce, "big"), int.from_bytes(balance, "big"), row[position + 40 : position + 72])
             position += 72
@@ -45,7 +45,7 @@ def decode_diff(row: bytes) -> tuple[Hash32, Hash32, StateDiff]:
         storage = {
             int.from_bytes(row[at : at + 32], "big"): int.from_bytes(row[at + 32 : at + 64], "big") for at in range(start, position, 64)
         }
-        accounts[address] = AccountDiff(account, storage, bool(flags & _DESTROYED))
+        accounts[address] = AccountDiff(account, storage, bool(flags[0] & _DESTROYED))
     if position != len(row):
         raise StoreError("damaged block diff")
     return row[:32], row[32:64], StateDiff(accounts, {})

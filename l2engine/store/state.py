@@ -320,7 +320,7 @@ class LayeredState:
 
     def _load_layers(self) -> None:
         """Rebuild the layers from their stored diffs. One that does not give its recorded root is dropped, with a log line."""
-        lost = self._kv.batch()
+        lost = []
         count = 0
         for key, row in self._kv.iterate(b"d", schema.prefix_end(b"d")):
             number, block_hash = int.from_bytes(key[1:9], "big"), key[9:]
@@ -329,13 +329,19 @@ class LayeredState:
                 prepared = self.prepare(parent_hash, diff)
                 if prepared.root != root:
                     raise StoreError(f"its root is 0x{prepared.root.hex()}, recorded was 0x{root.hex()}")
-            except (StoreError, StateUnavailable) as error:
+            except StateUnavailable:
+                lost.append(key)  # a side branch whose parent the base left behind
+            except StoreError as error:
                 log.warning("dropped the stored state of block %d 0x%s: %s", number, block_hash.hex(), error)
-                lost.delete(key)
-                continue
-            self._attach(number, block_hash, prepared)
-            count += 1
-        lost.write()
+                lost.append(key)
+            else:
+                self._attach(number, block_hash, prepared)
+                count += 1
+        if lost:
+            batch = self._kv.batch()
+            for key in lost:
+                batch.delete(key)
+            batch.write()
         if count:
             log.info("loaded %d blocks above the base at %d", count, self._kept.number)
 
