@@ -16,7 +16,7 @@ from l2engine.rules.header import validate_static
 from l2engine.types.base import EMPTY_OMMERS_HASH, EMPTY_REQUESTS_HASH, EMPTY_ROOT, Hash32, keccak
 from l2engine.types.block import Block, Header, Withdrawal
 from l2engine.types.payload import ExecutionPayload, PayloadAttributes
-from l2engine.types.transaction import BlobTransaction, Transaction, decode_transaction
+from l2engine.types.transaction import POST_EXECUTION_TYPE, BlobTransaction, Transaction, decode_transaction
 from l2engine.types.trie_root import ordered_root, rlp_encode
 
 
@@ -28,7 +28,7 @@ def to_block(
     requests: Sequence[bytes] | None = None,
 ) -> Block:
     """The block that a payload stands for, its hash checked. `InvalidPayload` names the first thing that is wrong."""
-    transactions = [_decode(index, raw) for index, raw in enumerate(payload.transactions)]
+    transactions = [_decode(index, raw) for index, raw in enumerate(payload.transactions) if raw[:1] != bytes([POST_EXECUTION_TYPE])]
     if len(payload.extra_data) > 32:
         raise InvalidPayload(f"invalid extradata length: {len(payload.extra_data)}")
     if len(payload.logs_bloom) != 256:

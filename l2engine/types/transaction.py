@@ -17,6 +17,8 @@ from l2engine.types.base import MAX_UINT64, MAX_UINT256, Address, Gas, Hash32, W
 
 SECP256K1_N = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 DEPOSIT_TYPE = 0x7E
+POST_EXECUTION_TYPE = 0x7D
+"""Lagoon's own transaction. No fork here has it, but a payload with one is refused by execution, not by decoding."""
 
 AccessList: TypeAlias = tuple[tuple[Address, tuple[Hash32, ...]], ...]
 
