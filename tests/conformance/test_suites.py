@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from l2engine.evm.reference import ReferenceExecutor
 
 from l2engine.conformance import blocktest, statetest, witness
 from l2engine.conformance.statetest import Outcome
+from l2engine.evm.reference import ReferenceExecutor
 from tests.conformance.families import check, shards
 from tests.helpers.vectors import VECTORS, needs_vectors
 
