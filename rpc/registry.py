@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from rpc import admin, debug, engine, miner, net, txpool
+from rpc.codec import Optional, any_json
 from rpc.context import Context
 from rpc.errors import METHOD_NOT_FOUND, RpcError
 from rpc.eth import accounts, blocks, calls, fees, filters, logs, transactions
@@ -28,12 +29,8 @@ def methods_for(namespaces: Iterable[str]) -> Methods:
 
     chosen["rpc_modules"] = method(modules)
     if "eth" in names:
-        chosen["eth_subscribe"] = chosen["eth_unsubscribe"] = method(_no_notifications, *[_anything] * 3)
+        chosen["eth_subscribe"] = chosen["eth_unsubscribe"] = method(_no_notifications, *[Optional(any_json)] * 3)
     return chosen
-
-
-def _anything(value: object) -> object:
-    return value
 
 
 def _no_notifications(context: Context, *arguments: object) -> None:
