@@ -6,6 +6,7 @@ The expected rows are written down from the specification (each fork's overview 
 
 import dataclasses
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,7 @@ from l2engine.errors import ConfigError
 from l2engine.rules import forks
 from l2engine.rules.config import chain_config
 from l2engine.rules.forks import ETHEREUM_FORKS, OP_FORKS, BlobSchedule, ExtraDataForm, Fork, L1FeeRule, L1Rules, OperatorFeeRule
+from l2engine.rules.table import markdown
 
 ROWS = {
     # name: (Ethereum rules, L1 fee, operator fee, extraData, deposit receipt version, P256VERIFY gas)
@@ -173,3 +175,8 @@ def test_ethereum_forks_by_block_and_time():
     assert [config.fork_at(*place).name for place in at] == names
     assert config.fork_at(42, 420).blobs == BlobSchedule(1, 2, 3)
     assert not config.is_optimism
+
+
+def test_the_printed_table_is_up_to_date():
+    page = Path(__file__).resolve().parents[2] / "docs/forks.md"
+    assert page.read_text() == markdown(), "run: python -m l2engine.rules.table > docs/forks.md"
