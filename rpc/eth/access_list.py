@@ -1,0 +1,125 @@
+"""eth_createAccessList: run a message until the accounts and slots that it touches are exactly those it declares (EIP-2930)."""
+
+from dataclasses import replace
+from typing import Any
+
+import rlp
+
+from l2engine.errors import ExecutionTimeout, InvalidTransaction
+from l2engine.evm.tracers import NoopTracer
+from l2engine.types.base import Address, Hash32, encode_int, keccak
+from l2engine.types.state import Call, TracedTransaction
+from l2engine.types.transaction import AccessList
+from rpc import render
+from rpc.codec import BlockReference, Optional, block_reference
+from rpc.context import Context
+from rpc.errors import SERVER_ERROR, RpcError
+from rpc.eth.calls import Overrides, environment, state_override, to_call, transaction_args
+from rpc.eth.fees import suggested_tip
+from rpc.jsonrpc import Place, method
+
+MAX_ROUNDS = 64  # each round can only change what earlier ones declared; contracts that never settle are refused
+
+_SLOT_OPCODES = frozenset((0x54, 0x55))  # SLOAD, SSTORE
+_ACCOUNT_OPCODES = frozenset((0x31, 0x3B, 0x3C, 0x3F, 0xFF))  # BALANCE, EXTCODESIZE, EXTCODECOPY, EXTCODEHASH, SELFDESTRUCT
+_CALL_OPCODES = frozenset((0xF1, 0xF2, 0xF4, 0xFA))  # CALL, CALLCODE, DELEGATECALL, STATICCALL
+
+
+def create_access_list(context: Context, args: dict[str, Any], block: BlockReference, overrides: Overrides | None) -> dict[str, Any]:
+    """The access list with which a message costs what it then costs, and that cost."""
+    header = context.header_or_error("latest" if block is None else block)
+    args = _with_fees(context, args)
+    message = to_call(context, args, context.settings.gas_cap)
+    view, env = context.view(header), environment(context, header)
+    account = view.account(message.sender)
+    nonce = args.get("nonce", account.nonce if account is not None else 0)
+    deadline = context.deadline()
+    for _ in range(MAX_ROUNDS):
+        tracer = _Touched(message.sender)
+        try:
+            result = context.executor.call(view, env, message, overrides, deadline, tracer)
+        except ExecutionTimeout:
+            raise RpcError(SERVER_ERROR, f"execution aborted (timeout = {context.settings.evm_timeout_seconds:g}s)") from None
+        except InvalidTransaction as error:
+            tx_hash = _transaction_hash(context.config.chain_id, message, nonce, legacy_price="gasPrice" in args)
+            raise RpcError(SERVER_ERROR, f"failed to apply transaction: 0x{tx_hash.hex()} err: {error}") from None
+        touched = tracer.access_list()
+        if touched == message.access_list:
+            answer: dict[str, Any] = {"accessList": render.access_list(touched), "gasUsed": hex(result.gas_used)}
+            if result.error is not None:
+                answer["error"] = result.error
+            return answer
+        message = replace(message, access_list=touched)
+    raise RpcError(SERVER_ERROR, "the access list does not settle")
+
+
+def _with_fees(context: Context, args: dict[str, Any]) -> dict[str, Any]:
+    """The arguments with the prices that geth would send the transaction at."""
+    if "gasPrice" in args:
+        if "maxFeePerGas" in args or "maxPriorityFeePerGas" in args:
+            raise RpcError(SERVER_ERROR, "both gasPrice and (maxFeePerGas or maxPriorityFeePerGas) specified")
+        return args
+    tip = args["maxPriorityFeePerGas"] if "maxPriorityFeePerGas" in args else suggested_tip(context)
+    highest = args.get("maxFeePerGas", tip + 2 * (context.engine.head.base_fee_per_gas or 0))
+    if highest < tip:
+        raise RpcError(SERVER_ERROR, f"maxFeePerGas ({hex(highest)}) < maxPriorityFeePerGas ({hex(tip)})")
+    return {**args, "maxPriorityFeePerGas": tip, "maxFeePerGas": highest}
+
+
+class _Touched(NoopTracer):
+    """Notes the accounts and slots of a run that an access list can make cheaper."""
+
+    wants_steps = True
+
+    def __init__(self, sender: Address) -> None:
+        self._free: set[Address] = {sender}
+        self._slots: dict[Address, set[int]] = {}
+
+    def begin(self, transaction: TracedTransaction) -> None:
+        super().begin(transaction)
+        self._free |= {transaction.to, *transaction.precompiles, *transaction.authorities}
+
+    def step(self, frame: Any, pc: int, opcode: int) -> None:
+        stack = frame._stack.values
+        if opcode in _SLOT_OPCODES and stack:
+            self._slots.setdefault(frame.msg.storage_address, set()).add(_int(stack[-1]))
+        elif opcode in _ACCOUNT_OPCODES and stack:
+            self._touch(stack[-1])
+        elif opcode in _CALL_OPCODES and len(stack) >= 5:
+            self._touch(stack[-2])
+
+    def _touch(self, item: int | bytes) -> None:
+        who = (_int(item) & (1 << 160) - 1).to_bytes(20, "big")
+        if who not in self._free:
+            self._slots.setdefault(who, set())
+
+    def access_list(self) -> AccessList:
+        """What was touched, in order."""
+        return tuple((who, tuple(slot.to_bytes(32, "big") for slot in sorted(slots))) for who, slots in sorted(self._slots.items()))
+
+
+def _int(item: int | bytes) -> int:
+    return item if isinstance(item, int) else int.from_bytes(item, "big")
+
+
+def _transaction_hash(chain_id: int, message: Call, nonce: int, legacy_price: bool) -> Hash32:
+    """The hash of the unsigned transaction that the message would be, by which geth names it in errors."""
+    prices = [message.gas_price] if legacy_price else [message.max_priority_fee_per_gas or 0, message.max_fee_per_gas or 0]
+    fields = [
+        *map(encode_int, (chain_id, nonce, *prices, message.gas)),
+        message.to or b"",
+        encode_int(message.value),
+        message.data,
+        [[who, list(keys)] for who, keys in message.access_list],
+        b"",
+        b"",
+        b"",
+    ]
+    return keccak((b"\x01" if legacy_price else b"\x02") + rlp.encode(fields))
+
+
+METHODS = {
+    "eth_createAccessList": method(
+        create_access_list, transaction_args, Optional(block_reference), Optional(state_override), place=Place.READ
+    ),
+}
