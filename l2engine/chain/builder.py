@@ -19,7 +19,7 @@ from l2engine.rules import blobs, eip1559, fees
 from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import Fork, L1Rules
 from l2engine.rules.l1_attributes import Format, calldata_format, from_calldata
-from l2engine.types.base import EMPTY_BLOOM, EMPTY_OMMERS_HASH, EMPTY_REQUESTS_HASH, EMPTY_ROOT, Hash32
+from l2engine.types.base import EMPTY_BLOOM, EMPTY_OMMERS_HASH, EMPTY_REQUESTS_HASH, EMPTY_ROOT, MAX_UINT256, Hash32
 from l2engine.types.block import Block, Header
 from l2engine.types.payload import BuiltPayload, PayloadAttributes
 from l2engine.types.state import BlockExecution, Deadline, Executor, StateStore, TransactionResult
@@ -90,6 +90,8 @@ class Builder:
         for tx in transactions:
             if isinstance(tx, BlobTransaction):
                 raise InvalidAttributes(f"failed to force-include tx: 0x{tx.hash.hex()} type: 3: transaction type not supported")
+            if isinstance(tx, DepositTransaction) and tx.mint > MAX_UINT256:
+                raise InvalidAttributes(f"failed to force-include tx: 0x{tx.hash.hex()} type: 126: mint overflows the balance")
         if not fork.da_footprint:
             return
         try:

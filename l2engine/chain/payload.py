@@ -34,8 +34,6 @@ def to_block(
     if len(payload.logs_bloom) != 256:
         raise InvalidPayload(f"invalid logsBloom length: {len(payload.logs_bloom)}")
     blob_hashes = [h for tx in transactions if isinstance(tx, BlobTransaction) for h in tx.blob_versioned_hashes]
-    if config.is_optimism and any(isinstance(tx, BlobTransaction) for tx in transactions):
-        raise InvalidPayload("data blobs present in block body")
     if blob_hashes != list(versioned_hashes):
         raise InvalidPayload(f"invalid number of versionedHashes: {len(versioned_hashes)} blobHashes: {len(blob_hashes)}")
     header = Header(

@@ -12,7 +12,7 @@ from l2engine.rules.forks import Fork, L1Rules
 from l2engine.rules.header import validate_header
 from l2engine.rules.l1_attributes import Format, calldata_format
 from l2engine.rules.predeploys import L2_TO_L1_MESSAGE_PASSER
-from l2engine.types.base import EMPTY_REQUESTS_HASH, EMPTY_ROOT, Hash32, keccak
+from l2engine.types.base import EMPTY_REQUESTS_HASH, EMPTY_ROOT, MAX_UINT256, Hash32, keccak
 from l2engine.types.block import Block, Header, Receipt, merge_blooms, ommers_hash
 from l2engine.types.state import BlockEnv, BlockResult, Executor, PreparedState, StateStore, TransactionResult
 from l2engine.types.transaction import BlobTransaction, DepositTransaction, Transaction, decode_transaction
@@ -65,6 +65,9 @@ def validate_body(fork: Fork, block: Block) -> None:
         transactions = [_decode(index, raw) for index, raw in enumerate(block.transactions)]
         if any(isinstance(tx, BlobTransaction) for tx in transactions):
             raise InvalidBlock("data blobs present in block body")
+        for index, tx in enumerate(transactions):
+            if isinstance(tx, DepositTransaction) and tx.mint > MAX_UINT256:
+                raise InvalidBlock(f"could not apply tx {index} [0x{tx.hash.hex()}]: mint overflows the balance")
         validate_l1_attributes(fork, transactions)
 
 

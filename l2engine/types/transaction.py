@@ -353,7 +353,7 @@ def _decode_deposit(raw: bytes) -> DepositTransaction:
         _fixed(items[0], 32, "sourceHash"),
         _address(items[1]),
         _to(items[2]),
-        _uint(items[3], "mint"),
+        _uint(items[3], "mint", limit=None),  # op-geth decodes any size and refuses it at execution
         _uint(items[4], "value"),
         _uint(items[5], "gas", MAX_UINT64),
         bool(_uint(items[6], "isSystemTransaction", 1)),
@@ -397,13 +397,13 @@ def _items(payload: bytes, count: int) -> list[Any]:
     return decoded
 
 
-def _uint(item: Any, name: str, limit: int = MAX_UINT256) -> int:
+def _uint(item: Any, name: str, limit: int | None = MAX_UINT256) -> int:
     if not isinstance(item, bytes):
         raise DecodeError(f"rlp: expected a number for {name}")
     if item[:1] == b"\0":
         raise DecodeError(f"rlp: non-canonical integer (leading zero bytes) for {name}")
     value = int.from_bytes(item, "big")
-    if value > limit:
+    if limit is not None and value > limit:
         raise DecodeError(f"rlp: {name} out of range")
     return value
 
