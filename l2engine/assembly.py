@@ -118,6 +118,7 @@ def open_chain(settings: Settings, kv: KeyValue | None = None) -> Chain:
     try:
         config = prepare_rules(opened, settings)
         blocks = BlockStore(opened)
+        blocks.repair_tail()
         archive = settings.gcmode == "archive"
         state = LayeredState(opened, 0 if archive else settings.history_state, 0 if archive else settings.history_proofs)
         executor = executor_factory(settings.evm)(config)
