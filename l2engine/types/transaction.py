@@ -242,10 +242,10 @@ Transaction: TypeAlias = SignedTransaction | DepositTransaction
 def decode_transaction(raw: bytes) -> Transaction:
     """The transaction in its EIP-2718 envelope. `DecodeError` for anything not canonical: trailing bytes, leading
     zeros, wrong lengths, numbers out of range, unknown types. Signatures are not checked here; see `recover_sender`."""
-    if not raw:
-        raise DecodeError("typed transaction too short")
-    if raw[0] >= 0xC0:
+    if raw[:1] >= b"\xc0":
         return _decode_legacy(raw)
+    if len(raw) < 2:
+        raise DecodeError("typed transaction too short")
     decoder = _DECODERS.get(raw[0])
     if decoder is None:
         raise DecodeError("transaction type not supported")
@@ -296,7 +296,7 @@ def encode_deposit(
 
 
 def _decode_legacy(raw: bytes) -> LegacyTransaction:
-    items = _items(raw, 9)
+    items = _items(raw, 9, "LegacyTx")
     return LegacyTransaction(
         raw,
         _uint(items[0], "nonce", MAX_UINT64),
@@ -312,7 +312,7 @@ def _decode_legacy(raw: bytes) -> LegacyTransaction:
 
 
 def _decode_access_list(raw: bytes) -> AccessListTransaction:
-    items = _items(raw[1:], 11)
+    items = _items(raw[1:], 11, "AccessListTx")
     return AccessListTransaction(
         raw,
         _uint(items[0], "chainId"),
@@ -328,12 +328,12 @@ def _decode_access_list(raw: bytes) -> AccessListTransaction:
 
 
 def _decode_fee_market(raw: bytes) -> FeeMarketTransaction:
-    items = _items(raw[1:], 12)
+    items = _items(raw[1:], 12, "DynamicFeeTx")
     return FeeMarketTransaction(raw, *_fee_market_head(items, _to(items[5])), *_signature(items[9:]))
 
 
 def _decode_blob(raw: bytes) -> BlobTransaction:
-    items = _items(raw[1:], 14)
+    items = _items(raw[1:], 14, "BlobTx")
     hashes = tuple(_fixed(h, 32, "blobVersionedHash") for h in _list(items[10], "blobVersionedHashes"))
     return BlobTransaction(
         raw, *_fee_market_head(items, _address(items[5])), _uint(items[9], "maxFeePerBlobGas"), hashes, *_signature(items[11:])
@@ -341,13 +341,13 @@ def _decode_blob(raw: bytes) -> BlobTransaction:
 
 
 def _decode_set_code(raw: bytes) -> SetCodeTransaction:
-    items = _items(raw[1:], 13)
+    items = _items(raw[1:], 13, "SetCodeTx")
     authorizations = tuple(_authorization(a) for a in _list(items[9], "authorizationList"))
     return SetCodeTransaction(raw, *_fee_market_head(items, _address(items[5])), authorizations, *_signature(items[10:]))
 
 
 def _decode_deposit(raw: bytes) -> DepositTransaction:
-    items = _items(raw[1:], 8)
+    items = _items(raw[1:], 8, "DepositTx")
     return DepositTransaction(
         raw,
         _fixed(items[0], 32, "sourceHash"),
@@ -385,15 +385,20 @@ def _fee_market_head(items: Sequence[Any], to: Any) -> tuple[int, int, int, int,
     )
 
 
-def _items(payload: bytes, count: int) -> list[Any]:
+def _items(payload: bytes, count: int, kind: str) -> list[Any]:
+    """The `count` items of a list; refusals are worded as geth's, where `kind` is the name of the type."""
     try:
         decoded = rlp.decode(payload, strict=True)
     except rlp.exceptions.RLPException as error:
-        raise DecodeError(f"rlp: {error}") from error
+        cut_off = "too short" in str(error) or len(payload) == 1
+        raise DecodeError("rlp: value size exceeds available input length" if cut_off else f"rlp: {error}") from error
     except RecursionError as error:
         raise DecodeError("rlp: nested too deeply") from error
-    if not isinstance(decoded, list) or len(decoded) != count:
-        raise DecodeError(f"rlp: expected a list of {count} items")
+    if not isinstance(decoded, list):
+        raise DecodeError(f"rlp: expected input list for types.{kind}")
+    if len(decoded) != count:
+        fault = "too few elements" if len(decoded) < count else "input list has too many elements"
+        raise DecodeError(f"rlp: {fault} for types.{kind}")
     return decoded
 
 

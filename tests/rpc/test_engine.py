@@ -62,7 +62,7 @@ def test_refusals_before_the_chain_is_asked_equal_op_geths(folder: Path) -> None
     compared = 0
     for row in json_lines(folder / "invalid.jsonl.gz"):
         error = row["response"].get("error")
-        if error is None or error["code"] not in (-32601, -32602, -38004, -38005) or row["name"] == "attributes: minBaseFee as hex":
+        if error is None or error["code"] not in (-32601, -32602, -38004, -38005) or "minBaseFee of type" in error["message"]:
             continue
         got = ask(where, row["request"]["method"], *row["request"]["params"])
         if "unmarshal" in error["message"]:  # the Go type's name is op-geth's own
