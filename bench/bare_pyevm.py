@@ -15,7 +15,9 @@ from eth.db.atomic import AtomicDB
 from eth.vm.forks.prague import PragueVM
 
 
-def bare_pyevm_seconds(alloc: dict[bytes, dict[str, Any]], transactions: Sequence[bytes], gas_limit: int, chain_id: int) -> tuple[float, int]:
+def bare_pyevm_seconds(
+    alloc: dict[bytes, dict[str, Any]], transactions: Sequence[bytes], gas_limit: int, chain_id: int
+) -> tuple[float, int]:
     """Seconds to execute `transactions` and compute the state root, and the gas they used.
 
     `alloc` maps addresses to balance, nonce, code and storage (slot to value), as py-evm's genesis state takes them.

@@ -14,11 +14,13 @@ from l2engine.store.blocks import BlockStore
 from l2engine.store.genesis import write_alloc, write_genesis
 from l2engine.store.kv import LevelDB, MemoryKeyValue
 from l2engine.store.state import LayeredState
+from l2engine.store.verify import stats
 from l2engine.types.base import EMPTY_OMMERS_HASH, EMPTY_ROOT
 from l2engine.types.block import Block, Header
 from l2engine.types.state import Account, AccountDiff, StateDiff
 
 LAYERS = 128
+GROWTH_BLOCKS = 20
 REPEAT = 3
 
 
@@ -77,20 +79,20 @@ class Chain:
         return StateDiff({address_of(i): AccountDiff(Account(1, self.rng.getrandbits(70))) for i in picks}, {})
 
     def add(self, touched: int) -> tuple[float, float, float]:
-        """Seconds to compute the root, to write the block, and to move head and base."""
+        """CPU seconds to compute the root, to write the block, and to move head and base."""
         diff = self.diff(touched)
-        times = [time.perf_counter()]
+        times = [time.thread_time()]
         prepared = self.state.prepare(self.head.hash, diff)
-        times.append(time.perf_counter())
+        times.append(time.thread_time())
         self.head = make_block(self.head.header, prepared.root)
         batch = self.kv.batch()
         self.blocks.put(batch, self.head, ())
         self.state.push(batch, self.head, prepared)
         batch.write()
         self.state.attach(self.head, prepared)
-        times.append(time.perf_counter())
+        times.append(time.thread_time())
         self.state.set_head([self.head.header])
-        times.append(time.perf_counter())
+        times.append(time.thread_time())
         return times[1] - times[0], times[2] - times[1], times[3] - times[2]
 
 
@@ -106,7 +108,7 @@ def main(accounts: int, loads: list[int]) -> None:
         print(f"{accounts:,} accounts: genesis {time.perf_counter() - started:.1f} s, {size(path) / 2**20:.0f} MiB")
         del alloc
         chain = Chain(kv, genesis, accounts)
-        print("| touched | layers | root ms | write ms | move base ms |\n|---|---|---|---|---|")
+        print("| touched | layers | root, CPU ms | write | move base |\n|---|---|---|---|---|")
         for touched in loads:
             for depth in (0, LAYERS):
                 while chain.head.number < depth:
@@ -116,7 +118,7 @@ def main(accounts: int, loads: list[int]) -> None:
                 print(f"| {touched:,} | {min(chain.head.number, LAYERS)} | " + " | ".join(cells) + " |")
         measure_reads(chain)
         for touched in (20, 1000):
-            measure_growth(chain, path, touched)
+            measure_growth(chain, touched)
         kv.close()
 
 
@@ -127,25 +129,22 @@ def measure_reads(chain: Chain) -> None:
         ("128 below head, past", chain.blocks.header(chain.state.base[1]).parent_hash),
     ):
         picks = [address_of(chain.rng.randrange(chain.accounts)) for _ in range(5000)]
-        started = time.perf_counter()
+        started = time.thread_time()
         view = chain.state.view(block_hash)
         for address in picks:
             view.account(address)
-        print(f"account read at {name}: {(time.perf_counter() - started) / len(picks) * 1e6:.1f} us")
+        print(f"account read at {name}: {(time.thread_time() - started) / len(picks) * 1e6:.1f} us")
 
 
-def measure_growth(chain: Chain, path: Path, touched: int) -> None:
-    blocks = 100
-    for _ in range(LAYERS):  # all layers of this kind, so that each move merges one
+def measure_growth(chain: Chain, touched: int) -> None:
+    """What stays for good with each block: the past of flat rows and of trie nodes, before compression."""
+    for _ in range(LAYERS):  # all layers of this kind, so that each move of the base merges one
         chain.add(touched)
-    chain.kv._db.compact_range()
-    before = size(path)
-    started = time.perf_counter()
-    for _ in range(blocks):
+    before = {row.name: row.key_bytes + row.value_bytes for row in stats(chain.kv)}
+    for _ in range(GROWTH_BLOCKS):
         chain.add(touched)
-    elapsed = time.perf_counter() - started
-    chain.kv._db.compact_range()
-    print(f"{touched} accounts a block: {(size(path) - before) / blocks / 1024:.1f} KiB on disk, {1000 * elapsed / blocks:.1f} ms a block")
+    grown = {row.name: (row.key_bytes + row.value_bytes - before[row.name]) / GROWTH_BLOCKS / 1024 for row in stats(chain.kv)}
+    print(f"{touched} accounts a block: " + ", ".join(f"{name} {kib:.1f} KiB" for name, kib in grown.items() if kib > 0.05))
 
 
 if __name__ == "__main__":
