@@ -235,6 +235,9 @@ class _Listener:
             return _text(413, f"content length too large ({length}>{limit})")
         if request.content_type not in CONTENT_TYPES:
             return _text(415, "invalid content type, only application/json is supported")
+        if request.headers.get("Expect", "").lower() == "100-continue":
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            request.writer.output_size = 0
         try:
             body = await request.read()
         except HTTPRequestEntityTooLarge:

@@ -105,6 +105,11 @@ async def test_bodies_are_limited():
             assert response.status == 413
 
 
+async def test_a_client_may_ask_before_it_sends_a_body():
+    async with serving() as (_, session, (url,)), session.post(url, json=CHAIN_ID, expect100=True) as response:
+        assert (await response.json())["result"] == "0x385"
+
+
 async def test_long_answers_are_compressed_when_asked():
     async with serving() as (_, session, (url,)):
         batch = [CHAIN_ID] * 100
