@@ -9,7 +9,7 @@ from l2engine.conformance import statetest
 from l2engine.conformance.executors import KINDS, executor_factory
 from l2engine.conformance.sources import documents
 from l2engine.conformance.statetest import Outcome
-from l2engine.evm.eip3155 import JsonTracer
+from l2engine.evm.tracers.steps import JsonTracer
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

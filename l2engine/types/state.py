@@ -133,7 +133,7 @@ class TracedTransaction:
 
 
 class Tracer(Protocol):
-    """Listens to the execution of one transaction or call; see `evm/trace.py` for the tracers of debug_* and how the
+    """Listens to the execution of one transaction or call; see `evm/tracers` for those of debug_*, `evm/trace.py` for how the
     Python executor attaches them. Every method may do nothing."""
 
     wants_steps: bool

@@ -1,0 +1,84 @@
+"""The tracers of debug_trace*, by name. Results are in geth's JSON shapes (eth/tracers/native, eth/tracers/logger)."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from l2engine.errors import InvalidParams
+from l2engine.evm.tracers.base import NoopTracer
+from l2engine.evm.tracers.calls import CallTracer, FlatCallTracer, FourByteTracer, revert_reason
+from l2engine.evm.tracers.prestate import PrestateTracer
+from l2engine.evm.tracers.steps import StructLogger
+from l2engine.types.base import Address, Gas, Hash32, Wei
+from l2engine.types.state import TracedTransaction
+
+__all__ = ["MuxTracer", "NoopTracer", "make", "revert_reason"]
+
+
+def make(options: Mapping[str, Any] | None, place: Mapping[str, Any] | None = None, first_log_index: int = 0) -> NoopTracer:
+    """The tracer that a debug_trace* options object asks for. `place` and `first_log_index` say where the transaction
+    stands in its block. `InvalidParams` for a name that is no tracer."""
+    options = options or {}
+    name, config = options.get("tracer"), options.get("tracerConfig") or {}
+    if not name:
+        return StructLogger(
+            bool(options.get("enableMemory")),
+            bool(options.get("disableStack")),
+            bool(options.get("disableStorage")),
+            bool(options.get("enableReturnData")),
+            int(options.get("limit") or 0),
+        )
+    if name == "muxTracer":
+        return MuxTracer({key: make({"tracer": key, "tracerConfig": value}, place, first_log_index) for key, value in config.items()})
+    if name not in _TRACERS:
+        raise InvalidParams(f"ReferenceError: {name} is not defined at <eval>:1:2(0)")
+    return _TRACERS[name](config, place, first_log_index)
+
+
+_TRACERS: dict[str, Callable[[Mapping[str, Any], Mapping[str, Any] | None, int], NoopTracer]] = {
+    "callTracer": lambda c, place, index: CallTracer(bool(c.get("onlyTopCall")), bool(c.get("withLog")), index),
+    "flatCallTracer": lambda c, place, index: FlatCallTracer(place, bool(c.get("convertParityErrors")), bool(c.get("includePrecompiles"))),
+    "4byteTracer": lambda c, place, index: FourByteTracer(),
+    "prestateTracer": lambda c, place, index: PrestateTracer(
+        bool(c.get("diffMode")), bool(c.get("disableCode")), bool(c.get("disableStorage")), bool(c.get("includeEmpty"))
+    ),
+    "noopTracer": lambda c, place, index: NoopTracer(),
+}
+
+
+class MuxTracer(NoopTracer):
+    """Several tracers at once, by name."""
+
+    def __init__(self, tracers: Mapping[str, NoopTracer]) -> None:
+        self._tracers = dict(tracers)
+        self.wants_steps = any(tracer.wants_steps for tracer in tracers.values())
+
+    def begin(self, transaction: TracedTransaction) -> None:
+        for tracer in self._tracers.values():
+            tracer.begin(transaction)
+
+    def enter(self, kind: str, sender: Address, to: Address, value: Wei, gas: Gas, data: bytes) -> None:
+        for tracer in self._tracers.values():
+            tracer.enter(kind, sender, to, value, gas, data)
+
+    def leave(self, output: bytes, gas_used: Gas, error: str | None) -> None:
+        for tracer in self._tracers.values():
+            tracer.leave(output, gas_used, error)
+
+    def log(self, address: Address, topics: tuple[Hash32, ...], data: bytes) -> None:
+        for tracer in self._tracers.values():
+            tracer.log(address, topics, data)
+
+    def step(self, frame: Any, pc: int, opcode: int) -> None:
+        for tracer in self._tracers.values():
+            tracer.step(frame, pc, opcode)
+
+    def step_done(self, frame: Any, cost: Gas, error: str | None) -> None:
+        for tracer in self._tracers.values():
+            tracer.step_done(frame, cost, error)
+
+    def end(self, gas_used: Gas, error: str | None) -> None:
+        for tracer in self._tracers.values():
+            tracer.end(gas_used, error)
+
+    def result(self) -> Any:
+        return {name: tracer.result() for name, tracer in self._tracers.items()}

@@ -1,0 +1,137 @@
+"""Traces of every step: geth's struct logs, and the JSON lines of EIP-3155."""
+
+import json
+from typing import Any, TextIO
+
+from l2engine.evm import opcodes
+from l2engine.evm.tracers.base import NoopTracer, stack_int, to_hex
+from l2engine.types.base import Address, Gas, Wei
+
+
+class StructLogger(NoopTracer):
+    """Every step with stack, memory and storage as the options ask, as debug_trace* answers without a tracer.
+
+    `limit` is in bytes of JSON: the step that passes it is the last one (0: none).
+    """
+
+    wants_steps = True
+
+    def __init__(
+        self,
+        enable_memory: bool = False,
+        disable_stack: bool = False,
+        disable_storage: bool = False,
+        enable_return_data: bool = False,
+        limit: int = 0,
+    ) -> None:
+        self._memory, self._stack, self._storage = enable_memory, not disable_stack, not disable_storage
+        self._return_data, self._limit = enable_return_data, limit
+        self._logs: list[dict[str, Any]] = []
+        self._entry: dict[str, Any] = {}
+        self._size = 0
+        self._seen_storage: dict[Address, dict[str, str]] = {}
+        self._output, self._failed, self._gas_used, self._depth = b"", False, 0, 0
+
+    def enter(self, kind: str, sender: Address, to: Address, value: Wei, gas: Gas, data: bytes) -> None:
+        self._depth += 1
+
+    def leave(self, output: bytes, gas_used: Gas, error: str | None) -> None:
+        self._depth -= 1
+        if self._depth == 0:
+            self._output, self._failed = output, error is not None
+
+    def step(self, frame: Any, pc: int, opcode: int) -> None:
+        stack = frame._stack.values
+        entry: dict[str, Any] = {"pc": pc, "op": opcodes.name(opcode), "gas": frame._gas_meter.gas_remaining, "gasCost": 0}
+        entry["depth"] = frame.msg.depth + 1
+        if self._stack:
+            entry["stack"] = [hex(stack_int(item)) for item in stack]
+        if self._memory and len(frame._memory):
+            entry["memory"] = _memory_words(bytes(frame._memory._bytes))
+        if self._return_data and frame.return_data:
+            entry["returnData"] = to_hex(frame.return_data)
+        if self._storage and opcode in (0x54, 0x55) and len(stack) >= (1 if opcode == 0x54 else 2):
+            address, slot = frame.msg.storage_address, stack_int(stack[-1])
+            value = frame.state.get_storage(address, slot) if opcode == 0x54 else stack_int(stack[-2])
+            seen = self._seen_storage.setdefault(address, {})
+            seen[f"{slot:064x}"] = f"{value:064x}"
+            entry["storage"] = dict(seen)
+        self._entry = entry
+
+    def step_done(self, frame: Any, cost: Gas, error: str | None) -> None:
+        entry = self._entry
+        entry["gasCost"] = cost
+        refund = refund_so_far(frame)
+        if refund:
+            entry["refund"] = refund
+        if error is not None:
+            entry["error"] = error
+        if not self._limit:
+            self._logs.append(entry)
+        elif self._size <= self._limit:
+            self._logs.append(entry)
+            self._size += len(json.dumps(entry, separators=(",", ":")))
+
+    def end(self, gas_used: Gas, error: str | None) -> None:
+        self._gas_used, self._failed = gas_used, self._failed or error is not None
+
+    def result(self) -> Any:
+        return {"gas": self._gas_used, "failed": self._failed, "returnValue": to_hex(self._output), "structLogs": self._logs}
+
+
+def refund_so_far(frame: Any) -> Gas:
+    """The refund counter of the whole transaction while `frame` runs."""
+    running = (step.computation for step in frame.state.tracing.steps)
+    base: int = getattr(frame.state.tracing.steps[0].computation.msg, "refund", 0)  # delegations that were refunded (EIP-7702)
+    return base + sum(outer._gas_meter.gas_refunded for outer in running)
+
+
+def _memory_words(memory: bytes) -> list[str]:
+    return [memory[i : i + 32].ljust(32, b"\0").hex() for i in range(0, len(memory), 32)]
+
+
+class JsonTracer(NoopTracer):
+    """Writes each step to `out` once its cost is known."""
+
+    wants_steps = True
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._pending: list[dict[str, Any]] = []
+        self._output, self._depth = b"", 0
+
+    def enter(self, kind: str, sender: Address, to: Address, value: Wei, gas: Gas, data: bytes) -> None:
+        self._depth += 1
+
+    def leave(self, output: bytes, gas_used: Gas, error: str | None) -> None:
+        self._depth -= 1
+        if self._depth == 0:
+            self._output = output
+
+    def step(self, frame: Any, pc: int, opcode: int) -> None:
+        self._pending.append(
+            {
+                "pc": pc,
+                "op": opcode,
+                "gas": hex(frame._gas_meter.gas_remaining),
+                "gasCost": "0x0",
+                "memSize": len(frame._memory),
+                "stack": [hex(stack_int(item)) for item in frame._stack.values],
+                "depth": frame.msg.depth + 1,
+                "refund": 0,
+                "opName": opcodes.name(opcode),
+            }
+        )
+
+    def step_done(self, frame: Any, cost: Gas, error: str | None) -> None:
+        line = self._pending.pop()
+        line["gasCost"], line["refund"] = hex(cost), refund_so_far(frame)
+        if error is not None:
+            line["error"] = error
+        print(json.dumps(line), file=self._out)
+
+    def end(self, gas_used: Gas, error: str | None) -> None:
+        summary: dict[str, Any] = {"output": self._output.hex(), "gasUsed": hex(gas_used)}
+        if error is not None:
+            summary["error"] = error
+        print(json.dumps(summary), file=self._out)
