@@ -27,6 +27,7 @@ from l2engine.types.state import (
     BlockResult,
     Call,
     CallResult,
+    Deadline,
     StateDiff,
     StateView,
     Tracer,
@@ -70,7 +71,7 @@ class NativeExecutor:
         env: BlockEnv,
         call: Call,
         overrides: Mapping[Address, AccountOverride] | None = None,
-        deadline: float | None = None,
+        deadline: float | Deadline | None = None,
         tracer: Tracer | None = None,
     ) -> CallResult:
         fork = self.config.fork_at(env.number, env.timestamp)
@@ -87,6 +88,7 @@ class NativeBlockExecution:
 
     def __init__(self, executor: NativeExecutor, view: StateView, env: BlockEnv, fork: Fork) -> None:
         self._executor, self._view, self._env, self._fork = executor, view, env, fork
+        self.gas_used: Gas = 0
         self._raws: list[bytes] = []
         self._traced: BlockExecution | None = None
         self._block = block = _native.Block(_native_view(view), _row(fork), executor.config.chain_id, env)
@@ -97,19 +99,15 @@ class NativeBlockExecution:
         for call in system_calls(fork):
             block.system_call(SYSTEM_CALLER, call.contract, call.data(env))
 
-    @property
-    def gas_used(self) -> Gas:
-        return self._block.gas_used  # type: ignore[no-any-return]
-
     def apply(
-        self, raw: bytes, sender: Address | None = None, deadline: float | None = None, tracer: Tracer | None = None
+        self, raw: bytes, sender: Address | None = None, deadline: float | Deadline | None = None, tracer: Tracer | None = None
     ) -> TransactionResult:
         if tracer is not None:
             return self._trace(raw, sender, deadline, tracer)
-        before = self._block.gas_used
-        receipt, _, output, l1_fee, operator_fee = self._block.apply(raw, sender, _seconds(deadline))
+        receipt, gas_used, output, l1_fee, operator_fee = self._block.apply(raw, sender, _seconds(deadline))
         self._raws.append(raw)
-        return TransactionResult(_receipt(receipt), self._block.gas_used - before, output, l1_fee, operator_fee)
+        self.gas_used += gas_used
+        return TransactionResult(_receipt(receipt), gas_used, output, l1_fee, operator_fee)
 
     def apply_all(self, raws: Sequence[bytes]) -> None:
         """Execute transactions in order, their senders recovered in parallel. `InvalidBlock` names the one that cannot stand."""
@@ -118,6 +116,7 @@ class NativeBlockExecution:
             index, error = failed
             raise _invalid_block(index, raws[index], error)
         self._raws.extend(raws)
+        self.gas_used = self._block.gas_used
 
     def finish(self) -> BlockResult:
         requests = None
@@ -128,13 +127,14 @@ class NativeBlockExecution:
                 requests = self._requests()
         return NativeBlockResult(self._block, self._blob_gas_used(), requests)  # type: ignore[return-value]
 
-    def _trace(self, raw: bytes, sender: Address | None, deadline: float | None, tracer: Tracer) -> TransactionResult:
+    def _trace(self, raw: bytes, sender: Address | None, deadline: float | Deadline | None, tracer: Tracer) -> TransactionResult:
         """Run the block up to here on the reference executor as well, and there the transaction with its tracer."""
-        if self._traced is None:
-            self._traced = self._executor.reference.begin(self._view, self._env)
+        traced = self._traced
+        if traced is None:
+            traced = self._traced = self._executor.reference.begin(self._view, self._env)
             for earlier in self._raws:
-                self._traced.apply(earlier)
-        result = self._traced.apply(raw, sender, deadline, tracer)
+                traced.apply(earlier)
+        result = traced.apply(raw, sender, deadline, tracer)
         self.apply(raw, sender)
         return result
 
@@ -209,9 +209,11 @@ def recover_senders(raws: Sequence[bytes]) -> list[Address | None]:
 
 
 def _row(fork: Fork) -> Any:
-    """The row in Rust; made once."""
+    """The row in Rust, made once for each of a chain's rows."""
     known = _ROWS.get(id(fork))
     if known is None or known[0] is not fork:
+        if len(_ROWS) > 100:  # test suites make rows of their own
+            _ROWS.clear()
         known = _ROWS[id(fork)] = (fork, _make_row(fork))
     return known[1]
 
@@ -256,6 +258,8 @@ def _deposit_request(data: bytes) -> bytes:
     return b"".join(data[start : start + length] for start, length in _DEPOSIT_FIELDS)
 
 
-def _seconds(deadline: float | None) -> float | None:
-    """Seconds until a `time.monotonic` deadline."""
-    return None if deadline is None else deadline - monotonic()
+def _seconds(deadline: float | Deadline | None) -> float | None:
+    """Seconds until a `time.monotonic` deadline. One brought forward later ends the block after the running transaction."""
+    if deadline is None:
+        return None
+    return (deadline.at if isinstance(deadline, Deadline) else deadline) - monotonic()

@@ -36,7 +36,7 @@ class LevelDB:
         self.path = os.path.realpath(path)
         claim_path(self.path)
         try:
-            _refuse_other_files(self.path)
+            refuse_other_files(self.path)
             if create:
                 os.makedirs(self.path, exist_ok=True)
             self._db = plyvel.DB(
@@ -49,7 +49,7 @@ class LevelDB:
             )
         except plyvel.Error as error:
             release_path(self.path)
-            raise StoreError(_explain(self.path, str(error))) from error
+            raise StoreError(explain(self.path, str(error))) from error
         except BaseException:
             release_path(self.path)
             raise
@@ -242,7 +242,8 @@ def _still_read(versions: tuple[tuple[int, bytes | None], ...], oldest: int) -> 
     return versions
 
 
-def _refuse_other_files(path: str) -> None:
+def refuse_other_files(path: str) -> None:
+    """`StoreError` when there is something at `path` that is no database."""
     if os.path.isdir(path):
         names = os.listdir(path)
         if names and "CURRENT" not in names and any(name not in ("LOCK", "LOG") for name in names):
@@ -251,7 +252,8 @@ def _refuse_other_files(path: str) -> None:
         raise StoreError(f"{path} is a file, not a database directory")
 
 
-def _explain(path: str, message: str) -> str:
+def explain(path: str, message: str) -> str:
+    """LevelDB's own message in the operator's words."""
     if "lock" in message.lower():
         return f"database {path} is in use by another process"
     if "does not exist" in message:

@@ -448,12 +448,13 @@ impl BlockExecution {
 
     // ---- outside transactions ---------------------------------------------------------------------------------------
 
-    /// Call a contract as the system does (EIP-4788 and its kin), outside the block's gas. The output, None when the call failed.
+    /// Call a contract as the system does (EIP-4788 and its kin), outside the block's gas. The output, None when the
+    /// call failed; where there is no code, nothing happens and the output is empty.
     pub fn system_call(&mut self, caller: Address, to: Address, data: Bytes) -> Result<Option<Bytes>, ExecutionError> {
         let is_contract = self.machine.0.ctx.journaled_state.load_account(to)?.data.info.code_hash != KECCAK_EMPTY;
         if !is_contract {
             self.machine.discard();
-            return Ok(None);
+            return Ok(Some(Bytes::new()));
         }
         self.machine.0.ctx.tx = TxEnv {
             caller,

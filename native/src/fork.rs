@@ -26,7 +26,7 @@ pub enum OperatorFeeRule {
 }
 
 /// What a fork means for execution.
-#[pyclass(frozen, skip_from_py_object, module = "l2engine_native")]
+#[pyclass(frozen, module = "l2engine_native")]
 #[derive(Clone)]
 pub struct Fork {
     pub spec: SpecId,

@@ -5,10 +5,15 @@ mod errors;
 mod execution;
 mod fees;
 mod fork;
+mod kv;
+mod layers;
 mod machine;
 mod python;
 mod receipt;
 mod rlp;
+mod schema;
+mod state;
+mod store;
 mod transaction;
 mod trie;
 mod view;
@@ -22,5 +27,12 @@ fn l2engine_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<python::Diff>()?;
     module.add_function(wrap_pyfunction!(python::call_message, module)?)?;
     module.add_function(wrap_pyfunction!(python::recover_senders, module)?)?;
+    module.add_class::<store::KeyValue>()?;
+    module.add_class::<store::Snapshot>()?;
+    module.add_class::<store::Batch>()?;
+    module.add_class::<store::State>()?;
+    module.add_class::<store::Prepared>()?;
+    module.add_class::<store::View>()?;
+    module.add_function(wrap_pyfunction!(store::diff_from_row, module)?)?;
     Ok(())
 }

@@ -20,10 +20,13 @@ use std::time::{Duration, Instant};
 
 /// A `StateView` of either kind.
 pub fn view_of(view: &Bound<'_, PyAny>) -> PyResult<Arc<dyn StateView>> {
-    Ok(Arc::new(PythonView(view.clone().unbind())))
+    match view.cast::<crate::store::View>() {
+        Ok(native) => Ok(native.get().0.clone()),
+        Err(_) => Ok(Arc::new(PythonView(view.clone().unbind()))),
+    }
 }
 
-fn address(bytes: &[u8]) -> PyResult<Address> {
+pub fn address(bytes: &[u8]) -> PyResult<Address> {
     Address::try_from(bytes).map_err(|_| pyo3::exceptions::PyValueError::new_err("expected 20 bytes"))
 }
 

@@ -1,0 +1,170 @@
+"""The native store: `KeyValue` and `StateStore` over the Rust core, with the same bytes on disk as the Python ones.
+
+The core owns the only handle of the directory and lends it to the rest of the engine as a `KeyValue`.
+"""
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from l2engine.errors import ConfigError, StoreError
+from l2engine.store.diffs import encode_diff
+from l2engine.store.kv import claim_path, claim_schema, explain, refuse_other_files, release_path
+from l2engine.store.layers import hash_address, hash_slot
+from l2engine.store.state import HISTORY_PROOFS, HISTORY_STATE, LAYERS, SIDE_BYTES
+from l2engine.store.trie import prove
+from l2engine.types.base import ZERO_HASH, Address, BlockNumber, Hash32
+from l2engine.types.block import Block, Header
+from l2engine.types.state import Account, AccountProof, Batch, PreparedState, Snapshot, StateDiff
+
+try:
+    import l2engine_native as _native
+except ImportError:
+    _native = None
+
+log = logging.getLogger(__name__)
+
+_MEGABYTE = 1 << 20
+
+
+class NativeKeyValue:
+    """A LevelDB directory, or memory when `path` is None, whose handle lives in Rust."""
+
+    get: Callable[[bytes], bytes | None]
+    iterate: Callable[..., Iterator[tuple[bytes, bytes]]]
+    batch: Callable[[], Batch]
+    snapshot: Callable[[], Snapshot]
+
+    def __init__(self, path: str | Path | None, cache_mb: int = 128, write_buffer_mb: int = 32, create: bool = True) -> None:
+        if _native is None:
+            raise ConfigError("the native core is not installed: run `make native` (needs cargo)")
+        self.path = None if path is None else os.path.realpath(path)
+        if self.path is not None:
+            claim_path(self.path)
+        try:
+            if self.path is not None:
+                refuse_other_files(self.path)
+                if create:
+                    os.makedirs(self.path, exist_ok=True)
+            self.native = _native.KeyValue(self.path, cache_mb * _MEGABYTE, write_buffer_mb * _MEGABYTE, create)
+        except BaseException as error:
+            if self.path is not None:
+                release_path(self.path)
+            if isinstance(error, StoreError):
+                raise StoreError(explain(str(path), str(error))) from error
+            raise
+        self.get, self.iterate = self.native.get, self.native.iterate
+        self.batch, self.snapshot = self.native.batch, self.native.snapshot
+        self._open = True
+        try:
+            claim_schema(self, self.path or "memory")
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Release the directory; a second call does nothing."""
+        if self._open:
+            self._open = False
+            self.native.close()
+            if self.path is not None:
+                release_path(self.path)
+
+
+class NativeView:
+    """The state after one block, read in Rust; `native` is what the native executor reads."""
+
+    def __init__(self, native: Any) -> None:
+        self.native = native
+        self.storage: Callable[[Address, int], int] = native.storage
+        self.code: Callable[[Hash32], bytes] = native.code
+        self.block_hash: Callable[[BlockNumber], Hash32 | None] = native.block_hash
+        self.storage_root: Callable[[Address], Hash32] = native.storage_root
+        self.node: Callable[[bytes], bytes | None] = native.node
+
+    number: BlockNumber = property(lambda self: self.native.number)  # type: ignore[assignment]
+    hash: Hash32 = property(lambda self: self.native.hash)  # type: ignore[assignment]
+    state_root: Hash32 = property(lambda self: self.native.state_root)  # type: ignore[assignment]
+
+    def account(self, address: Address) -> Account | None:
+        found = self.native.account(address)
+        return None if found is None else Account(*found)
+
+
+@dataclass(frozen=True, slots=True)
+class NativePrepared:
+    """A diff on top of a block, with its root and new trie nodes, in Rust."""
+
+    root: Hash32
+    parent_hash: Hash32
+    native: Any
+
+
+class NativeState:
+    """Implements `types.state.StateStore`; the twin of `store.state.LayeredState`, where the methods are explained."""
+
+    def __init__(
+        self,
+        kv: NativeKeyValue,
+        history_state: int = HISTORY_STATE,
+        history_proofs: int = HISTORY_PROOFS,
+        layers: int = LAYERS,
+        side_bytes: int = SIDE_BYTES,
+    ) -> None:
+        self.native = _native.State(kv.native, history_state, history_proofs, layers, side_bytes)
+        self.has: Callable[[Hash32], bool] = self.native.has
+        for warning in self.native.warnings:
+            log.warning("%s", warning)
+        if count := self.native.layer_count():
+            log.info("loaded %d blocks above the base at %d", count, self.base[0])
+        self._kv = kv
+
+    @property
+    def base(self) -> tuple[BlockNumber, Hash32]:
+        return self.native.base()  # type: ignore[no-any-return]
+
+    @property
+    def oldest(self) -> tuple[BlockNumber, BlockNumber]:
+        return self.native.oldest()  # type: ignore[no-any-return]
+
+    def view(self, block_hash: Hash32) -> NativeView:
+        return NativeView(self.native.view(block_hash))
+
+    def storage_root(self, state: Hash32 | PreparedState, address: Address) -> Hash32:
+        if isinstance(state, bytes):
+            return self.native.view(state).storage_root(address)  # type: ignore[no-any-return]
+        assert isinstance(state, NativePrepared)
+        return self.native.prepared_storage_root(state.native, address)  # type: ignore[no-any-return]
+
+    def proof(self, block_hash: Hash32, address: Address, slots: Sequence[int]) -> AccountProof:
+        view = self.view(block_hash)
+        owner = hash_address(address)
+        root = view.storage_root(address)
+        nodes = prove(view.node, view.state_root, None, owner.hex())
+        storage = tuple((slot, view.storage(address, slot), prove(view.node, root, owner, hash_slot(slot).hex())) for slot in slots)
+        return AccountProof(address, view.account(address), root, nodes, storage)
+
+    def prepare(self, parent_hash: Hash32, diff: StateDiff) -> NativePrepared:
+        prepared = self.native.prepare(parent_hash, getattr(diff, "native", None) or _to_native(diff))
+        return NativePrepared(prepared.root, parent_hash, prepared)
+
+    def push(self, batch: Batch, block: Block, prepared: PreparedState) -> None:
+        assert isinstance(prepared, NativePrepared)
+        for key, value in self.native.rows(block.number, block.hash, prepared.native):
+            batch.put(key, value)
+
+    def attach(self, block: Block, prepared: PreparedState) -> None:
+        assert isinstance(prepared, NativePrepared)
+        self.native.attach(block.number, block.hash, prepared.native)
+
+    def set_head(self, path: Sequence[Header]) -> None:
+        if path:
+            self.native.set_head(path[-1].hash)
+
+
+def _to_native(diff: StateDiff) -> Any:
+    """A diff made in Python, for Rust."""
+    return _native.diff_from_row(encode_diff(ZERO_HASH, ZERO_HASH, diff), list(diff.codes.items()))

@@ -1,0 +1,423 @@
+//! The byte store: a LevelDB directory whose only handle lives here, or memory. The twin of `l2engine/store/kv.py`.
+//!
+//! LevelDB's lock does not see a second opener in its own process; the Python wrapper's registry of open paths does.
+
+use crate::errors::StateError;
+use imbl::OrdMap;
+use leveldb_sys::*;
+use revm::primitives::Bytes;
+use std::ffi::{CStr, CString, c_char, c_void};
+use std::ptr;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+
+type Content = OrdMap<Bytes, Bytes>;
+pub type Pair = (Bytes, Bytes);
+type Result<T> = std::result::Result<T, StateError>;
+
+/// How a directory is opened; sizes in bytes.
+pub struct Options {
+    pub cache: usize,
+    pub write_buffer: usize,
+    pub create: bool,
+}
+
+/// An ordered byte store. Cheap to clone; all clones are the same store.
+#[derive(Clone)]
+pub enum Store {
+    LevelDb(Arc<LevelDb>),
+    Memory(Arc<RwLock<Content>>),
+}
+
+/// A frozen picture of a store.
+#[derive(Clone)]
+pub enum Snapshot {
+    LevelDb(Arc<LevelDbSnapshot>),
+    Memory(Content),
+}
+
+/// Writes that become durable together or not at all. None deletes.
+pub type Batch = Vec<(Bytes, Option<Bytes>)>;
+
+/// What can be read from.
+pub trait Read: Send + Sync {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>>;
+    /// Up to `limit` pairs with start <= key < stop, in key order or against it.
+    fn scan(&self, start: &[u8], stop: &[u8], reverse: bool, limit: usize) -> Result<Vec<Pair>>;
+}
+
+impl Store {
+    pub fn memory() -> Self {
+        Self::Memory(Arc::default())
+    }
+
+    pub fn snapshot(&self) -> Result<Snapshot> {
+        Ok(match self {
+            Self::LevelDb(db) => Snapshot::LevelDb(LevelDbSnapshot::new(db)?),
+            Self::Memory(content) => Snapshot::Memory(read(content).clone()),
+        })
+    }
+
+    pub fn write(&self, batch: Batch, sync: bool) -> Result<()> {
+        match self {
+            Self::LevelDb(db) => db.write(&batch, sync),
+            Self::Memory(content) => {
+                let mut content = content.write().unwrap_or_else(PoisonError::into_inner);
+                for (key, value) in batch {
+                    match value {
+                        Some(value) => content.insert(key, value),
+                        None => content.remove(&key),
+                    };
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Release the directory. Whoever still holds the store or a snapshot gets errors from then on.
+    pub fn close(&self) {
+        if let Self::LevelDb(db) = self {
+            db.close();
+        }
+    }
+}
+
+impl Read for Store {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>> {
+        match self {
+            Self::LevelDb(db) => db.get(ptr::null(), key),
+            Self::Memory(content) => Ok(read(content).get(key).cloned()),
+        }
+    }
+
+    fn scan(&self, start: &[u8], stop: &[u8], reverse: bool, limit: usize) -> Result<Vec<Pair>> {
+        match self {
+            Self::LevelDb(db) => db.scan(ptr::null(), start, stop, reverse, limit),
+            Self::Memory(content) => Ok(scan_memory(&read(content), start, stop, reverse, limit)),
+        }
+    }
+}
+
+impl Read for Snapshot {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>> {
+        match self {
+            Self::LevelDb(snapshot) => snapshot.db.get(snapshot.handle, key),
+            Self::Memory(content) => Ok(content.get(key).cloned()),
+        }
+    }
+
+    fn scan(&self, start: &[u8], stop: &[u8], reverse: bool, limit: usize) -> Result<Vec<Pair>> {
+        match self {
+            Self::LevelDb(snapshot) => snapshot.db.scan(snapshot.handle, start, stop, reverse, limit),
+            Self::Memory(content) => Ok(scan_memory(content, start, stop, reverse, limit)),
+        }
+    }
+}
+
+/// All pairs in a range, a chunk at a time.
+pub fn for_each(read: &dyn Read, start: &[u8], stop: &[u8], mut each: impl FnMut(&[u8], &[u8])) -> Result<()> {
+    let mut start = start.to_vec();
+    loop {
+        let pairs = read.scan(&start, stop, false, 1024)?;
+        for (key, value) in &pairs {
+            each(key, value);
+        }
+        let Some((last, _)) = pairs.last() else { return Ok(()) };
+        start = [last, &[0][..]].concat();
+    }
+}
+
+fn read(content: &RwLock<Content>) -> RwLockReadGuard<'_, Content> {
+    content.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn scan_memory(content: &Content, start: &[u8], stop: &[u8], reverse: bool, limit: usize) -> Vec<Pair> {
+    if start >= stop {
+        return Vec::new();
+    }
+    let range = content.range(Bytes::copy_from_slice(start)..Bytes::copy_from_slice(stop));
+    let pair = |(key, value): (&Bytes, &Bytes)| (key.clone(), value.clone());
+    if reverse { range.rev().take(limit).map(pair).collect() } else { range.take(limit).map(pair).collect() }
+}
+
+/// An open LevelDB directory.
+pub struct LevelDb {
+    handle: RwLock<Handle>,
+}
+
+/// The open database and what it was opened with; `db` is null once closed.
+struct Handle {
+    db: *mut leveldb_t,
+    options: *mut leveldb_options_t,
+    cache: *mut leveldb_cache_t,
+    filter: *mut leveldb_filterpolicy_t,
+    plain_read: *mut leveldb_readoptions_t,
+}
+
+// SAFETY: LevelDB's handles may be used from any thread; closing is exclusive through the lock.
+unsafe impl Send for Handle {}
+unsafe impl Sync for Handle {}
+
+impl LevelDb {
+    pub fn open(path: &str, options: &Options) -> Result<Arc<Self>> {
+        let name = CString::new(path).map_err(|_| StateError::Store("path with a zero byte".to_owned()))?;
+        // SAFETY: all pointers come from LevelDB and are released in `close`, after the database that uses them.
+        unsafe {
+            let handle = leveldb_options_create();
+            let cache = leveldb_cache_create_lru(options.cache);
+            let filter = leveldb_filterpolicy_create_bloom(10);
+            leveldb_options_set_create_if_missing(handle, u8::from(options.create));
+            leveldb_options_set_cache(handle, cache);
+            leveldb_options_set_filter_policy(handle, filter);
+            leveldb_options_set_write_buffer_size(handle, options.write_buffer);
+            leveldb_options_set_max_open_files(handle, 512);
+            leveldb_options_set_compression(handle, Compression::Snappy);
+            let db = checked(|error| leveldb_open(handle, name.as_ptr(), error));
+            let plain_read = leveldb_readoptions_create();
+            let opened = Self {
+                handle: RwLock::new(Handle {
+                    db: *db.as_ref().unwrap_or(&ptr::null_mut()),
+                    options: handle,
+                    cache,
+                    filter,
+                    plain_read,
+                }),
+            };
+            db.map(|_| Arc::new(opened))
+        }
+    }
+
+    fn lock(&self) -> Result<RwLockReadGuard<'_, Handle>> {
+        let handle = self.handle.read().unwrap_or_else(PoisonError::into_inner);
+        if handle.db.is_null() { Err(StateError::Store("the database is closed".to_owned())) } else { Ok(handle) }
+    }
+
+    fn get(&self, snapshot: *const leveldb_snapshot_t, key: &[u8]) -> Result<Option<Bytes>> {
+        let handle = self.lock()?;
+        // SAFETY: the database is open while the lock is held; LevelDB allocates the value, we copy and free it.
+        unsafe {
+            let options = ReadOptions::new(&handle, snapshot);
+            let mut length = 0;
+            let value = checked(|error| {
+                leveldb_get(handle.db, options.raw, key.as_ptr().cast::<c_char>(), key.len(), &mut length, error)
+            })?;
+            if value.is_null() {
+                return Ok(None);
+            }
+            let copy = Bytes::copy_from_slice(std::slice::from_raw_parts(value.cast::<u8>(), length));
+            leveldb_free(value.cast::<c_void>());
+            Ok(Some(copy))
+        }
+    }
+
+    fn scan(
+        &self,
+        snapshot: *const leveldb_snapshot_t,
+        start: &[u8],
+        stop: &[u8],
+        reverse: bool,
+        limit: usize,
+    ) -> Result<Vec<Pair>> {
+        let handle = self.lock()?;
+        let mut pairs = Vec::new();
+        // SAFETY: as in `get`; the iterator dies before the lock is given up.
+        unsafe {
+            let options = ReadOptions::new(&handle, snapshot);
+            let iterator = leveldb_create_iterator(handle.db, options.raw);
+            let from = if reverse { stop } else { start };
+            leveldb_iter_seek(iterator, from.as_ptr().cast::<c_char>(), from.len());
+            if reverse {
+                if leveldb_iter_valid(iterator) == 0 {
+                    leveldb_iter_seek_to_last(iterator);
+                }
+                while leveldb_iter_valid(iterator) != 0 && part(iterator, leveldb_iter_key) >= stop {
+                    leveldb_iter_prev(iterator);
+                }
+            }
+            while pairs.len() < limit && leveldb_iter_valid(iterator) != 0 {
+                let key = part(iterator, leveldb_iter_key);
+                if key < start || key >= stop {
+                    break;
+                }
+                let value = part(iterator, leveldb_iter_value);
+                pairs.push((Bytes::copy_from_slice(key), Bytes::copy_from_slice(value)));
+                if reverse { leveldb_iter_prev(iterator) } else { leveldb_iter_next(iterator) }
+            }
+            let mut error: *mut c_char = ptr::null_mut();
+            leveldb_iter_get_error(iterator, (&raw mut error).cast());
+            leveldb_iter_destroy(iterator);
+            take_error(error)?;
+        }
+        Ok(pairs)
+    }
+
+    fn write(&self, batch: &Batch, sync: bool) -> Result<()> {
+        let handle = self.lock()?;
+        // SAFETY: as in `get`; LevelDB copies keys and values into its own batch.
+        unsafe {
+            let raw = leveldb_writebatch_create();
+            for (key, value) in batch {
+                let (at, length) = (key.as_ptr().cast::<c_char>(), key.len());
+                match value {
+                    Some(value) => {
+                        leveldb_writebatch_put(raw, at, length, value.as_ptr().cast::<c_char>(), value.len())
+                    }
+                    None => leveldb_writebatch_delete(raw, at, length),
+                }
+            }
+            let options = leveldb_writeoptions_create();
+            leveldb_writeoptions_set_sync(options, u8::from(sync));
+            let result = checked(|error| leveldb_write(handle.db, options, raw, error));
+            leveldb_writeoptions_destroy(options);
+            leveldb_writebatch_destroy(raw);
+            result
+        }
+    }
+
+    fn close(&self) {
+        let mut handle = self.handle.write().unwrap_or_else(PoisonError::into_inner);
+        if handle.db.is_null() {
+            return;
+        }
+        // SAFETY: nobody else is inside LevelDB while the lock is held exclusively, and nobody enters a null database.
+        unsafe {
+            leveldb_close(handle.db);
+            leveldb_readoptions_destroy(handle.plain_read);
+            leveldb_options_destroy(handle.options);
+            leveldb_cache_destroy(handle.cache);
+            leveldb_filterpolicy_destroy(handle.filter);
+        }
+        handle.db = ptr::null_mut();
+    }
+}
+
+impl Drop for LevelDb {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// A LevelDB snapshot; it keeps the database from being dropped, not from being closed.
+pub struct LevelDbSnapshot {
+    db: Arc<LevelDb>,
+    handle: *const leveldb_snapshot_t,
+}
+
+// SAFETY: LevelDB's snapshots are immutable.
+unsafe impl Send for LevelDbSnapshot {}
+unsafe impl Sync for LevelDbSnapshot {}
+
+impl LevelDbSnapshot {
+    fn new(db: &Arc<LevelDb>) -> Result<Arc<Self>> {
+        let handle = db.lock()?;
+        // SAFETY: the database is open while the lock is held.
+        let snapshot = unsafe { leveldb_create_snapshot(handle.db) };
+        drop(handle);
+        Ok(Arc::new(Self { db: db.clone(), handle: snapshot }))
+    }
+}
+
+impl Drop for LevelDbSnapshot {
+    fn drop(&mut self) {
+        if let Ok(handle) = self.db.lock() {
+            // SAFETY: the database is open, so the snapshot is alive.
+            unsafe { leveldb_release_snapshot(handle.db, self.handle) };
+        }
+    }
+}
+
+/// The plain read options, or ones made for a snapshot.
+struct ReadOptions {
+    raw: *mut leveldb_readoptions_t,
+    own: bool,
+}
+
+impl ReadOptions {
+    unsafe fn new(handle: &Handle, snapshot: *const leveldb_snapshot_t) -> Self {
+        if snapshot.is_null() {
+            return Self { raw: handle.plain_read, own: false };
+        }
+        unsafe {
+            let raw = leveldb_readoptions_create();
+            leveldb_readoptions_set_snapshot(raw, snapshot);
+            Self { raw, own: true }
+        }
+    }
+}
+
+impl Drop for ReadOptions {
+    fn drop(&mut self) {
+        if self.own {
+            // SAFETY: made by `new`, used by nobody else.
+            unsafe { leveldb_readoptions_destroy(self.raw) };
+        }
+    }
+}
+
+type Part = unsafe extern "C" fn(*const leveldb_iterator_t, *const usize) -> *const c_char;
+
+unsafe fn part<'a>(iterator: *mut leveldb_iterator_t, get: Part) -> &'a [u8] {
+    let mut length = 0usize;
+    unsafe {
+        let start = get(iterator, &raw mut length);
+        std::slice::from_raw_parts(start.cast::<u8>(), length)
+    }
+}
+
+unsafe fn checked<T>(work: impl FnOnce(*mut *mut c_char) -> T) -> Result<T> {
+    let mut error: *mut c_char = ptr::null_mut();
+    let result = work(&mut error);
+    unsafe { take_error(error) }?;
+    Ok(result)
+}
+
+unsafe fn take_error(error: *mut c_char) -> Result<()> {
+    if error.is_null() {
+        return Ok(());
+    }
+    unsafe {
+        let text = CStr::from_ptr(error).to_string_lossy().into_owned();
+        leveldb_free(error.cast::<c_void>());
+        Err(StateError::Store(text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stores() -> Vec<Store> {
+        let path = std::env::temp_dir().join(format!("l2engine-native-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        let options = Options { cache: 1 << 20, write_buffer: 1 << 20, create: true };
+        vec![Store::memory(), Store::LevelDb(LevelDb::open(path.to_str().unwrap(), &options).unwrap())]
+    }
+
+    fn b(text: &str) -> Bytes {
+        Bytes::copy_from_slice(text.as_bytes())
+    }
+
+    #[test]
+    fn snapshots_and_scans() {
+        for store in stores() {
+            store.write(vec![(b("a"), Some(b("1"))), (b("b"), Some(b("2"))), (b("d"), Some(b("4")))], false).unwrap();
+            let before = store.snapshot().unwrap();
+            store.write(vec![(b("a"), None), (b("c"), Some(b("")))], true).unwrap();
+            assert_eq!(before.get(b"a").unwrap(), Some(b("1")));
+            assert_eq!(store.get(b"a").unwrap(), None);
+            assert_eq!(store.get(b"c").unwrap(), Some(b("")));
+            let keys = |pairs: Vec<Pair>| pairs.into_iter().map(|pair| pair.0).collect::<Vec<_>>();
+            assert_eq!(keys(store.scan(b"a", b"d", false, 9).unwrap()), [b("b"), b("c")]);
+            assert_eq!(keys(store.scan(b"a", b"z", true, 2).unwrap()), [b("d"), b("c")]);
+            assert_eq!(keys(before.scan(b"", b"\xff", true, 9).unwrap()), [b("d"), b("b"), b("a")]);
+        }
+    }
+
+    #[test]
+    fn a_closed_database_answers_with_errors() {
+        let store = stores().remove(1);
+        let snapshot = store.snapshot().unwrap();
+        store.close();
+        assert!(store.get(b"a").is_err());
+        assert!(snapshot.get(b"a").is_err());
+    }
+}

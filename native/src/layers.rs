@@ -1,0 +1,196 @@
+//! What recent blocks changed, in memory, and the view through it down to the base or its past; the twin of `l2engine/store/layers.py`.
+
+use crate::errors::StateError;
+use crate::kv::{Read, Snapshot, Store};
+use crate::schema;
+use crate::trie::{EMPTY_ROOT, ReadNode};
+use crate::view::{Account, StateView};
+use revm::primitives::{Address, AddressMap, AddressSet, B256, Bytes, HashMap, KECCAK_EMPTY, U256, keccak256};
+use std::sync::Arc;
+
+pub const MERGE_EVERY: u64 = 16;
+
+/// The rows that one block, or several in a row, leave different.
+#[derive(Default, Clone)]
+pub struct Changes {
+    /// Accounts as they are after, with their storage roots; None when gone.
+    pub accounts: AddressMap<Option<(Account, B256)>>,
+    pub storage: AddressMap<HashMap<U256, U256>>,
+    /// Accounts whose storage from before counts no more.
+    pub wiped: AddressSet,
+    /// Trie nodes by database key; None when gone.
+    pub nodes: HashMap<Bytes, Option<Bytes>>,
+}
+
+impl Changes {
+    /// About how much memory the changes take, in bytes.
+    pub fn weigh(&self) -> usize {
+        let nodes: usize = self.nodes.values().flatten().map(|raw| raw.len() + 150).sum();
+        let slots: usize = self.storage.values().map(|slots| slots.len() + 1).sum();
+        nodes + 400 * self.accounts.len() + 150 * slots
+    }
+
+    /// Put a later block's changes on top.
+    fn overlay(&mut self, later: &Self) {
+        self.accounts.extend(later.accounts.iter().map(|(address, account)| (*address, *account)));
+        self.nodes.extend(later.nodes.iter().map(|(key, row)| (key.clone(), row.clone())));
+        self.wiped.extend(later.wiped.iter().copied());
+        for (address, slots) in &later.storage {
+            let known = self.storage.entry(*address).or_default();
+            if later.wiped.contains(address) {
+                known.clear();
+            }
+            known.extend(slots.iter().map(|(slot, value)| (*slot, *value)));
+        }
+    }
+}
+
+/// One block above the base.
+pub struct Layer {
+    pub number: u64,
+    pub hash: B256,
+    pub parent: B256,
+    pub root: B256,
+    pub changes: Arc<Changes>,
+    pub size: usize,
+    /// The changes of several blocks, this one the last, and how many they are.
+    pub merged: Option<(Arc<Changes>, usize)>,
+}
+
+/// The changes of consecutive blocks, oldest first, as one.
+pub fn merge<'a>(layers: impl Iterator<Item = &'a Changes>) -> Changes {
+    let mut all = Changes::default();
+    layers.for_each(|changes| all.overlay(changes));
+    all
+}
+
+/// The state after one block.
+pub struct LayeredView {
+    pub number: u64,
+    pub hash: B256,
+    pub root: B256,
+    path: Vec<Arc<Layer>>,
+    /// The fewest sets of changes that cover `path`, newest first.
+    stack: Vec<Arc<Changes>>,
+    base: Arc<Snapshot>,
+    /// Code is looked up in what the store holds now: a layer's code is written after the base's snapshot was taken.
+    store: Store,
+    /// The block that the base is read as of; None when that is what it holds.
+    as_of: Option<u64>,
+    /// Whether trie nodes are kept for it.
+    has_nodes: bool,
+}
+
+impl LayeredView {
+    pub fn new(
+        (number, hash, root): (u64, B256, B256),
+        path: Vec<Arc<Layer>>,
+        base: Arc<Snapshot>,
+        store: Store,
+        as_of: Option<u64>,
+        has_nodes: bool,
+    ) -> Self {
+        let mut stack = Vec::new();
+        let mut index = 0;
+        while let Some(layer) = path.get(index) {
+            // A merged set may reach below the path, into what the base holds by now; its values are the newer ones all the same.
+            match &layer.merged {
+                Some((changes, count)) => {
+                    stack.push(changes.clone());
+                    index += count;
+                }
+                None => {
+                    stack.push(layer.changes.clone());
+                    index += 1;
+                }
+            }
+        }
+        Self { number, hash, root, path, stack, base, store, as_of, has_nodes }
+    }
+
+    /// A row of the base as of the viewed block.
+    fn row(&self, key: &[u8]) -> Result<Option<Bytes>, StateError> {
+        if let Some(number) = self.as_of {
+            let first = schema::past_key(key, number + 1);
+            let last = schema::past_key(key, u64::MAX);
+            if let Some((_, value)) = self.base.scan(&first, &last, false, 1)?.pop() {
+                return Ok(Some(value).filter(|value| !value.is_empty()));
+            }
+        }
+        self.base.get(key)
+    }
+
+    /// The account with its storage root.
+    pub fn full_account(&self, address: Address) -> Result<Option<(Account, B256)>, StateError> {
+        for changes in &self.stack {
+            if let Some(found) = changes.accounts.get(&address) {
+                return Ok(*found);
+            }
+        }
+        self.row(&schema::account_key(keccak256(address)))?.map(|row| schema::decode_account(&row)).transpose()
+    }
+
+    /// The root of the account's storage trie; the empty root when there is no such account.
+    pub fn storage_root(&self, address: Address) -> Result<B256, StateError> {
+        Ok(self.full_account(address)?.map_or(EMPTY_ROOT, |(_, root)| root))
+    }
+}
+
+impl StateView for LayeredView {
+    fn account(&self, address: Address) -> Result<Option<Account>, StateError> {
+        Ok(self.full_account(address)?.map(|(account, _)| account))
+    }
+
+    fn storage(&self, address: Address, slot: U256) -> Result<U256, StateError> {
+        for changes in &self.stack {
+            if let Some(slots) = changes.storage.get(&address) {
+                if let Some(value) = slots.get(&slot) {
+                    return Ok(*value);
+                }
+                if changes.wiped.contains(&address) {
+                    return Ok(U256::ZERO);
+                }
+            }
+        }
+        let row = self.row(&schema::slot_key(keccak256(address), slot))?;
+        Ok(row.map_or(U256::ZERO, |row| U256::from_be_slice(&row)))
+    }
+
+    fn code(&self, code_hash: B256) -> Result<Bytes, StateError> {
+        if code_hash == KECCAK_EMPTY {
+            return Ok(Bytes::new());
+        }
+        self.store
+            .get(&schema::code_key(code_hash))?
+            .ok_or_else(|| StateError::Store(format!("missing code {code_hash}")))
+    }
+
+    fn block_hash(&self, number: u64) -> Result<Option<B256>, StateError> {
+        if number > self.number {
+            return Ok(None);
+        }
+        if let Some(layer) = self.path.get((self.number - number) as usize) {
+            return Ok(Some(layer.hash));
+        }
+        // forkchoice may have moved the canonical index already, so the base's own chain comes first
+        let row = match self.base.get(&schema::base_chain_key(number))? {
+            Some(row) => Some(row),
+            None => self.base.get(&schema::canonical_key(number))?,
+        };
+        Ok(row.map(|row| B256::from_slice(&row[..32])))
+    }
+}
+
+impl ReadNode for LayeredView {
+    fn node(&self, key: &[u8]) -> Result<Option<Bytes>, StateError> {
+        for changes in &self.stack {
+            if let Some(found) = changes.nodes.get(key) {
+                return Ok(found.clone());
+            }
+        }
+        if !self.has_nodes {
+            return Err(StateError::Unavailable("the trie nodes of this block are no longer kept".to_owned()));
+        }
+        self.row(key)
+    }
+}
