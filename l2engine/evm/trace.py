@@ -17,6 +17,7 @@ from eth.vm.gas_meter import GasMeter
 from eth.vm.logic.invalid import InvalidOpcode
 
 from l2engine.evm import opcodes
+from l2engine.rules.forks import L1Rules
 from l2engine.types.base import MAX_UINT64, Address, Gas, encode_int, keccak
 from l2engine.types.state import Tracer
 
@@ -249,8 +250,8 @@ def _early_failure(computation: Any, code: int) -> _Failure | None:
         return _Failure(exceptions.InsufficientStack, constant, f"stack underflow ({height} <=> {needs})")
     if height >= _STACK_LIMIT and code in _GROWS_STACK:
         return _Failure(exceptions.FullStack, constant, f"stack limit reached {height} ({_STACK_LIMIT - 1})")
-    if gas < constant:
-        return None  # plainly out of gas
+    if not computation.fork.has(L1Rules.BERLIN) or gas < constant:
+        return None  # before Berlin other costs held, and no chain that is traced here is so old; else plainly out of gas
     if opcodes.MEMORY[code]:
         end = opcodes.memory_end(code, [_to_int(item) for item in stack[-7:]])
         if end > MAX_UINT64 - 31:
@@ -259,6 +260,9 @@ def _early_failure(computation: Any, code: int) -> _Failure | None:
             return _Failure(exceptions.OutOfGas, constant, f"out of gas: {_OVERFLOW}")
     if computation.msg.is_static and (code in (_SSTORE, _SELFDESTRUCT) or (code == 0xF1 and _to_int(stack[-3]))):
         return _Failure(exceptions.WriteProtection, constant, _STATIC_WRITE)
+    if code in _CREATES and computation.fork.has(L1Rules.SHANGHAI) and _to_int(stack[-3]) > _INITCODE_LIMIT:
+        text = f"out of gas: max initcode size exceeded: code size {_to_int(stack[-3])} limit {_INITCODE_LIMIT}"
+        return _Failure(exceptions.OutOfGas, constant, text)
     if code == _SSTORE and gas <= 2300:
         return _Failure(exceptions.OutOfGas, constant, _SENTRY)
     if code in _CALLS and gas - constant < _call_gas(computation, code, [_to_int(item) for item in stack[-7:]]):
@@ -270,6 +274,7 @@ _GROWS_STACK = {
     0x30, 0x32, 0x33, 0x34, 0x36, 0x38, 0x3A, 0x3D, 0x41, 0x42, 0x43, 0x44, 0x45, 0x46, 0x47, 0x48, 0x4A, 0x58, 0x59, 0x5A,
     *range(0x5F, 0x90),
 }  # fmt: skip
+_INITCODE_LIMIT = 49152  # EIP-3860
 _MEMORY_LIMIT = 0x1FFFFFFFE0  # beyond it geth's memory gas overflows
 _OVERFLOW, _STATIC_WRITE = "gas uint64 overflow", "out of gas: write protection"
 _SENTRY = "out of gas: not enough gas for reentrancy sentry"
