@@ -6,7 +6,7 @@ from typing import Any
 import rlp
 
 from l2engine.errors import ExecutionTimeout, InvalidTransaction
-from l2engine.evm.tracers import NoopTracer
+from l2engine.evm.tracers.base import NoopTracer
 from l2engine.types.base import Address, Hash32, encode_int, keccak
 from l2engine.types.state import Call, TracedTransaction
 from l2engine.types.transaction import AccessList

@@ -9,7 +9,7 @@ from typing import Any
 
 from l2engine.chain.process import block_env
 from l2engine.errors import ExecutionReverted, ExecutionTimeout, InvalidTransaction
-from l2engine.evm.tracers import revert_reason
+from l2engine.evm.tracers.calls import revert_reason
 from l2engine.rules.forks import L1Rules
 from l2engine.types.base import ZERO_ADDRESS, Address
 from l2engine.types.block import Block, Header
