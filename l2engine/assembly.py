@@ -17,12 +17,11 @@ from l2engine.errors import ConfigError, GenesisMismatch
 from l2engine.rules.config import ChainConfig, chain_config
 from l2engine.settings import Settings
 from l2engine.types.base import Hash32
-from l2engine.types.state import Executor, KeyValue
+from l2engine.types.state import Executor, KeyValue, StateStore
 
 if TYPE_CHECKING:
     from l2engine.chain.engine import Engine
     from l2engine.store.blocks import BlockStore
-    from l2engine.store.state import LayeredState
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +36,7 @@ class Chain:
     executor: Executor
     kv: KeyValue
     blocks: "BlockStore"
-    state: "LayeredState"
+    state: StateStore
     engine: "Engine"
 
     def close(self) -> None:
@@ -54,14 +53,44 @@ def data_directory(settings: Settings) -> Path:
 
 def open_database(settings: Settings, create: bool = True) -> KeyValue:
     """The LevelDB below the data directory; `StoreError` when it is in use, foreign or (with `create` False) not there."""
-    from l2engine.store.kv import LevelDB
+    from l2engine.conformance.executors import is_native
 
     path = data_directory(settings) / "chaindata"
     if not create and not path.is_dir():
         raise ConfigError(f"no database at {path}; `l2engine init` makes one")
     if create:
         path.parent.mkdir(parents=True, exist_ok=True)
-    return LevelDB(path, cache_mb=max(8, settings.cache // 2), write_buffer_mb=max(4, min(64, settings.cache // 8)), create=create)
+    sizes = {"cache_mb": max(8, settings.cache // 2), "write_buffer_mb": max(4, min(64, settings.cache // 8))}
+    if is_native(settings.evm):
+        from l2engine.store.native import NativeKeyValue
+
+        return NativeKeyValue(path, **sizes, create=create)
+    from l2engine.store.kv import LevelDB
+
+    return LevelDB(path, **sizes, create=create)
+
+
+def memory_database(settings: Settings) -> KeyValue:
+    """An empty database that ends with the process."""
+    from l2engine.conformance.executors import is_native
+
+    if is_native(settings.evm):
+        from l2engine.store.native import NativeKeyValue
+
+        return NativeKeyValue(None)
+    from l2engine.store.kv import MemoryKeyValue
+
+    return MemoryKeyValue()
+
+
+def open_state(kv: KeyValue, settings: Settings) -> StateStore:
+    """The state in `kv`, kept where the database is: in Rust or in Python."""
+    from l2engine.store.native import NativeKeyValue, NativeState
+    from l2engine.store.state import LayeredState
+
+    archive = settings.gcmode == "archive"
+    windows = (0, 0) if archive else (settings.history_state, settings.history_proofs)
+    return NativeState(kv, *windows) if isinstance(kv, NativeKeyValue) else LayeredState(kv, *windows)
 
 
 def read_genesis(settings: Settings) -> Genesis:
@@ -112,15 +141,13 @@ def open_chain(settings: Settings, kv: KeyValue | None = None) -> Chain:
     from l2engine.chain.pool import Pool, PoolSettings
     from l2engine.conformance.executors import executor_factory
     from l2engine.store.blocks import BlockStore
-    from l2engine.store.state import LayeredState
 
     opened = kv if kv is not None else open_database(settings)
     try:
         config = prepare_rules(opened, settings)
         blocks = BlockStore(opened)
         blocks.repair_tail()
-        archive = settings.gcmode == "archive"
-        state = LayeredState(opened, 0 if archive else settings.history_state, 0 if archive else settings.history_proofs)
+        state = open_state(opened, settings)
         executor = executor_factory(settings.evm)(config)
         events = Events()
         pool_settings = PoolSettings(

@@ -19,6 +19,7 @@
     ├── StateUnavailable       the block is known, its state is no longer (or not yet) kept
     ├── ConfigError            flags, files or genesis that cannot work together; shown to the operator
     │   └── GenesisMismatch    the computed genesis hash is not the expected one
+    ├── ExecutorsDisagree      `--evm both`: the two executors came to different results
     └── StoreError             the database is locked, foreign, newer or damaged
 
 `rpc/errors.py` maps them to JSON-RPC codes. INVALID and SYNCING are answers of the Engine API, not errors.
@@ -111,6 +112,14 @@ class GenesisMismatch(ConfigError):
     def __init__(self, expected: bytes, got: bytes) -> None:
         self.expected, self.got = expected, got
         super().__init__(f"genesis mismatch: expected {_text(expected)}, computed {_text(got)}")
+
+
+class ExecutorsDisagree(L2EngineError):
+    """The native and the reference executor differ, so that neither can be trusted with this block."""
+
+    def __init__(self, where: str, native: object, reference: object) -> None:
+        self.where, self.native, self.reference = where, native, reference
+        super().__init__(f"the executors disagree at {where}: native {_text(native)}, reference {_text(reference)}")
 
 
 class StoreError(L2EngineError):

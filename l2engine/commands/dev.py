@@ -98,9 +98,8 @@ def banner(config: ChainConfig, endpoints: "Endpoints", block_time: float | None
 def _open(chosen: Settings, fork: str | None) -> KeyValue:
     """The database, with a genesis in it."""
     from l2engine.store.blocks import BlockStore
-    from l2engine.store.kv import MemoryKeyValue
 
-    kv: KeyValue = MemoryKeyValue() if chosen.datadir is None else assembly.open_database(chosen)
+    kv = assembly.memory_database(chosen) if chosen.datadir is None else assembly.open_database(chosen)
     try:
         if BlockStore(kv).genesis is None and chosen.genesis is None:
             assembly.write(kv, load(dev_genesis(fork or DEFAULT_FORK, int(time.time()), chain_id=chosen.networkid or CHAIN_ID)))

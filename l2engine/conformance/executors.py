@@ -1,18 +1,33 @@
-"""Choosing the executor that a conformance command runs on."""
+"""Choosing an executor: `--evm auto|py|native|both`. Each is imported only when it is chosen."""
 
 from collections.abc import Callable
+from importlib.util import find_spec
 
 from l2engine.errors import ConfigError
-from l2engine.evm import native
-from l2engine.evm.reference import ReferenceExecutor
 from l2engine.rules.config import ChainConfig
 from l2engine.types.state import Executor
 
-KINDS = ("auto", "py", "native")
+KINDS = ("auto", "py", "native", "both")
+
+
+def is_native(kind: str) -> bool:
+    """Whether this kind needs the native core, which `auto` takes when it is there. `ConfigError` when it is needed and is not."""
+    installed = find_spec("l2engine_native") is not None
+    if kind in ("native", "both") and not installed:
+        raise ConfigError(f"--evm {kind}: the native core is not installed; `make native` builds it (needs cargo)")
+    return installed and kind != "py"
 
 
 def executor_factory(kind: str) -> Callable[[ChainConfig], Executor]:
-    """What makes an executor for a chain's rules; `auto` takes the native one when it is installed, else `ConfigError` for it."""
-    if kind == "native" and not native.available():
-        raise ConfigError("the native core is not installed: run `make native` (needs cargo)")
-    return native.NativeExecutor if kind != "py" and native.available() else ReferenceExecutor
+    """What makes an executor for a chain's rules; `ConfigError` when the kind is not installed."""
+    if not is_native(kind):
+        from l2engine.evm.reference import ReferenceExecutor
+
+        return ReferenceExecutor
+    if kind == "both":
+        from l2engine.evm.agreement import AgreementExecutor
+
+        return AgreementExecutor
+    from l2engine.evm.native import NativeExecutor
+
+    return NativeExecutor

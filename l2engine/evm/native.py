@@ -10,7 +10,6 @@ from time import monotonic
 from typing import Any
 
 from l2engine.errors import ConfigError, DecodeError, InvalidBlock, InvalidTransaction
-from l2engine.evm.reference import ReferenceExecutor
 from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import Fork, L1Rules
 from l2engine.rules.l1_attributes import Format, calldata_format, from_calldata
@@ -28,6 +27,7 @@ from l2engine.types.state import (
     Call,
     CallResult,
     Deadline,
+    Executor,
     StateDiff,
     StateView,
     Tracer,
@@ -57,7 +57,13 @@ class NativeExecutor:
         if _native is None:
             raise ConfigError("the native core is not installed: run `make native` (needs cargo)")
         self.config = config
-        self.reference = ReferenceExecutor(config)
+
+    @cached_property
+    def reference(self) -> Executor:
+        """The reference executor, imported only when something needs it."""
+        from l2engine.evm.reference import ReferenceExecutor
+
+        return ReferenceExecutor(self.config)
 
     def begin(self, view: StateView, env: BlockEnv, intermediate_root: Callable[[StateDiff], Hash32] | None = None) -> BlockExecution:
         fork = self.config.fork_at(env.number, env.timestamp)

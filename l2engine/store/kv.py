@@ -17,7 +17,7 @@ from sortedcontainers import SortedList
 
 from l2engine.errors import StoreError
 from l2engine.store import schema
-from l2engine.types.state import Batch, Snapshot
+from l2engine.types.state import Batch, KeyValue, Snapshot
 
 _MEGABYTE = 1 << 20
 _CHUNK = 256  # keys that one step of an in-memory iteration takes under the lock
@@ -214,7 +214,7 @@ def release_path(path: str) -> None:
         _open_here.discard(path)
 
 
-def claim_schema(kv: "LevelDB | MemoryKeyValue", name: str) -> None:
+def claim_schema(kv: KeyValue, name: str) -> None:
     """Mark an empty store as ours; `StoreError` for one that is foreign or newer than this program."""
     row = next(iter(kv.iterate(schema.SCHEMA, schema.SCHEMA + b"\0")), None)
     if row is None:
