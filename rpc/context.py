@@ -106,7 +106,7 @@ class Context:
         """As `header`, in geth's words when there is none."""
         header = self.header(reference)
         if header is None:
-            raise UnknownBlock("header for hash not found" if isinstance(reference, bytes) else "header not found")
+            raise UnknownBlock("header not found")
         if isinstance(reference, CanonicalHash) and not self.blocks.is_canonical(header):
             raise RpcError(SERVER_ERROR, "hash is not currently canonical")
         return header

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from l2engine.types.base import EMPTY_CODE_HASH, Address
+from l2engine.types.base import EMPTY_CODE_HASH, ZERO_HASH, Address
 from rpc.codec import BlockReference, address, block_reference, list_of, storage_key, string
 from rpc.context import Context
 from rpc.jsonrpc import Place, method
@@ -48,9 +48,9 @@ def get_proof(context: Context, who: Address, keys: list[str], block: BlockRefer
         "address": "0x" + who.hex(),
         "accountProof": ["0x" + node.hex() for node in proof.nodes],
         "balance": hex(account.balance if account is not None else 0),
-        "codeHash": "0x" + (account.code_hash if account is not None else EMPTY_CODE_HASH).hex(),
+        "codeHash": "0x" + (account.code_hash if account is not None else ZERO_HASH).hex(),
         "nonce": hex(account.nonce if account is not None else 0),
-        "storageHash": "0x" + proof.storage_root.hex(),
+        "storageHash": "0x" + (proof.storage_root if account is not None else ZERO_HASH).hex(),
         "storageProof": [
             {
                 # geth repeats a full-length key as it came and shortens any other to a quantity

@@ -3,6 +3,7 @@
 Sources: geth internal/ethapi (defaults and caps), eth/gasestimator (the search), EIP-2930; geth's override objects.
 """
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -273,9 +274,9 @@ def _has_code(view: StateView, who: Address, overrides: Overrides | None) -> boo
 def _search(attempt: Callable[[int], CallResult | None], highest: int, plain_transfer: bool) -> int:
     """geth's search: the highest limit, then what the first run suggests, then halving with a bias to the low side."""
     if plain_transfer:
-        result = attempt(TX_GAS)
-        if result is not None and result.success:
-            return TX_GAS
+        with contextlib.suppress(RpcError):  # what stops it is told by the run with all gas
+            if _succeeds(attempt(TX_GAS)):
+                return TX_GAS
     result = attempt(highest)
     if result is None or not result.success:
         if result is not None and not (result.error or "").startswith("out of gas"):
