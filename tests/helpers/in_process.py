@@ -9,13 +9,13 @@ from typing import Any
 import orjson
 
 from genesis import loader
+from l2engine.assembly import memory_database, open_state
 from l2engine.chain.engine import Engine, EngineSettings
 from l2engine.chain.pool import Pool
-from l2engine.evm.reference import ReferenceExecutor
+from l2engine.conformance.executors import executor_factory
+from l2engine.settings import Settings
 from l2engine.store.blocks import BlockStore
 from l2engine.store.genesis import write_genesis
-from l2engine.store.kv import MemoryKeyValue
-from l2engine.store.state import LayeredState
 from l2engine.types.state import KeyValue
 from rpc.context import Context
 from rpc.jsonrpc import handle
@@ -25,13 +25,20 @@ from rpc.registry import ENGINE_NAMESPACES, methods_for
 class InProcess:
     """One engine and its RPC. The same key-value store may be opened again: that is a restart."""
 
-    def __init__(self, genesis: Path | Mapping[str, Any], kv: KeyValue | None = None, settings: EngineSettings | None = None) -> None:
+    def __init__(
+        self,
+        genesis: Path | Mapping[str, Any],
+        kv: KeyValue | None = None,
+        settings: EngineSettings | None = None,
+        evm: str = "py",
+    ) -> None:
         self.genesis = loader.load(genesis)
-        self.kv = kv or MemoryKeyValue()
+        options = Settings(evm=evm)
+        self.kv = kv or memory_database(options)
         write_genesis(self.kv, self.genesis.block, self.genesis.alloc, json.dumps(self.genesis.geth_config).encode())
         config = self.genesis.config
-        blocks, state = BlockStore(self.kv), LayeredState(self.kv)
-        self.engine = Engine(config, self.kv, blocks, state, ReferenceExecutor(config), Pool(config), settings=settings)
+        blocks, state = BlockStore(self.kv), open_state(self.kv, options)
+        self.engine = Engine(config, self.kv, blocks, state, executor_factory(evm)(config), Pool(config), settings=settings)
         self.context = Context(self.engine)
         self._methods = methods_for((*ENGINE_NAMESPACES, "admin"))
 
