@@ -11,8 +11,9 @@ from typing import Any
 from l2engine.chain.process import block_env
 from l2engine.errors import ExecutionReverted, ExecutionTimeout, InvalidTransaction
 from l2engine.evm.tracers.calls import revert_reason
+from l2engine.rules.blobs import GAS_PER_BLOB
 from l2engine.rules.forks import L1Rules
-from l2engine.types.base import ZERO_ADDRESS, Address
+from l2engine.types.base import ZERO_ADDRESS, Address, Wei
 from l2engine.types.block import Block, Header
 from l2engine.types.state import AccountOverride, BlockEnv, Call, CallResult, StateView, Tracer
 from l2engine.types.transaction import Authorization
@@ -188,10 +189,33 @@ def call(
     """Run a message and answer what it returns."""
     header = context.header_or_error("latest" if block is None else block)
     message = to_call(context, args, context.settings.gas_cap)
-    result = run(context, context.view(header), environment(context, header, env_overrides), message, overrides)
+    view, env = context.view(header), environment(context, header, env_overrides)
+    _check_blob_funds(context, args, view, env, message, overrides or {})
+    result = run(context, view, env, message, overrides)
     if result.error is not None:
         raise failure(result)
     return "0x" + result.output.hex()
+
+
+def _check_blob_funds(context: Context, args: dict[str, Any], view: StateView, env: BlockEnv, message: Call, overrides: Overrides) -> None:
+    """A call with blobs must be able to pay for them, from Cancun on."""
+    cost = len(message.blob_versioned_hashes) * GAS_PER_BLOB * args.get("maxFeePerBlobGas", 0)
+    if not cost or not context.config.fork_at(env.number, env.timestamp).has(L1Rules.CANCUN):
+        return
+    balance = _balance(view, message.sender, overrides)
+    needed = cost + message.value + message.gas * (message.max_fee_per_gas or 0)
+    if balance < needed:
+        who = render.checksum_address(message.sender)
+        text = f"insufficient funds for gas * price + value: address {who} have {balance} want {needed}"
+        raise RpcError(SERVER_ERROR, f"err: {text} (supplied gas {message.gas})")
+
+
+def _balance(view: StateView, who: Address, overrides: Overrides) -> Wei:
+    override = overrides.get(who)
+    if override is not None and override.balance is not None:
+        return override.balance
+    account = view.account(who)
+    return account.balance if account is not None else 0
 
 
 def run(
@@ -251,11 +275,7 @@ def _highest_gas(context: Context, message: Call, view: StateView, env: BlockEnv
         highest = min(highest, TX_GAS_CAP)
     price = message.max_fee_per_gas or 0
     if price:
-        override = overrides.get(message.sender)
-        account = view.account(message.sender)
-        balance = account.balance if account is not None else 0
-        if override is not None and override.balance is not None:
-            balance = override.balance
+        balance = _balance(view, message.sender, overrides)
         if message.value >= balance:
             raise RpcError(SERVER_ERROR, "insufficient funds for transfer")
         highest = min(highest, (balance - message.value) // price)
