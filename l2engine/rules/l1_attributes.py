@@ -11,7 +11,7 @@ from enum import Enum
 
 from l2engine.errors import DecodeError
 from l2engine.rules.forks import Fork, L1FeeRule, OperatorFeeRule
-from l2engine.types.base import Address, Hash32, Wei
+from l2engine.types.base import ZERO_ADDRESS, ZERO_HASH, Address, Hash32, Wei
 
 
 class Format(Enum):
@@ -130,24 +130,31 @@ def encode_calldata(form: Format, attributes: L1Attributes) -> bytes:
     return data
 
 
-def from_storage(read: Callable[[int], int]) -> L1Attributes:
-    """The attributes that L1Block holds; `read` gives a slot's value. All fields are filled, whatever the fork.
+def from_storage(read: Callable[[int], int], fork: Fork | None = None) -> L1Attributes:
+    """The attributes that L1Block holds; `read` gives a slot's value. With `fork` only what the fork's fees need is read and
+    filled in, since a block witness holds nothing else.
 
     Must be read after the block's own L1-attributes deposit has run: before it, the slots tell the previous block's story.
     """
-    slot_0, slot_3, slot_8 = read(0), read(3), read(8)
+    slot_3 = read(3) if fork is None or fork.l1_fee in (L1FeeRule.ECOTONE, L1FeeRule.FJORD) else 0
+    slot_7 = read(7) if fork is None or fork.l1_fee in (L1FeeRule.ECOTONE, L1FeeRule.FJORD) else 0
+    slot_8 = read(8) if fork is None or fork.operator_fee is not OperatorFeeRule.NONE else 0
+    base_fee_scalar, blob_base_fee_scalar = _bits(slot_3, 96, 32), _bits(slot_3, 64, 32)
+    # Ecotone's first block, and any with nothing but zeros, pays by the scalars of before.
+    old_scalars = fork is None or not (base_fee_scalar or blob_base_fee_scalar or slot_7)
+    slot_0 = read(0) if fork is None else 0
     return L1Attributes(
         number=_bits(slot_0, 0, 64),
         timestamp=_bits(slot_0, 64, 64),
         base_fee=read(1),
-        hash=read(2).to_bytes(32, "big"),
+        hash=read(2).to_bytes(32, "big") if fork is None else ZERO_HASH,
         sequence_number=_bits(slot_3, 0, 64),
-        batcher=read(4).to_bytes(32, "big")[12:],
-        overhead=read(5),
-        scalar=read(6),
-        blob_base_fee=read(7),
-        base_fee_scalar=_bits(slot_3, 96, 32),
-        blob_base_fee_scalar=_bits(slot_3, 64, 32),
+        batcher=read(4).to_bytes(32, "big")[12:] if fork is None else ZERO_ADDRESS,
+        overhead=read(5) if old_scalars else None,
+        scalar=read(6) if old_scalars else None,
+        blob_base_fee=slot_7,
+        base_fee_scalar=base_fee_scalar,
+        blob_base_fee_scalar=blob_base_fee_scalar,
         operator_fee_scalar=_bits(slot_8, 64, 32),
         operator_fee_constant=_bits(slot_8, 0, 64),
         da_footprint_gas_scalar=_bits(slot_8, 96, 16),
