@@ -56,6 +56,10 @@ class ChainConfig:
                 return activation.fork
         raise ConfigError(f"no fork is active at block {number}")
 
+    def activated(self, parent: tuple[BlockNumber, Timestamp], block: tuple[BlockNumber, Timestamp]) -> tuple[Fork, ...]:
+        """The forks whose first block is this one (number, timestamp), the child of `parent`."""
+        return tuple(item.fork for item in self.activations if item.reached(*block) and not item.reached(*parent))
+
     def activates(self, fork_name: str, parent: tuple[BlockNumber, Timestamp], block: tuple[BlockNumber, Timestamp]) -> bool:
         """Whether the block (number, timestamp) is the first one of the named fork."""
         for activation in self.activations:

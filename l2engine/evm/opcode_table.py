@@ -1,0 +1,278 @@
+"""The opcode tables of the reference executor: py-evm's, with what it lacks (CLZ), and shorter forms of the commonest.
+
+`metered` is the complete table with every charge visible to the gas meter, which is what tracing needs; `fast` replaces
+stack, arithmetic and jump opcodes by functions that charge and compute in one step. Stacks hold integers only, and
+popping an empty one raises `IndexError`, which the frame's loop understands. Sources: Yellow Paper H.2; EIP-1153, 7939.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from eth.exceptions import FullStack, InvalidJumpDestination, OutOfGas, WriteProtection
+from eth.vm.opcode import as_opcode
+
+from l2engine.rules.forks import Fork, L1Rules
+
+Function: TypeAlias = Callable[[Any], None]
+
+_WORD = 2**256
+_MAX = _WORD - 1
+_SIGN = 2**255
+_JUMPDEST, _CLZ, _TLOAD, _TSTORE = 0x5B, 0x1E, 0x5C, 0x5D
+
+
+def metered(opcodes: dict[int, Any], fork: Fork) -> dict[int, Any]:
+    """py-evm's table of the fork's Ethereum rules, made whole."""
+    table = dict(opcodes)
+    table[_JUMPDEST] = as_opcode(_check_deadline, "JUMPDEST", 1)
+    if fork.has(L1Rules.CANCUN):
+        table[_TLOAD] = as_opcode(_tload, "TLOAD", 100)
+        table[_TSTORE] = as_opcode(_tstore, "TSTORE", 100)
+    if fork.has(L1Rules.OSAKA):
+        table[_CLZ] = as_opcode(_clz, "CLZ", 5)
+    return table
+
+
+def fast(table: dict[int, Any], fork: Fork) -> dict[int, Any]:
+    """`table` with the short forms put in, for opcodes that the fork has."""
+    return {code: _FAST.get(code, plain) for code, plain in table.items()}
+
+
+def _check_deadline(computation: Any) -> None:
+    if computation.state.deadline is not None:
+        computation.state.check_deadline()
+
+
+def _clz(computation: Any) -> None:
+    computation.stack_push_int(256 - computation.stack_pop1_int().bit_length())
+
+
+def _tload(computation: Any) -> None:
+    slot = computation.stack_pop1_int()
+    computation.stack_push_int(computation.state.get_transient_storage(computation.msg.storage_address, slot))
+
+
+def _tstore(computation: Any) -> None:
+    if computation.msg.is_static:
+        raise WriteProtection("Cannot modify state while inside of a STATICCALL context")
+    slot, value = computation.stack_pop_ints(2)
+    computation.state.set_transient_storage(computation.msg.storage_address, slot, value)
+
+
+# ---- short forms ----------------------------------------------------------------------------------------------------
+
+
+def _charge(computation: Any, gas: int) -> None:
+    meter = computation._gas_meter
+    if meter.gas_remaining < gas:
+        raise OutOfGas(f"Out of gas: Needed {gas} - Remaining {meter.gas_remaining}")
+    meter.gas_remaining -= gas
+
+
+def _binary(gas: int, function: Callable[[int, int], int]) -> Function:
+    """An opcode that replaces the two topmost items by a function of them (top first)."""
+
+    def opcode(computation: Any) -> None:
+        meter = computation._gas_meter
+        if meter.gas_remaining < gas:
+            _charge(computation, gas)
+        meter.gas_remaining -= gas
+        values = computation._stack.values
+        top = values.pop()
+        values[-1] = function(top, values[-1])
+
+    return opcode
+
+
+def _add(computation: Any) -> None:
+    meter = computation._gas_meter
+    if meter.gas_remaining < 3:
+        _charge(computation, 3)
+    meter.gas_remaining -= 3
+    values = computation._stack.values
+    top = values.pop()
+    values[-1] = (top + values[-1]) & _MAX
+
+
+def _sub(computation: Any) -> None:
+    meter = computation._gas_meter
+    if meter.gas_remaining < 3:
+        _charge(computation, 3)
+    meter.gas_remaining -= 3
+    values = computation._stack.values
+    top = values.pop()
+    values[-1] = (top - values[-1]) & _MAX
+
+
+def _mul(computation: Any) -> None:
+    meter = computation._gas_meter
+    if meter.gas_remaining < 5:
+        _charge(computation, 5)
+    meter.gas_remaining -= 5
+    values = computation._stack.values
+    top = values.pop()
+    values[-1] = (top * values[-1]) & _MAX
+
+
+def _iszero(computation: Any) -> None:
+    _charge(computation, 3)
+    values = computation._stack.values
+    values[-1] = 0 if values[-1] else 1
+
+
+def _not(computation: Any) -> None:
+    _charge(computation, 3)
+    values = computation._stack.values
+    values[-1] = _MAX - values[-1]
+
+
+def _addmod(computation: Any) -> None:
+    _charge(computation, 8)
+    values = computation._stack.values
+    left, right, modulus = values.pop(), values.pop(), values[-1]
+    values[-1] = (left + right) % modulus if modulus else 0
+
+
+def _mulmod(computation: Any) -> None:
+    _charge(computation, 8)
+    values = computation._stack.values
+    left, right, modulus = values.pop(), values.pop(), values[-1]
+    values[-1] = (left * right) % modulus if modulus else 0
+
+
+def _signed(value: int) -> int:
+    return value - _WORD if value & _SIGN else value
+
+
+def _pop(computation: Any) -> None:
+    _charge(computation, 2)
+    computation._stack.values.pop()
+
+
+def _push(size: int) -> Function:
+    def opcode(computation: Any) -> None:
+        meter = computation._gas_meter
+        if meter.gas_remaining < 3:
+            _charge(computation, 3)
+        meter.gas_remaining -= 3
+        values = computation._stack.values
+        if len(values) > 1023:
+            raise FullStack("Stack limit reached")
+        code = computation.code
+        position = code.program_counter
+        code.program_counter = end = position + size
+        values.append(int.from_bytes(code.padded[position:end], "big"))
+
+    return opcode
+
+
+def _push1(computation: Any) -> None:
+    meter = computation._gas_meter
+    if meter.gas_remaining < 3:
+        _charge(computation, 3)
+    meter.gas_remaining -= 3
+    values = computation._stack.values
+    if len(values) > 1023:
+        raise FullStack("Stack limit reached")
+    code = computation.code
+    position = code.program_counter
+    code.program_counter = position + 1
+    values.append(code.padded[position])
+
+
+def _push0(computation: Any) -> None:
+    _charge(computation, 2)
+    values = computation._stack.values
+    if len(values) > 1023:
+        raise FullStack("Stack limit reached")
+    values.append(0)
+
+
+def _dup(depth: int) -> Function:
+    def opcode(computation: Any) -> None:
+        meter = computation._gas_meter
+        if meter.gas_remaining < 3:
+            _charge(computation, 3)
+        meter.gas_remaining -= 3
+        values = computation._stack.values
+        if len(values) > 1023:
+            raise FullStack("Stack limit reached")
+        values.append(values[-depth])
+
+    return opcode
+
+
+def _swap(depth: int) -> Function:
+    place = -depth - 1
+
+    def opcode(computation: Any) -> None:
+        meter = computation._gas_meter
+        if meter.gas_remaining < 3:
+            _charge(computation, 3)
+        meter.gas_remaining -= 3
+        values = computation._stack.values
+        values[-1], values[place] = values[place], values[-1]
+
+    return opcode
+
+
+def _jumpdest(computation: Any) -> None:
+    meter = computation._gas_meter
+    if meter.gas_remaining < 1:
+        _charge(computation, 1)
+    meter.gas_remaining -= 1
+    if computation.state.deadline is not None:
+        computation.state.check_deadline()
+
+
+def _jump(computation: Any) -> None:
+    _charge(computation, 8)
+    code = computation.code
+    destination = computation._stack.values.pop()
+    if destination not in code.jump_destinations:
+        raise InvalidJumpDestination("Invalid Jump Destination")
+    code.program_counter = destination
+
+
+def _jumpi(computation: Any) -> None:
+    _charge(computation, 10)
+    values = computation._stack.values
+    destination, condition = values.pop(), values.pop()
+    if condition:
+        code = computation.code
+        if destination not in code.jump_destinations:
+            raise InvalidJumpDestination("Invalid Jump Destination")
+        code.program_counter = destination
+
+
+_FAST: dict[int, Function] = {
+    0x01: _add,
+    0x02: _mul,
+    0x03: _sub,
+    0x04: _binary(5, lambda a, b: a // b if b else 0),
+    0x06: _binary(5, lambda a, b: a % b if b else 0),
+    0x08: _addmod,
+    0x09: _mulmod,
+    0x10: _binary(3, lambda a, b: 1 if a < b else 0),
+    0x11: _binary(3, lambda a, b: 1 if a > b else 0),
+    0x12: _binary(3, lambda a, b: 1 if _signed(a) < _signed(b) else 0),
+    0x13: _binary(3, lambda a, b: 1 if _signed(a) > _signed(b) else 0),
+    0x14: _binary(3, lambda a, b: 1 if a == b else 0),
+    0x15: _iszero,
+    0x16: _binary(3, lambda a, b: a & b),
+    0x17: _binary(3, lambda a, b: a | b),
+    0x18: _binary(3, lambda a, b: a ^ b),
+    0x19: _not,
+    0x1A: _binary(3, lambda a, b: (b >> (8 * (31 - a))) & 0xFF if a < 32 else 0),
+    0x1B: _binary(3, lambda a, b: (b << a) & _MAX if a < 256 else 0),
+    0x1C: _binary(3, lambda a, b: b >> a if a < 256 else 0),
+    0x50: _pop,
+    0x56: _jump,
+    0x57: _jumpi,
+    _JUMPDEST: _jumpdest,
+    0x5F: _push0,
+    0x60: _push1,
+    **{0x5F + size: _push(size) for size in range(2, 33)},
+    **{0x7F + depth: _dup(depth) for depth in range(1, 17)},
+    **{0x8F + depth: _swap(depth) for depth in range(1, 17)},
+}
