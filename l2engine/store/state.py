@@ -299,9 +299,11 @@ class LayeredState:
         canonical = {layer.hash for layer in _walk(kept, head)[0]}
         layers: dict[Hash32, Layer] = {}
         for layer in sorted(kept.layers.values(), key=lambda layer: layer.number):
-            fork = self._number_on_base(kept, layer.parent_hash)
-            if layer.parent_hash in layers or (fork is not None and fork >= kept.oldest_proofs):
-                layers[layer.hash] = layer
+            if layer.parent_hash not in layers:
+                fork = self._number_on_base(kept, layer.parent_hash)
+                if fork is None or fork < kept.oldest_proofs:
+                    continue
+            layers[layer.hash] = layer
             if layer.parent_hash == head or (layer.parent_hash in canonical and layer.number > kept.layers[head].number):
                 canonical.add(layer.hash)  # blocks on top of the head may become it next
         spare = self._side_bytes
