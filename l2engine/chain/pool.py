@@ -140,7 +140,8 @@ class Pool:
         except PoolError:
             raise
         except InvalidTransaction as error:
-            raise PoolError(str(error)) from error
+            wrong_chain = str(error).startswith("invalid chain id")  # which geth finds while it recovers the sender
+            raise PoolError(f"invalid sender: {error}" if wrong_chain else str(error)) from error
         if tx.max_priority_fee_per_gas < self.minimum_tip:
             raise PoolError(
                 f"transaction gas price below minimum: gas tip cap {tx.max_priority_fee_per_gas}, minimum needed {self.minimum_tip}"
