@@ -97,7 +97,7 @@ def run_call(
         success=execution.succeeded,
         output=execution.output,
         gas_used=gas_used,
-        gas_refund=call.gas - execution.gas_left - gas_used,
+        gas_refund=max(0, call.gas - execution.gas_left - gas_used),  # EIP-7623's floor can exceed what was used
         error=error,
         created=created_address(call.sender, nonce) if call.to is None else None,
         logs=tuple(execution.logs),
