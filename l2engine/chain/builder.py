@@ -13,17 +13,18 @@ from dataclasses import dataclass
 
 from l2engine.chain.payload import payload_id
 from l2engine.chain.pool import Pool
-from l2engine.chain.process import ExecutedBlock, block_env, block_value, seal, validate_l1_attributes
-from l2engine.errors import DecodeError, ExecutionTimeout, InvalidAttributes, InvalidBlock, InvalidTransaction, L2EngineError
+from l2engine.chain.process import ExecutedBlock, apply_all, block_env, block_value, mint_overflows, seal, validate_l1_attributes
+from l2engine.errors import ExecutionTimeout, InvalidAttributes, InvalidBlock, InvalidTransaction, L2EngineError
 from l2engine.rules import blobs, eip1559, fees
 from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import Fork, L1Rules
 from l2engine.rules.l1_attributes import Format, calldata_format, from_calldata
-from l2engine.types.base import EMPTY_BLOOM, EMPTY_OMMERS_HASH, EMPTY_REQUESTS_HASH, EMPTY_ROOT, MAX_UINT256, Hash32
+from l2engine.types.accelerated import undecodable
+from l2engine.types.base import EMPTY_BLOOM, EMPTY_OMMERS_HASH, EMPTY_REQUESTS_HASH, EMPTY_ROOT, Hash32, keccak
 from l2engine.types.block import Block, Header
 from l2engine.types.payload import BuiltPayload, PayloadAttributes
-from l2engine.types.state import BlockExecution, Deadline, Executor, StateStore, TransactionResult
-from l2engine.types.transaction import BlobTransaction, DepositTransaction, Transaction, decode_transaction, recover_sender
+from l2engine.types.state import BlockExecution, Deadline, Executor, StateStore
+from l2engine.types.transaction import BlobTransaction, DepositTransaction, decode_transaction, recover_sender
 
 log = logging.getLogger(__name__)
 
@@ -77,21 +78,23 @@ class Builder:
             raise InvalidAttributes("non-empty withdrawals post-Canyon")
         fork = config.fork_at(2**63, attributes.timestamp)
         eip1559.validate_attributes(fork, attributes.eip_1559_params, attributes.min_base_fee)
-        self._decode(attributes)
+        wrong = undecodable(attributes.transactions or ())
+        if wrong is not None:
+            raise InvalidAttributes(f"transaction {wrong[0]} is not valid: {wrong[1]}") from wrong[1]
 
     def validate_against_parent(self, attributes: PayloadAttributes, parent: Header) -> None:
         """Check attributes as the child of `parent`: `InvalidAttributes` when no block can come of them."""
         if attributes.timestamp <= parent.timestamp:
             raise InvalidAttributes(f"invalid timestamp, parent {parent.timestamp} given {attributes.timestamp}")
         fork = self._config.fork_at(parent.number + 1, attributes.timestamp)
-        transactions = self._decode(attributes)
+        transactions = attributes.transactions or ()
         if not fork.is_optimism:
             return
-        for tx in transactions:
-            if isinstance(tx, BlobTransaction):
-                raise InvalidAttributes(f"failed to force-include tx: 0x{tx.hash.hex()} type: 3: transaction type not supported")
-            if isinstance(tx, DepositTransaction) and tx.mint > MAX_UINT256:
-                raise InvalidAttributes(f"failed to force-include tx: 0x{tx.hash.hex()} type: 126: mint overflows the balance")
+        for raw in transactions:
+            if raw[0] == BlobTransaction.type:
+                raise InvalidAttributes(f"failed to force-include tx: 0x{keccak(raw).hex()} type: 3: transaction type not supported")
+            if mint_overflows(raw):
+                raise InvalidAttributes(f"failed to force-include tx: 0x{keccak(raw).hex()} type: 126: mint overflows the balance")
         if not fork.da_footprint:
             return
         try:
@@ -99,24 +102,14 @@ class Builder:
         except InvalidBlock as error:
             raise InvalidAttributes(str(error)) from error
         activates = self._activates(fork, parent)
-        first = transactions[0]
+        first = decode_transaction(transactions[0])
         if not activates and isinstance(first, DepositTransaction) and calldata_format(first.data) is Format.ISTHMUS:
             raise InvalidAttributes("L1 attributes deposit in Isthmus format outside of Jovian's activation block")
-        if activates and fork.only_deposits_on_activation and not all(isinstance(tx, DepositTransaction) for tx in transactions):
+        if activates and fork.only_deposits_on_activation and not all(raw[0] == DepositTransaction.type for raw in transactions):
             raise InvalidAttributes(f"unexpected non-deposit transaction in {fork.name} activation block")
 
     def _activates(self, fork: Fork, parent: Header) -> bool:
         return self._config.fork_at(parent.number, parent.timestamp).name != fork.name
-
-    @staticmethod
-    def _decode(attributes: PayloadAttributes) -> list[Transaction]:
-        transactions: list[Transaction] = []
-        for index, raw in enumerate(attributes.transactions or ()):
-            try:
-                transactions.append(decode_transaction(raw))
-            except DecodeError as error:
-                raise InvalidAttributes(f"transaction {index} is not valid: {error}") from error
-        return transactions
 
     # ---- building ---------------------------------------------------------------------------------------------------
 
@@ -210,14 +203,14 @@ class _Task:
 
     def begin(self) -> BlockExecution:
         """An execution with the forced transactions applied."""
-        return self._forced()[0]
+        return self._forced()
 
     def build(self, pool: Pool | None, deadline: Deadline, max_transaction_da: int, max_block_da: int) -> tuple[ExecutedBlock, int]:
         """The sealed block and its value, with transactions of the pool when one is given."""
-        execution, done = self._forced()
+        execution = self._forced()
         raws = list(self.attributes.transactions or ())
         if pool is not None and not (self._activation and self._fork.only_deposits_on_activation):
-            raws += self._fill(execution, pool, deadline, done, max_transaction_da, max_block_da)
+            raws += self._fill(execution, pool, deadline, max_transaction_da, max_block_da)
         result = execution.finish()
         prepared = self._state.prepare(self.parent.hash, result.diff)
         block = Block(self._block.header, tuple(raws), (), self._block.withdrawals)
@@ -225,29 +218,29 @@ class _Task:
             raise InvalidAttributes(f"DA footprint {result.blob_gas_used} exceeds block gas limit {block.header.gas_limit}")
         header = seal(block.header, self._fork, block, result, prepared, self._state)
         sealed = Block(header, block.transactions, (), block.withdrawals)
-        return ExecutedBlock(sealed, result.receipts, prepared), block_value(done, header.base_fee_per_gas or 0)
+        return ExecutedBlock(sealed, result.receipts, prepared), block_value(sealed, result.receipts)
 
-    def _forced(self) -> tuple[BlockExecution, list[tuple[Transaction, TransactionResult]]]:
+    def _forced(self) -> BlockExecution:
         execution = self._executor.begin(self._state.view(self.parent.hash), block_env(self._block, self.parent))
-        done = []
-        for raw in self.attributes.transactions or ():
-            tx = decode_transaction(raw)
+        raws = self.attributes.transactions or ()
+        failed = apply_all(execution, raws)
+        if failed is not None:
+            index, error = failed
+            tx = decode_transaction(raws[index])
             try:
-                sender = recover_sender(tx)
-                done.append((tx, execution.apply(raw, sender)))
-            except InvalidTransaction as error:
-                who = f"0x{sender.hex()}" if "sender" in locals() else "unknown"
-                raise InvalidAttributes(
-                    f"failed to force-include tx: 0x{tx.hash.hex()} type: {tx.type} sender: {who} nonce: {getattr(tx, 'nonce', 0)}, err: {error}"
-                ) from error
-        return execution, done
+                who = "0x" + recover_sender(tx).hex()
+            except InvalidTransaction:
+                who = "unknown"
+            raise InvalidAttributes(
+                f"failed to force-include tx: 0x{tx.hash.hex()} type: {tx.type} sender: {who} nonce: {getattr(tx, 'nonce', 0)}, err: {error}"
+            ) from error
+        return execution
 
     def _fill(
         self,
         execution: BlockExecution,
         pool: Pool,
         deadline: Deadline,
-        done: list[tuple[Transaction, TransactionResult]],
         max_transaction_da: int,
         max_block_da: int,
     ) -> list[bytes]:
@@ -271,14 +264,13 @@ class _Task:
                 candidates.skip_sender()
                 continue
             try:
-                result = execution.apply(pooled.raw, pooled.sender, deadline)
+                execution.apply(pooled.raw, pooled.sender, deadline)
             except InvalidTransaction:
                 candidates.skip_sender()
                 continue
             except ExecutionTimeout:
                 break
             raws.append(pooled.raw)
-            done.append((pooled.tx, result))
             da_size += size
             footprint += size * self._footprint_scalar
         return raws

@@ -13,11 +13,12 @@ from l2engine.errors import DecodeError, InvalidBlock, InvalidPayload
 from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import ExtraDataForm, L1Rules
 from l2engine.rules.header import validate_static
+from l2engine.types.accelerated import ordered_root, undecodable
 from l2engine.types.base import EMPTY_OMMERS_HASH, EMPTY_REQUESTS_HASH, EMPTY_ROOT, Hash32, keccak
 from l2engine.types.block import Block, Header, Withdrawal
 from l2engine.types.payload import ExecutionPayload, PayloadAttributes
 from l2engine.types.transaction import POST_EXECUTION_TYPE, BlobTransaction, Transaction, decode_transaction
-from l2engine.types.trie_root import ordered_root, rlp_encode
+from l2engine.types.trie_root import rlp_encode
 
 
 def to_block(
@@ -28,12 +29,16 @@ def to_block(
     requests: Sequence[bytes] | None = None,
 ) -> Block:
     """The block that a payload stands for, its hash checked. `InvalidPayload` names the first thing that is wrong."""
-    transactions = [_decode(index, raw) for index, raw in enumerate(payload.transactions) if raw[:1] != bytes([POST_EXECUTION_TYPE])]
+    decodable = [raw for raw in payload.transactions if raw[:1] != bytes([POST_EXECUTION_TYPE])]
+    wrong = undecodable(decodable)
+    if wrong is not None:
+        raise InvalidPayload(f"invalid transaction {payload.transactions.index(decodable[wrong[0]])}: {wrong[1]}") from wrong[1]
     if len(payload.extra_data) > 32:
         raise InvalidPayload(f"invalid extradata length: {len(payload.extra_data)}")
     if len(payload.logs_bloom) != 256:
         raise InvalidPayload(f"invalid logsBloom length: {len(payload.logs_bloom)}")
-    blob_hashes = [h for tx in transactions if isinstance(tx, BlobTransaction) for h in tx.blob_versioned_hashes]
+    blobs = [decode_transaction(raw) for raw in decodable if raw[0] == BlobTransaction.type]
+    blob_hashes = [h for tx in blobs if isinstance(tx, BlobTransaction) for h in tx.blob_versioned_hashes]
     if blob_hashes != list(versioned_hashes):
         raise InvalidPayload(f"invalid number of versionedHashes: {len(versioned_hashes)} blobHashes: {len(blob_hashes)}")
     header = Header(

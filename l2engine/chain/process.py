@@ -12,11 +12,11 @@ from l2engine.rules.forks import Fork, L1Rules
 from l2engine.rules.header import validate_header
 from l2engine.rules.l1_attributes import Format, calldata_format
 from l2engine.rules.predeploys import L2_TO_L1_MESSAGE_PASSER
+from l2engine.types.accelerated import ordered_root, undecodable
 from l2engine.types.base import EMPTY_REQUESTS_HASH, EMPTY_ROOT, MAX_UINT256, Hash32, keccak
 from l2engine.types.block import Block, Header, Receipt, merge_blooms, ommers_hash
-from l2engine.types.state import BlockEnv, BlockResult, Executor, PreparedState, StateStore, TransactionResult
-from l2engine.types.transaction import BlobTransaction, DepositTransaction, Transaction, decode_transaction
-from l2engine.types.trie_root import ordered_root
+from l2engine.types.state import BlockEnv, BlockExecution, BlockResult, Executor, PreparedState, StateStore
+from l2engine.types.transaction import BlobTransaction, DepositTransaction, decode_transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class ExecutedBlock:
     """A block that is valid, with all that keeping it needs."""
 
     block: Block
-    receipts: tuple[Receipt, ...]
+    receipts: Sequence[Receipt]
     state: PreparedState
 
 
@@ -35,15 +35,27 @@ def process_block(config: ChainConfig, executor: Executor, state: StateStore, pa
     fork = config.fork_at(header.number, header.timestamp)
     validate_body(fork, block)
     execution = executor.begin(state.view(parent.hash), block_env(block, parent), lambda diff: state.prepare(parent.hash, diff).root)
-    for index, raw in enumerate(block.transactions):
-        try:
-            execution.apply(raw)
-        except (InvalidTransaction, DecodeError) as error:
-            raise InvalidBlock(f"could not apply tx {index} [0x{keccak(raw).hex()}]: {error}") from error
+    failed = apply_all(execution, block.transactions)
+    if failed is not None:
+        index, error = failed
+        raise InvalidBlock(f"could not apply tx {index} [0x{keccak(block.transactions[index]).hex()}]: {error}") from error
     result = execution.finish()
     prepared = state.prepare(parent.hash, result.diff)
     _compare(header, seal(header, fork, block, result, prepared, state))
     return ExecutedBlock(block, result.receipts, prepared)
+
+
+def apply_all(execution: BlockExecution, raws: Sequence[bytes]) -> tuple[int, Exception] | None:
+    """Execute transactions until one is refused: its place and the reason; None when all ran."""
+    together = getattr(execution, "apply_all", None)  # executors that recover senders in parallel have it
+    if together is not None:
+        return together(raws)  # type: ignore[no-any-return]
+    for index, raw in enumerate(raws):
+        try:
+            execution.apply(raw)
+        except (InvalidTransaction, DecodeError) as error:
+            return index, error
+    return None
 
 
 def validate_body(fork: Fork, block: Block) -> None:
@@ -62,24 +74,34 @@ def validate_body(fork: Fork, block: Block) -> None:
     elif block.withdrawals is not None:
         raise InvalidBlock("withdrawals present in block body")
     if fork.is_optimism:
-        transactions = [_decode(index, raw) for index, raw in enumerate(block.transactions)]
-        if any(isinstance(tx, BlobTransaction) for tx in transactions):
+        wrong = undecodable(block.transactions)
+        if wrong is not None:
+            raise InvalidBlock(f"invalid transaction {wrong[0]}: {wrong[1]}") from wrong[1]
+        if any(raw[0] == BlobTransaction.type for raw in block.transactions):
             raise InvalidBlock("data blobs present in block body")
-        for index, tx in enumerate(transactions):
-            if isinstance(tx, DepositTransaction) and tx.mint > MAX_UINT256:
-                raise InvalidBlock(f"could not apply tx {index} [0x{tx.hash.hex()}]: mint overflows the balance")
-        validate_l1_attributes(fork, transactions)
+        for index, raw in enumerate(block.transactions):
+            if mint_overflows(raw):
+                raise InvalidBlock(f"could not apply tx {index} [0x{keccak(raw).hex()}]: mint overflows the balance")
+        validate_l1_attributes(fork, block.transactions)
 
 
-def validate_l1_attributes(fork: Fork, transactions: Sequence[Transaction]) -> None:
+def mint_overflows(raw: bytes) -> bool:
+    """Whether this is a deposit that mints more than any balance can hold."""
+    if raw[0] != DepositTransaction.type:
+        return False
+    tx = decode_transaction(raw)
+    return isinstance(tx, DepositTransaction) and tx.mint > MAX_UINT256
+
+
+def validate_l1_attributes(fork: Fork, transactions: Sequence[bytes]) -> None:
     """From Jovian on a block begins with an L1-attributes deposit in Jovian's form; in Isthmus's form, which belongs to the
     activation block, it may hold deposits only (the DA footprint then is 0). `InvalidBlock` otherwise."""
     if not fork.da_footprint:
         return
-    first = transactions[0] if transactions else None
+    first = decode_transaction(transactions[0]) if transactions else None
     form = calldata_format(first.data) if isinstance(first, DepositTransaction) else None
     if form is Format.ISTHMUS:
-        if not all(isinstance(tx, DepositTransaction) for tx in transactions):
+        if not all(raw[0] == DepositTransaction.type for raw in transactions):
             raise InvalidBlock("unexpected non-deposit transactions in Jovian activation block")
     elif form is not Format.JOVIAN:
         raise InvalidBlock("missing L1 attributes deposit transaction")
@@ -119,8 +141,8 @@ def seal(header: Header, fork: Fork, block: Block, result: BlockResult, prepared
         header,
         state_root=prepared.root,
         transactions_root=ordered_root(block.transactions),
-        receipts_root=receipts_root(result.receipts),
-        logs_bloom=merge_blooms(receipt.bloom for receipt in result.receipts),
+        receipts_root=result.receipts_root or receipts_root(result.receipts),
+        logs_bloom=result.logs_bloom or merge_blooms(receipt.bloom for receipt in result.receipts),
         gas_used=result.gas_used,
         withdrawals_root=withdrawals,
         blob_gas_used=result.blob_gas_used if fork.has(L1Rules.CANCUN) else None,
@@ -134,12 +156,17 @@ def receipts_root(receipts: Iterable[Receipt]) -> Hash32:
     return ordered_root(leaves) if leaves else EMPTY_ROOT
 
 
-def block_value(results: Iterable[tuple[Transaction, TransactionResult]], base_fee_per_gas: int) -> int:
+def block_value(block: Block, receipts: Sequence[Receipt]) -> int:
     """What the beneficiary earns in wei: gas used times effective tip over the transactions that pay."""
-    total = 0
-    for tx, result in results:
+    known: int | None = getattr(receipts, "value", None)  # the native executor adds it up along the way
+    if known is not None:
+        return known
+    total, before = 0, 0
+    for raw, receipt in zip(block.transactions, receipts, strict=True):
+        gas_used, before = receipt.cumulative_gas_used - before, receipt.cumulative_gas_used
+        tx = decode_transaction(raw)
         if not isinstance(tx, DepositTransaction):
-            total += result.gas_used * min(tx.max_priority_fee_per_gas, tx.max_fee_per_gas - base_fee_per_gas)
+            total += gas_used * min(tx.max_priority_fee_per_gas, tx.max_fee_per_gas - (block.header.base_fee_per_gas or 0))
     return total
 
 
@@ -162,10 +189,3 @@ def _compare(expected: Header, computed: Header) -> None:
 def _equal(name: str, expected: object, got: object) -> None:
     if expected != got:
         raise RootMismatch(name, expected, got)
-
-
-def _decode(index: int, raw: bytes) -> Transaction:
-    try:
-        return decode_transaction(raw)
-    except DecodeError as error:
-        raise InvalidBlock(f"invalid transaction {index}: {error}") from error

@@ -4,7 +4,7 @@ Rust runs transactions and keeps the block's state; what a block does around its
 same tables that the reference executor uses. Blocks before the merge and traced transactions go to the reference executor.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from time import monotonic
 from typing import Any
@@ -15,7 +15,7 @@ from l2engine.rules.forks import Fork, L1Rules
 from l2engine.rules.l1_attributes import Format, calldata_format, from_calldata
 from l2engine.rules.predeploys import CONSOLIDATION_REQUESTS, CREATE2_DEPLOYER, SYSTEM_CALLER, WITHDRAWAL_REQUESTS, create2_deployer_code
 from l2engine.rules.system_calls import system_calls
-from l2engine.types.base import Address, Gas, Hash32, keccak
+from l2engine.types.base import Address, Gas, Hash32, Wei
 from l2engine.types.block import Log, Receipt
 from l2engine.types.state import (
     Account,
@@ -115,14 +115,14 @@ class NativeBlockExecution:
         self.gas_used += gas_used
         return TransactionResult(_receipt(receipt), gas_used, output, l1_fee, operator_fee)
 
-    def apply_all(self, raws: Sequence[bytes]) -> None:
-        """Execute transactions in order, their senders recovered in parallel. `InvalidBlock` names the one that cannot stand."""
-        failed = self._block.apply_all(list(raws))
-        if failed is not None:
-            index, error = failed
-            raise _invalid_block(index, raws[index], error)
-        self._raws.extend(raws)
+    def apply_all(self, raws: Sequence[bytes]) -> tuple[int, Exception] | None:
+        """Execute transactions in order until one is refused, their senders recovered in parallel: its place and the reason."""
+        failed: tuple[int, Exception] | None = self._block.apply_all(raws)
+        if failed is not None and not isinstance(failed[1], InvalidTransaction | DecodeError):
+            raise failed[1]
+        self._raws.extend(raws if failed is None else raws[: failed[0]])
         self.gas_used = self._block.gas_used
+        return failed
 
     def finish(self) -> BlockResult:
         requests = None
@@ -131,7 +131,17 @@ class NativeBlockExecution:
                 self._block.pay(withdrawal.address, withdrawal.amount * 10**9)
             if self._fork.has(L1Rules.PRAGUE):
                 requests = self._requests()
-        return NativeBlockResult(self._block, self._blob_gas_used(), requests)  # type: ignore[return-value]
+        block = self._block
+        receipts_root, logs_bloom, row = block.seal()
+        return BlockResult(
+            receipts=NativeReceipts(block, row),
+            gas_used=block.gas_used,
+            blob_gas_used=self._blob_gas_used(),
+            requests=requests,
+            diff=NativeDiff(block.diff()),  # type: ignore[arg-type]
+            receipts_root=receipts_root,
+            logs_bloom=logs_bloom,
+        )
 
     def _trace(self, raw: bytes, sender: Address | None, deadline: float | Deadline | None, tracer: Tracer) -> TransactionResult:
         """Run the block up to here on the reference executor as well, and there the transaction with its tracer."""
@@ -169,19 +179,32 @@ class NativeBlockExecution:
         return tuple(request for request in found if len(request) > 1)
 
 
-class NativeBlockResult:
-    """A `types.state.BlockResult` whose parts leave Rust only when somebody asks; it knows its roots already."""
+class NativeReceipts(Sequence[Receipt]):
+    """A block's receipts, which leave Rust only when somebody asks; `row` is what the store keeps of them, `value` what
+    the beneficiary has earned."""
 
-    def __init__(self, block: Any, blob_gas_used: int, requests: tuple[bytes, ...] | None) -> None:
-        self._block = block
-        self.blob_gas_used, self.requests = blob_gas_used, requests
-        self.gas_used: Gas = block.gas_used
-        self.diff = NativeDiff(block.diff())
-        self.receipts_root, self.logs_bloom, self.receipt_rows = block.seal()
+    def __init__(self, block: Any, row: bytes) -> None:
+        self._block, self.row = block, row
+        self.value: Wei = block.value
 
     @cached_property
-    def receipts(self) -> tuple[Receipt, ...]:
+    def _all(self) -> tuple[Receipt, ...]:
         return tuple(_receipt(fields) for fields in self._block.receipts())
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._all[index]
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def __iter__(self) -> Iterator[Receipt]:
+        return iter(self._all)
+
+    def __eq__(self, other: object) -> bool:
+        return self._all == tuple(other) if isinstance(other, Sequence) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._all)
 
 
 class NativeDiff:
@@ -250,12 +273,6 @@ def _native_view(view: StateView) -> Any:
 def _receipt(fields: tuple[Any, ...]) -> Receipt:
     kind, status, cumulative_gas, logs, deposit_nonce, version = fields
     return Receipt(kind, status, cumulative_gas, tuple(Log(*log) for log in logs), None, deposit_nonce, version)
-
-
-def _invalid_block(index: int, raw: bytes, error: Exception) -> Exception:
-    if isinstance(error, InvalidTransaction | DecodeError):
-        return InvalidBlock(f"could not apply tx {index} [0x{keccak(raw).hex()}]: {error}")
-    return error
 
 
 def _deposit_request(data: bytes) -> bytes:

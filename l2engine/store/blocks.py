@@ -34,7 +34,7 @@ class BlockStore:
         self._kv = kv
         self._headers: _Recent[Header] = _Recent(headers)
         self._blocks: _Recent[Block] = _Recent(blocks)
-        self._receipts: _Recent[tuple[Receipt, ...]] = _Recent(receipts)
+        self._receipts: _Recent[Sequence[Receipt]] = _Recent(receipts)
 
     # ---- by hash ----------------------------------------------------------------------------------------------------
 
@@ -65,7 +65,7 @@ class BlockStore:
             self._blocks.put(block_hash, block)
         return block
 
-    def receipts(self, block_hash: Hash32) -> tuple[Receipt, ...] | None:
+    def receipts(self, block_hash: Hash32) -> Sequence[Receipt] | None:
         """The block's receipts in order of its transactions."""
         receipts = self._receipts.get(block_hash)
         if receipts is None:
@@ -154,11 +154,12 @@ class BlockStore:
         number, block_hash = block.number, block.hash
         batch.put(schema.header_key(number, block_hash), block.header.encode())
         batch.put(schema.body_key(number, block_hash), block.encode_body())
-        batch.put(schema.receipts_key(number, block_hash), rlp.encode([receipt.encode() for receipt in receipts]))
+        row = getattr(receipts, "row", None) or rlp.encode([receipt.encode() for receipt in receipts])
+        batch.put(schema.receipts_key(number, block_hash), row)
         batch.put(schema.number_key(block_hash), schema.u64(number))
         self._headers.put(block_hash, block.header)
         self._blocks.put(block_hash, block)
-        self._receipts.put(block_hash, tuple(receipts))
+        self._receipts.put(block_hash, receipts)
 
     def set_canonical(self, batch: Batch, removed: Iterable[Block], added: Iterable[Block]) -> None:
         """Take `removed` off the canonical chain and put `added` on it: numbers, transactions and logs. Both are stored already,

@@ -143,8 +143,11 @@ class Block:
 
     def encode_body(self) -> bytes:
         """The RLP of transactions, ommers and, from Canyon on, withdrawals."""
-        encoded: bytes = rlp.encode(self.body_items())
-        return encoded
+        parts = [_list([raw if raw[0] >= 0xC0 else _string(raw) for raw in self.transactions])]  # raw legacy bytes are lists already
+        parts.append(rlp.encode([ommer.rlp_items() for ommer in self.ommers]))
+        if self.withdrawals is not None:
+            parts.append(rlp.encode([withdrawal.rlp_items() for withdrawal in self.withdrawals]))
+        return _list(parts)
 
     def body_items(self) -> list[Any]:
         transactions = [rlp.decode(raw) if raw[0] >= 0xC0 else raw for raw in self.transactions]
@@ -349,6 +352,23 @@ def _fixed(item: Any, length: int) -> bytes:
     if not isinstance(item, bytes) or len(item) != length:
         raise DecodeError(f"expected {length} bytes")
     return item
+
+
+def _list(encoded: Sequence[bytes]) -> bytes:
+    """The RLP list of items that are encoded already."""
+    payload = b"".join(encoded)
+    return _header(0xC0, len(payload)) + payload
+
+
+def _string(data: bytes) -> bytes:
+    return data if len(data) == 1 and data[0] < 0x80 else _header(0x80, len(data)) + data
+
+
+def _header(base: int, length: int) -> bytes:
+    if length < 56:
+        return bytes([base + length])
+    digits = encode_int(length)
+    return bytes([base + 55 + len(digits)]) + digits
 
 
 def _decode(data: bytes) -> Any:

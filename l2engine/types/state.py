@@ -101,15 +101,18 @@ class TransactionResult:
 
 @dataclass(frozen=True, slots=True)
 class BlockResult:
-    """An executed block, before its roots are known."""
+    """An executed block, before its state root is known."""
 
-    receipts: tuple[Receipt, ...]
+    receipts: Sequence[Receipt]
     gas_used: Gas
     blob_gas_used: int
     """EIP-4844 gas under Ethereum rules, the DA footprint from Jovian on, else 0."""
     requests: tuple[bytes, ...] | None
     """EIP-7685 requests under Ethereum's Prague rules; on OP chains always empty."""
     diff: StateDiff
+    receipts_root: Hash32 | None = None
+    """Set by executors that compute it along the way, like the next one."""
+    logs_bloom: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

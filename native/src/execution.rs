@@ -75,6 +75,8 @@ pub struct BlockExecution {
     pub blob_gas_used: u64,
     /// Estimated compressed bytes of all transactions but deposits (Jovian's DA footprint counts them).
     pub da_size: u64,
+    /// What the beneficiary has earned: gas used times effective tip.
+    pub value: U256,
     l1: Option<L1Parameters>,
 }
 
@@ -82,7 +84,17 @@ impl BlockExecution {
     pub fn new(view: Arc<dyn StateView>, fork: Fork, chain_id: u64, block: BlockEnv) -> Self {
         let base_fee = U256::from(block.basefee);
         let machine = Machine::new(view, &fork, chain_id, block);
-        Self { machine, fork, chain_id, base_fee, gas_used: 0, blob_gas_used: 0, da_size: 0, l1: None }
+        Self {
+            machine,
+            fork,
+            chain_id,
+            base_fee,
+            gas_used: 0,
+            blob_gas_used: 0,
+            da_size: 0,
+            value: U256::ZERO,
+            l1: None,
+        }
     }
 
     /// Execute one transaction; as if it had never been tried when it cannot stand in this block.
@@ -97,13 +109,13 @@ impl BlockExecution {
         sender: Address,
         expired: fn() -> bool,
     ) -> Result<Outcome, ExecutionError> {
-        let before = (self.da_size, self.blob_gas_used);
+        let before = (self.da_size, self.blob_gas_used, self.value);
         let mut outcome = match &tx.deposit {
             Some(deposit) => self.apply_deposit(tx, deposit),
             None => self.apply_signed(tx, sender),
         };
         if expired() {
-            (self.da_size, self.blob_gas_used) = before;
+            (self.da_size, self.blob_gas_used, self.value) = before;
             outcome = Err(ExecutionError::Timeout);
         }
         match &outcome {
@@ -163,7 +175,9 @@ impl BlockExecution {
         self.credit(sender, U256::from(ran.gas_left) * price + (operator_up_front - operator_fee))?;
         let beneficiary = self.machine.0.ctx.block.beneficiary;
         let used = U256::from(ran.gas_used);
-        self.credit(beneficiary, used * (price - self.base_fee))?;
+        let tip = used * (price - self.base_fee);
+        self.credit(beneficiary, tip)?;
+        self.value += tip;
         if self.fork.is_optimism {
             self.credit(fork::BASE_FEE_VAULT, used * self.base_fee)?;
             self.credit(fork::L1_FEE_VAULT, l1_fee)?;

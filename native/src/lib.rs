@@ -27,6 +27,9 @@ fn l2engine_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<python::Diff>()?;
     module.add_function(wrap_pyfunction!(python::call_message, module)?)?;
     module.add_function(wrap_pyfunction!(python::recover_senders, module)?)?;
+    module.add_function(wrap_pyfunction!(python::undecodable, module)?)?;
+    module.add_function(wrap_pyfunction!(python::ordered_root, module)?)?;
+    module.add_function(wrap_pyfunction!(python::fast_lz_length, module)?)?;
     module.add_class::<store::KeyValue>()?;
     module.add_class::<store::Snapshot>()?;
     module.add_class::<store::Batch>()?;

@@ -6,6 +6,7 @@ use crate::execution::{BlockExecution, Outcome, StateDiff};
 use crate::fork::Fork;
 use crate::machine::with_deadline;
 use crate::receipt::{BLOOM_BYTES, Receipt};
+use crate::rlp;
 use crate::transaction;
 use crate::trie;
 use crate::view::{Account, PythonView, StateView, to_python, uint};
@@ -174,6 +175,12 @@ impl Block {
         self.lock().da_size
     }
 
+    /// Wei that the beneficiary has earned so far.
+    #[getter]
+    fn value<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        to_python(py, self.lock().value)
+    }
+
     /// What the block changed so far.
     fn diff(&self, py: Python<'_>) -> PyResult<Diff> {
         Ok(Diff(Arc::new(py.detach(|| self.lock().diff())?)))
@@ -186,10 +193,10 @@ impl Block {
         PyList::new(py, tuples?)
     }
 
-    /// (receipts root, logs bloom, the receipts' network forms).
+    /// (receipts root, logs bloom, RLP list of the receipts' network forms as strings).
     fn seal<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let receipts = self.receipts.lock().unwrap();
-        let (root, bloom, rows) = py.detach(|| {
+        let (root, bloom, row) = py.detach(|| {
             let encoded: Vec<_> = receipts
                 .par_iter()
                 .with_min_len(64)
@@ -199,16 +206,17 @@ impl Block {
                 })
                 .collect();
             let mut all = [0u8; BLOOM_BYTES];
-            let (mut rows, mut leaves) = (Vec::new(), Vec::new());
+            let (mut payload, mut leaves) = (Vec::new(), Vec::new());
             for (bloom, row, leaf) in encoded {
                 all.iter_mut().zip(bloom).for_each(|(all, one)| *all |= one);
-                rows.push(row);
+                rlp::put_bytes(&mut payload, &row);
                 leaves.push(leaf);
             }
-            (trie::ordered_root(&leaves), all, rows)
+            let mut row = Vec::with_capacity(payload.len() + 5);
+            rlp::put_list(&mut row, &payload);
+            (trie::ordered_root(&leaves), all, row)
         });
-        let rows = PyList::new(py, rows.iter().map(|row| PyBytes::new(py, row)))?;
-        (PyBytes::new(py, root.as_slice()), PyBytes::new(py, &bloom), rows).into_pyobject(py)
+        (PyBytes::new(py, root.as_slice()), PyBytes::new(py, &bloom), PyBytes::new(py, &row)).into_pyobject(py)
     }
 }
 
@@ -413,4 +421,25 @@ pub fn recover_senders<'py>(py: Python<'py>, raws: Vec<Bound<'py, PyBytes>>) -> 
             decoded.ok().and_then(|(_, sender)| sender.ok()).map(|sender| PyBytes::new(py, sender.as_slice()))
         })
         .collect()
+}
+
+/// The place of the first that is no transaction, None when all are.
+#[pyfunction]
+pub fn undecodable(py: Python<'_>, raws: Vec<Bound<'_, PyBytes>>) -> Option<usize> {
+    let raws: Vec<Bytes> = raws.iter().map(|raw| Bytes::copy_from_slice(raw.as_bytes())).collect();
+    py.detach(|| raws.iter().position(|raw| transaction::decode(raw.clone()).is_err()))
+}
+
+/// The root of a list, keyed by the RLP of each index: transactions, receipts, withdrawals.
+#[pyfunction]
+pub fn ordered_root<'py>(py: Python<'py>, values: Vec<Bound<'py, PyBytes>>) -> Bound<'py, PyBytes> {
+    let values: Vec<&[u8]> = values.iter().map(|value| value.as_bytes()).collect();
+    let root = py.detach(|| trie::ordered_root(&values));
+    PyBytes::new(py, root.as_slice())
+}
+
+/// The length of data after FastLZ compression at level 1.
+#[pyfunction]
+pub fn fast_lz_length(data: &[u8]) -> u32 {
+    crate::fees::fast_lz_length(data)
 }
