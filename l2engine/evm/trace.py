@@ -52,6 +52,8 @@ class _Session:
         """The account whose code that opcode runs."""
         self.frames = 0
         """Frames opened so far."""
+        self.refund: Gas = 0
+        """What the refund counter holds before the first frame (EIP-7702)."""
         self.operands: list[int] = []
         """The operands of the last opcode that may open a frame, from the top."""
         self.steps: list[_Step] = []

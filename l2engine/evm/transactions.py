@@ -127,6 +127,8 @@ class TransactionRunner:
             accounts.delta_balance(sender, -(tx.gas * price + blob_gas * blob_fee + l1_fee + operator_fee_limit))
             accounts.increment_nonce(sender)
             refund = self.delegate(authorizations)
+            if tracer is not None:
+                self._state.tracing.refund = refund
             hashes = tx.blob_versioned_hashes if isinstance(tx, BlobTransaction) else ()
             context = TransactionContext(sender, price, hashes)
             execution = self.execute(sender, tx.to, tx.value, tx.data, tx.gas - intrinsic, nonce, context)

@@ -7,7 +7,7 @@ from eth_abi.abi import decode as abi_decode
 from eth_abi.exceptions import DecodingError
 
 from l2engine.evm.tracers.base import NoopTracer, to_hex
-from l2engine.types.base import Address, Gas, Hash32, Wei
+from l2engine.types.base import ZERO_ADDRESS, Address, Gas, Hash32, Wei
 
 
 class CallTracer(NoopTracer):
@@ -50,10 +50,12 @@ class CallTracer(NoopTracer):
         frame.setdefault("logs", []).append({**entry, "index": hex(index), "position": position})
 
     def end(self, gas_used: Gas, error: str | None) -> None:
-        if self._stack:
-            self._stack[0]["gasUsed"] = hex(gas_used)
-            if error is not None and "error" not in self._stack[0]:
+        if not self._stack:  # a deposit that failed before it ran: geth shows its frame as it was made
+            self._stack.append({"from": to_hex(ZERO_ADDRESS), "gas": "0x0", "gasUsed": hex(gas_used), "input": "0x", "type": "STOP"})
+            if error is not None:
                 self._stack[0]["error"] = error
+        else:
+            self._stack[0]["gasUsed"] = hex(gas_used)
             _drop_failed_logs(self._stack[0], False)
 
     def result(self) -> Any:
@@ -147,8 +149,9 @@ class FlatCallTracer(CallTracer):
             action = {"address": frame["from"], "refundAddress": frame["to"], "balance": frame["value"]}
             result, type_name = {}, "suicide"
         else:
-            action = {"callType": kind.lower(), "from": frame["from"], "gas": frame["gas"], "input": frame["input"], "to": frame["to"]}
-            action["value"] = frame.get("value", "0x0")
+            action = {"callType": kind.lower(), "from": frame["from"], "gas": frame["gas"], "input": frame["input"]}
+            if "to" in frame:
+                action |= {"to": frame["to"], "value": frame.get("value", "0x0")}
             result = {"gasUsed": frame["gasUsed"], "output": frame.get("output", "0x")}
             type_name = "call"
         entry: dict[str, Any] = {"action": action, **self._place, "subtraces": subtraces, "traceAddress": address, "type": type_name}

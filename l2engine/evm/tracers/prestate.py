@@ -3,7 +3,7 @@
 from typing import Any
 
 from l2engine.evm.tracers.base import NoopTracer, stack_address, stack_int, to_hex
-from l2engine.types.base import EMPTY_CODE_HASH, Address, Gas, Wei
+from l2engine.types.base import EMPTY_CODE_HASH, ZERO_HASH, Address, Gas, Wei
 from l2engine.types.state import Account, TracedTransaction
 
 
@@ -27,7 +27,7 @@ class PrestateTracer(NoopTracer):
     def begin(self, transaction: TracedTransaction) -> None:
         super().begin(transaction)
         self._look_up(transaction.sender)
-        self._look_up(transaction.to)
+        self._look_up_with_delegate(transaction.to)
         self._look_up(transaction.env.beneficiary)
         if transaction.base_fee_recipient is not None:
             self._look_up(transaction.base_fee_recipient)
@@ -50,8 +50,6 @@ class PrestateTracer(NoopTracer):
             self._look_up_with_delegate(stack_address(stack[-2]))
 
     def enter(self, kind: str, sender: Address, to: Address, value: Wei, gas: Gas, data: bytes) -> None:
-        if to == self.transaction.to:
-            self._look_up_with_delegate(to)
         if kind in ("CREATE", "CREATE2") and to != self.transaction.to:
             self._look_up(to)
             self._created.add(to)
@@ -133,9 +131,9 @@ class PrestateTracer(NoopTracer):
                 changes["nonce"] = after.nonce
             if after.code_hash != before.code_hash:
                 new_code = self.transaction.state.code(after.code_hash)
-                if not self._no_code:
+                if new_code and not self._no_code:
                     changes["code"] = to_hex(new_code)
-                changes["codeHash"] = to_hex(after.code_hash)
+                changes["codeHash"] = to_hex(after.code_hash if new_code else ZERO_HASH)
             changed_slots = {}
             for slot, value in list(self._slots[address].items()):
                 new = self.transaction.state.storage(address, slot)

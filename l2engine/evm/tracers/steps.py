@@ -73,7 +73,7 @@ class StructLogger(NoopTracer):
             self._size += len(json.dumps(entry, separators=(",", ":")))
 
     def end(self, gas_used: Gas, error: str | None) -> None:
-        self._gas_used, self._failed = gas_used, self._failed or error is not None
+        self._gas_used = gas_used
 
     def result(self) -> Any:
         return {"gas": self._gas_used, "failed": self._failed, "returnValue": to_hex(self._output), "structLogs": self._logs}
@@ -82,7 +82,7 @@ class StructLogger(NoopTracer):
 def refund_so_far(frame: Any) -> Gas:
     """The refund counter of the whole transaction while `frame` runs."""
     running = (step.computation for step in frame.state.tracing.steps)
-    base: int = getattr(frame.state.tracing.steps[0].computation.msg, "refund", 0)  # delegations that were refunded (EIP-7702)
+    base: int = frame.state.tracing.refund
     return base + sum(outer._gas_meter.gas_refunded for outer in running)
 
 
