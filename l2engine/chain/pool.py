@@ -8,7 +8,6 @@ import heapq
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -57,6 +56,8 @@ class Pooled:
     sender: Address
     hash: Hash32
     added_at: float
+    cost: Wei
+    """The most that it can take from its sender, L1 and operator fee as of the head that it was admitted on."""
 
     @property
     def raw(self) -> bytes:
@@ -74,6 +75,36 @@ class _Sender:
     nonce: int = 0
     balance: Wei = 0
     by_nonce: dict[int, Pooled] = field(default_factory=dict)
+    end: int = 0
+    """The nonce after the executable ones: from `nonce` up to here nothing is missing."""
+
+    def put(self, pooled: Pooled) -> None:
+        self.by_nonce[pooled.tx.nonce] = pooled
+        self._extend()
+
+    def take(self, nonce: int) -> None:
+        del self.by_nonce[nonce]
+        if nonce >= self.nonce:
+            self.end = min(self.end, nonce)
+
+    def move_to(self, nonce: int, balance: Wei) -> None:
+        """Follow the account; transactions before its nonce must be taken out afterwards."""
+        self.nonce, self.balance, self.end = nonce, balance, nonce
+        self._extend()
+
+    def _extend(self) -> None:
+        while self.end in self.by_nonce:
+            self.end += 1
+
+    @property
+    def pending(self) -> list[Pooled]:
+        """The executable transactions in order."""
+        return [self.by_nonce[nonce] for nonce in range(self.nonce, self.end)]
+
+    @property
+    def queued(self) -> list[Pooled]:
+        """Those that wait for an earlier nonce, in order."""
+        return [self.by_nonce[nonce] for nonce in sorted(self.by_nonce) if nonce > self.end]
 
 
 class Pool:
@@ -107,12 +138,15 @@ class Pool:
             raise PoolError(str(error)) from error
         with self._lock:
             pooled = self._check(tx)
-            self._insert(pooled)
-            is_pending = pooled.tx.nonce < self._next_nonce(pooled.sender)
+            executable = self._insert(pooled)
             self.revision += 1
-        if is_pending and self._events is not None:
-            self._events.publish(PooledTransaction(pooled.hash, pooled.raw))
+        self._announce(executable)
         return pooled.hash
+
+    def _announce(self, executable: Iterable[Pooled]) -> None:
+        if self._events is not None:
+            for pooled in executable:
+                self._events.publish(PooledTransaction(pooled.hash, pooled.raw))
 
     def _check(self, tx: object) -> Pooled:
         """Everything that keeps a transaction out, in geth's order."""
@@ -146,72 +180,91 @@ class Pool:
             raise PoolError(
                 f"transaction gas price below minimum: gas tip cap {tx.max_priority_fee_per_gas}, minimum needed {self.minimum_tip}"
             )
-        pooled = Pooled(tx, sender, tx.hash, self._now())
+        pooled = Pooled(tx, sender, tx.hash, self._now(), self._cost(tx))
         self._check_account(pooled)
         return pooled
 
     def _check_account(self, pooled: Pooled) -> None:
-        """Nonce, funds and replacement against the sender's account and other transactions."""
-        tx, queue = pooled.tx, self._queue(pooled.sender)
+        """Nonce, funds, replacement and room against the sender's account and the other transactions."""
+        tx, cost, queue = pooled.tx, pooled.cost, self._queue(pooled.sender)
         if tx.nonce < queue.nonce:
             raise PoolError(f"nonce too low: next nonce {queue.nonce}, tx nonce {tx.nonce}")
-        cost = self._cost(tx)
+        words = f"insufficient funds for gas * price + value: balance {queue.balance}"
         if queue.balance < cost:
-            raise PoolError(
-                f"insufficient funds for gas * price + value: balance {queue.balance}, tx cost {cost}, overshot {cost - queue.balance}"
-            )
+            raise PoolError(f"{words}, tx cost {cost}, overshot {cost - queue.balance}")
         replaced = queue.by_nonce.get(tx.nonce)
-        spent = sum(self._cost(other.tx) for nonce, other in queue.by_nonce.items() if nonce < tx.nonce)
-        if queue.balance < spent + cost:
-            raise PoolError(
-                f"insufficient funds for gas * price + value: balance {queue.balance}, queued cost {spent}, tx cost {cost}, "
-                f"overshot {spent + cost - queue.balance}"
-            )
+        spent = sum(other.cost for other in queue.pending)
+        if replaced is not None and tx.nonce < queue.end:
+            bump = cost - replaced.cost
+            if queue.balance < spent + bump:
+                raise PoolError(f"{words}, queued cost {spent}, tx bumped {bump}, overshot {spent + bump - queue.balance}")
+        elif queue.balance < spent + cost:
+            raise PoolError(f"{words}, queued cost {spent}, tx cost {cost}, overshot {spent + cost - queue.balance}")
         if replaced is not None:
-            bump = 100 + self.settings.price_bump
-            if tx.max_fee_per_gas * 100 < replaced.tx.max_fee_per_gas * bump or (
-                tx.max_priority_fee_per_gas * 100 < replaced.tx.max_priority_fee_per_gas * bump
+            least = 100 + self.settings.price_bump
+            if tx.max_fee_per_gas * 100 < replaced.tx.max_fee_per_gas * least or (
+                tx.max_priority_fee_per_gas * 100 < replaced.tx.max_priority_fee_per_gas * least
             ):
                 raise PoolError("replacement transaction underpriced")
             return
-        if tx.nonce > self._next_nonce(pooled.sender) and len(queue.by_nonce) >= self.settings.account_queue + self.settings.account_slots:
-            raise PoolError("account limit exceeded: too many queued transactions of this sender")
+        if tx.nonce > queue.end:
+            self._make_room_in_queue(queue)
         if len(self._by_hash) >= self.settings.global_slots + self.settings.global_queue:
-            self._make_room(pooled)
+            self._make_room(pooled, queue)
 
-    def _make_room(self, pooled: Pooled) -> None:
-        """Drop the cheapest transaction that is not in the way of a dearer one; the newcomer must beat it."""
-        last = [max(queue.by_nonce.items())[1] for queue in self._senders.values() if queue.by_nonce]
+    def _make_room_in_queue(self, queue: _Sender) -> None:
+        """See that one more may wait for an earlier nonce; when too many do, the one that waits longest goes."""
+        if len(queue.queued) >= self.settings.account_queue:
+            raise PoolError("account limit exceeded: too many queued transactions of this sender")
+        if self.status()[1] >= self.settings.global_queue:
+            waiting = [item for other in self._senders.values() for item in other.queued]
+            self._remove(min(waiting, key=lambda item: item.added_at))
+
+    def _make_room(self, pooled: Pooled, queue: _Sender) -> None:
+        """Drop the cheapest transaction that no other one depends on; the newcomer must beat it.
+
+        Senders with more executable transactions than every sender may have give way without that.
+        """
+        fair = self.settings.account_slots
+        greedy = [other for other in self._senders.values() if other.end - other.nonce > fair]
+        last = [other.by_nonce[max(other.by_nonce)] for other in greedy or self._senders.values()]
         cheapest = min(last, key=lambda item: item.tip(self._base_fee))
-        if pooled.tip(self._base_fee) <= cheapest.tip(self._base_fee):
+        is_fair = greedy and queue.end - queue.nonce < fair
+        if cheapest.sender == pooled.sender or not (is_fair or pooled.tip(self._base_fee) > cheapest.tip(self._base_fee)):
             raise PoolError("transaction underpriced")
         self._remove(cheapest)
 
-    def _insert(self, pooled: Pooled) -> None:
-        queue = self._queue(pooled.sender)
+    def _insert(self, pooled: Pooled) -> list[Pooled]:
+        """Put a checked transaction in; those that are executable now and were not before."""
+        queue = self._senders.setdefault(pooled.sender, self._queue(pooled.sender))
         replaced = queue.by_nonce.get(pooled.tx.nonce)
         if replaced is not None:
             del self._by_hash[replaced.hash]
-        queue.by_nonce[pooled.tx.nonce] = pooled
+        before = queue.end
+        queue.put(pooled)
         self._by_hash[pooled.hash] = pooled
+        if pooled.tx.nonce < before:
+            return [pooled]
+        return [queue.by_nonce[nonce] for nonce in range(before, queue.end)]
 
     def _remove(self, pooled: Pooled) -> None:
         del self._by_hash[pooled.hash]
         queue = self._senders[pooled.sender]
-        del queue.by_nonce[pooled.tx.nonce]
+        queue.take(pooled.tx.nonce)
         if not queue.by_nonce:
             del self._senders[pooled.sender]
 
     def _queue(self, sender: Address) -> _Sender:
+        """The sender's queue; an empty one, not kept, for a sender without transactions."""
         queue = self._senders.get(sender)
         if queue is None:
-            queue = self._senders[sender] = _Sender()
-            self._read_account(sender, queue)
+            queue = _Sender()
+            queue.move_to(*self._account(sender))
         return queue
 
-    def _read_account(self, sender: Address, queue: _Sender) -> None:
+    def _account(self, sender: Address) -> tuple[int, Wei]:
         account = (self._view.account(sender) if self._view is not None else None) or Account()
-        queue.nonce, queue.balance = account.nonce, account.balance
+        return account.nonce, account.balance
 
     @staticmethod
     def _sender_of(tx: SignedTransaction) -> Address:
@@ -243,26 +296,29 @@ class Pool:
             self._fork = self._config.fork_at(head.number + 1, head.timestamp + 1)
             self._base_fee = eip1559.base_fee(self._config, head, head.number + 1, head.timestamp + 1) or 0
             self._l1 = from_storage(lambda slot: view.storage(L1_BLOCK, slot)) if self._fork.is_optimism else L1Attributes()
-            oldest = self._now() - self.settings.lifetime_seconds
+            oldest, gas_limit = self._now() - self.settings.lifetime_seconds, self._gas_limit(self._fork, head)
             for sender, queue in list(self._senders.items()):
-                self._read_account(sender, queue)
-                for nonce in [nonce for nonce in queue.by_nonce if nonce < queue.nonce]:
-                    self._by_hash.pop(queue.by_nonce.pop(nonce).hash, None)
-                front = self._next_nonce(sender)
-                for nonce in [nonce for nonce, item in queue.by_nonce.items() if nonce > front and item.added_at < oldest]:
-                    self._by_hash.pop(queue.by_nonce.pop(nonce).hash, None)
-                if not queue.by_nonce:
-                    del self._senders[sender]
+                queue.move_to(*self._account(sender))
+                for pooled in list(queue.by_nonce.values()):
+                    is_late = pooled.tx.nonce > queue.end and pooled.added_at < oldest
+                    if pooled.tx.nonce < queue.nonce or pooled.cost > queue.balance or pooled.tx.gas > gas_limit or is_late:
+                        self._remove(pooled)
             included = {keccak(raw) for block in added for raw in block.transactions}
-            for block in reversed(removed):
-                for raw in block.transactions:
-                    if raw[0] != DepositTransaction.type and keccak(raw) not in included:
-                        self._take_back(raw)
+            executable = [
+                pooled
+                for block in reversed(removed)
+                for raw in block.transactions
+                if raw[0] != DepositTransaction.type and keccak(raw) not in included
+                for pooled in self._take_back(raw)
+            ]
             self.revision += 1
+        self._announce(executable)
 
-    def _take_back(self, raw: bytes) -> None:
-        with suppress(PoolError):  # it may stand no longer: spent, replaced or out of funds on the new branch
-            self._insert(self._check(decode_transaction(raw)))
+    def _take_back(self, raw: bytes) -> list[Pooled]:
+        try:
+            return self._insert(self._check(decode_transaction(raw)))
+        except PoolError:  # it stands no longer: spent, replaced or out of funds on the new branch
+            return []
 
     def clear(self) -> None:
         """Forget all transactions."""
@@ -295,18 +351,7 @@ class Pool:
     def next_nonce(self, sender: Address) -> int:
         """The nonce after the sender's executable transactions: the "pending" transaction count."""
         with self._lock:
-            if sender not in self._senders and self._view is not None:
-                return (self._view.account(sender) or Account()).nonce
-            return self._next_nonce(sender)
-
-    def _next_nonce(self, sender: Address) -> int:
-        queue = self._senders.get(sender)
-        if queue is None:
-            return 0
-        nonce = queue.nonce
-        while nonce in queue.by_nonce:
-            nonce += 1
-        return nonce
+            return self._queue(sender).end
 
     def content(self) -> tuple[ByNonce, ByNonce]:
         """Pending and queued transactions as signed, by sender and nonce."""
@@ -314,25 +359,21 @@ class Pool:
         queued: ByNonce = {}
         with self._lock:
             for sender, queue in self._senders.items():
-                front = self._next_nonce(sender)
-                for nonce in sorted(queue.by_nonce):
-                    (pending if nonce < front else queued).setdefault(sender, {})[nonce] = queue.by_nonce[nonce].raw
+                for part, items in ((pending, queue.pending), (queued, queue.queued)):
+                    if items:
+                        part[sender] = {item.tx.nonce: item.raw for item in items}
         return pending, queued
 
     def status(self) -> tuple[int, int]:
         """How many transactions are pending and how many queued."""
         with self._lock:
-            pending = sum(self._next_nonce(address) - queue.nonce for address, queue in self._senders.items())
+            pending = sum(queue.end - queue.nonce for queue in self._senders.values())
             return pending, len(self._by_hash) - pending
 
     def best(self, base_fee: Wei) -> "BestFirst":
         """The pending transactions that cover `base_fee`, best tip first, each sender's in nonce order."""
         with self._lock:
-            pending = {
-                sender: [queue.by_nonce[nonce] for nonce in range(queue.nonce, self._next_nonce(sender))]
-                for sender, queue in self._senders.items()
-            }
-        return BestFirst(pending, base_fee)
+            return BestFirst({sender: queue.pending for sender, queue in self._senders.items()}, base_fee)
 
 
 class BestFirst(Iterator[Pooled]):

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field, replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from l2engine.chain.events import Event, Events, PooledTransaction
 from l2engine.chain.pool import Pool, PoolSettings
@@ -274,3 +276,110 @@ def test_pending_transactions_are_announced(alice: Signer) -> None:
     unsubscribe()
     pool.add(alice.sign(nonce=1))
     assert len(seen) == 1
+
+
+def test_filled_gap_announces_what_it_freed(alice: Signer) -> None:
+    events, seen = Events(), []
+    pool = Pool(config("jovian"), events=events)
+    pool.reset(HEAD, State({alice.address: Account(0, ETHER)}))
+    events.subscribe(lambda event: seen.append(event.hash if isinstance(event, PooledTransaction) else None))
+    waiting = [pool.add(alice.sign(nonce=1)), pool.add(alice.sign(nonce=2))]
+    assert not seen
+    first = pool.add(alice.sign(nonce=0))
+    assert seen == [first, *waiting]
+
+
+def test_what_a_reorg_brings_back_is_announced(alice: Signer) -> None:
+    events, seen = Events(), []
+    pool = Pool(config("jovian"), events=events)
+    state = State({alice.address: Account(0, ETHER)})
+    raw = alice.sign()
+    events.subscribe(seen.append)
+    pool.reset(HEAD, state, (Block(HEAD, (raw,), (), ()),), ())
+    assert seen == [PooledTransaction(keccak(raw), raw)]
+
+
+def test_transactions_that_became_unpayable_are_dropped(alice: Signer) -> None:
+    pool, state = pool_with(alice)
+    small = pool.add(alice.sign(nonce=0))
+    pool.add(alice.sign(nonce=1, value=ETHER // 2))
+    last = pool.add(alice.sign(nonce=2))
+    state.accounts[alice.address] = Account(0, ETHER // 4)
+    pool.reset(HEAD, state)
+    assert pool.hashes() == [small, last]
+    assert pool.status() == (1, 1)
+
+
+def test_gas_above_a_lower_block_limit_is_dropped(alice: Signer) -> None:
+    pool, state = pool_with(alice)
+    pool.add(alice.sign(gas=20_000_000))
+    pool.reset(replace(HEAD, gas_limit=10_000_000), state)
+    assert pool.hashes() == []
+
+
+def test_a_sender_may_queue_no_more_than_its_share(alice: Signer) -> None:
+    pool, _ = pool_with(alice, settings=PoolSettings(account_queue=2))
+    for nonce in range(5):
+        pool.add(alice.sign(nonce=nonce))
+    pool.add(alice.sign(nonce=10))
+    pool.add(alice.sign(nonce=11))
+    with pytest.raises(PoolError, match="account limit exceeded"):
+        pool.add(alice.sign(nonce=12))
+    pool.add(alice.sign(nonce=5))
+    assert pool.status() == (6, 2)
+
+
+def test_full_queue_gives_up_what_waits_longest() -> None:
+    clock, signers = Clock(), [signer(f"q{i}") for i in range(3)]
+    pool = Pool(config("jovian"), PoolSettings(global_queue=2), now=clock)
+    pool.reset(HEAD, State({who.address: Account(0, ETHER) for who in signers}))
+    hashes = []
+    for who in signers:
+        clock.now += 1
+        hashes.append(pool.add(who.sign(nonce=3)))
+    assert pool.hashes() == hashes[1:]
+
+
+def test_greedy_senders_give_way_to_modest_ones() -> None:
+    greedy, modest = signer("greedy"), signer("modest")
+    pool, _ = pool_with(greedy, modest, settings=PoolSettings(account_slots=2, global_slots=3, global_queue=1))
+    hashes = [pool.add(greedy.sign(tip=1000)) for _ in range(4)]
+    cheap = pool.add(modest.sign(tip=1))
+    assert pool.hashes() == [*hashes[:3], cheap]
+    with pytest.raises(PoolError, match="transaction underpriced"):
+        pool.add(greedy.sign(tip=10**9, nonce=3))
+
+
+def test_refused_transactions_leave_nothing_behind() -> None:
+    pool, _ = pool_with()
+    for index in range(20):
+        with pytest.raises(PoolError, match="insufficient funds"):
+            pool.add(signer(f"poor{index}").sign())
+    assert not pool._senders
+
+
+@given(steps=st.lists(st.tuples(st.sampled_from(["add", "drop", "include", "rewind"]), st.integers(0, 6)), max_size=40))
+def test_pending_is_always_the_unbroken_run_from_the_accounts_nonce(steps: list[tuple[str, int]]) -> None:
+    """Any order of adding, dropping, including and reorganising, against a model that is a set of nonces."""
+    who = signer("walker")
+    pool, state = pool_with(who)
+    raws = {nonce: who.sign(nonce=nonce) for nonce in range(7)}
+    nonce, model = 0, set()
+    for action, n in steps:
+        if action == "add" and n >= nonce and n not in model:
+            pool.add(raws[n])
+            model.add(n)
+        elif action == "drop":
+            assert pool.drop(keccak(raws[n])) == (n in model)
+            model.discard(n)
+        elif action in ("include", "rewind"):
+            nonce = max(nonce, n) if action == "include" else min(nonce, n)
+            model = {m for m in model if m >= nonce}
+            state.accounts[who.address] = Account(nonce, ETHER)
+            pool.reset(HEAD, state)
+        end = nonce
+        while end in model:
+            end += 1
+        assert pool.next_nonce(who.address) == end
+        assert pool.status() == (end - nonce, len(model) - (end - nonce))
+        assert [item.tx.nonce for item in pool.best(BASE_FEE)] == list(range(nonce, end))
