@@ -358,44 +358,47 @@ _ACCOUNT_METHODS = (
 )  # fmt: skip
 
 
-@cache
-def _state_class(fork_name: str, l1: L1Rules) -> Any:
-    # py-evm has no Osaka; what it lacks comes with the opcode table and the precompiles.
-    name = "prague" if l1 is L1Rules.OSAKA else l1.value
-    module = import_module(f"eth.vm.forks.{name}.computation")
-    prefix = "".join(part.capitalize() for part in name.split("_"))
-    base = getattr(module, f"{prefix}Computation")
-    state_base = getattr(import_module(f"eth.vm.forks.{name}.state"), f"{prefix}State")
-    return base, state_base, prefix
-
-
-_CLASSES: dict[int, tuple[Fork, Any]] = {}
-
-
 def state_class(fork: Fork) -> Any:
-    """The State class for a fork row (`IsthmusState`, …), made once for each row."""
-    known = _CLASSES.get(id(fork))
-    if known is not None:
-        return known[1]
-    base, state_base, _ = _state_class(fork.name, fork.l1)
-    name = "".join(part.capitalize() for part in fork.name.split("_"))
-    plain = opcode_table.metered(base.opcodes, fork)
-    computation = type(
-        f"{name}Computation",
-        (LeanComputation, base),
-        {"fork": fork, "opcodes": opcode_table.fast(plain, fork), "metered_opcodes": plain},
-    )
-    state = type(f"{name}State", (LeanState, state_base), {"fork": fork, "computation_class": computation})
-    _CLASSES[id(fork)] = (fork, state)
-    return state
-
-
-_PRECOMPILES: dict[int, tuple[Fork, dict[Address, Any]]] = {}
+    """The State class for a fork row (`IsthmusState`, …). Rows that differ only in what frames do not see share one."""
+    return _classes(_FrameRules(fork))[0]
 
 
 def precompiles_of(fork: Fork) -> dict[Address, Any]:
-    """The fork's precompiles, made once for each row."""
-    known = _PRECOMPILES.get(id(fork))
-    if known is None:
-        known = _PRECOMPILES[id(fork)] = (fork, precompiles(fork))
-    return known[1]
+    """The fork's precompiles by address."""
+    return _classes(_FrameRules(fork))[1]
+
+
+class _FrameRules:
+    """A fork row as a key: equal when frames run alike. Tests make a new row for each case, so the row itself is no key."""
+
+    def __init__(self, fork: Fork) -> None:
+        self.fork = fork
+        self._key = (fork.name, fork.l1, fork.p256_verify_gas, tuple(sorted(fork.precompile_input_limits.items())))
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _FrameRules) and self._key == other._key
+
+
+@cache
+def _classes(rules: _FrameRules) -> tuple[Any, dict[Address, Any]]:
+    fork = rules.fork
+    # py-evm has no Osaka; what it lacks comes with the opcode table and the precompiles.
+    base_name = "prague" if fork.l1 is L1Rules.OSAKA else fork.l1.value
+    prefix, name = _camel_case(base_name), _camel_case(fork.name)
+    computation_base = getattr(import_module(f"eth.vm.forks.{base_name}.computation"), f"{prefix}Computation")
+    state_base = getattr(import_module(f"eth.vm.forks.{base_name}.state"), f"{prefix}State")
+    opcodes = opcode_table.metered(computation_base.opcodes, fork)
+    computation = type(
+        f"{name}Computation",
+        (LeanComputation, computation_base),
+        {"fork": fork, "opcodes": opcode_table.fast(opcodes, fork), "metered_opcodes": opcodes},
+    )
+    state = type(f"{name}State", (LeanState, state_base), {"fork": fork, "computation_class": computation})
+    return state, precompiles(fork)
+
+
+def _camel_case(name: str) -> str:
+    return "".join(part.capitalize() for part in name.split("_"))
