@@ -284,16 +284,16 @@ _SENTRY = "out of gas: not enough gas for reentrancy sentry"
 
 def _call_gas(computation: Any, code: int, stack: list[int]) -> Gas:
     """What geth charges a call while it computes the gas: for an account not yet touched and its delegate (EIP-2929, 7702),
-    for CALL also the value, the new account and the memory."""
+    for CALL, and for all from Prague on, also the value, the new account and the memory."""
     state, address = computation.state, _to_address(stack[-2])
     gas = 0 if state.is_address_warm(address) else 2500
     target = state.get_code(address)
     if len(target) == 23 and target.startswith(b"\xef\x01\x00"):
         gas += 100 if state.is_address_warm(target[3:]) else 2600
-    if code == 0xF1:
+    if code == 0xF1 or computation.fork.has(L1Rules.PRAGUE):
         gas += _memory_growth(computation, code, stack)
-        if stack[-3]:
-            gas += 34000 if state.account_is_empty(address) else 9000
+        if code in (0xF1, 0xF2) and stack[-3]:
+            gas += 34000 if code == 0xF1 and state.account_is_empty(address) else 9000
     return gas
 
 
