@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from l2engine.chain.payload import payload_id
@@ -31,6 +32,9 @@ log = logging.getLogger(__name__)
 _KEPT_BUILDS = 10  # what op-geth keeps
 _REFRESH_SECONDS = 0.2  # how soon a build looks for a better pool again
 _LAST_TRANSACTION_SECONDS = 0.3  # what a running pool transaction gets once the payload is asked for
+_SLOW_SECONDS = 0.25  # a transaction that was stopped after this long comes last from then on
+_SLOW_KEPT = 1024
+_LEAST_GAS = 21_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,9 @@ class Builder:
         """Largest sum of the DA sizes of a block's pool transactions; 0 is unlimited."""
         self._config, self._executor, self._state, self._pool, self._settings = config, executor, state, pool, settings
         self._builds: OrderedDict[bytes, _Build] = OrderedDict()
-        self._executed: dict[Hash32, ExecutedBlock] = {}
+        self._executed: OrderedDict[Hash32, ExecutedBlock] = OrderedDict()
+        self._slow: dict[Hash32, None] = {}
+        self._lock = threading.Lock()
 
     # ---- checks -----------------------------------------------------------------------------------------------------
 
@@ -124,20 +130,25 @@ class Builder:
         for build in self._builds.values():  # a new payload ends the race for older ones
             self._stop(build)
         build = _Build(Deadline(time.monotonic() + self._settings.deadline_seconds), threading.Event())
-        task = _Task(self._config, self._executor, self._state, self._pool, parent, attributes)
+        task = _Task(self._config, self._executor, self._state, parent, attributes)
+        forced = task.build()  # with or without the pool: a forced transaction that cannot stand is told at once
         if attributes.no_tx_pool:
-            self._publish(build, *task.build(None, build.deadline, 0, 0))
-        else:
-            task.begin().finish()  # a forced transaction that cannot stand is told at once
+            self._publish(build, *forced)
         self._builds[identity] = build
         if len(self._builds) > _KEPT_BUILDS:
             self._stop(self._builds.popitem(last=False)[1])
         if not attributes.no_tx_pool:
-            threading.Thread(target=self._improve, args=(build, task), name="payload-builder", daemon=True).start()
+            threading.Thread(target=self._improve, args=(build, task, forced), name="payload-builder", daemon=True).start()
         return identity
 
+    def wait(self, identity: bytes, seconds: float | None = None) -> None:
+        """Wait until a first version is there, which takes the build's time at most, or `seconds` have passed."""
+        build = self._builds.get(identity)
+        if build is not None:
+            build.done.wait(seconds)
+
     def get(self, identity: bytes) -> BuiltPayload | None:
-        """The best version so far, which becomes the last; None for an id that is not known or whose build failed."""
+        """The best version so far, which becomes the last; None for an id that is not known."""
         build = self._builds.get(identity)
         if build is None:
             return None
@@ -162,19 +173,21 @@ class Builder:
 
     def _publish(self, build: _Build, executed: ExecutedBlock, value: int) -> None:
         build.executed, build.value = executed, value
-        self._executed[executed.block.hash] = executed
-        while len(self._executed) > 2 * _KEPT_BUILDS:
-            self._executed.pop(next(iter(self._executed)))
+        with self._lock:
+            self._executed[executed.block.hash] = executed
+            if len(self._executed) > 2 * _KEPT_BUILDS:
+                self._executed.popitem(last=False)
         build.done.set()
 
-    def _improve(self, build: _Build, task: "_Task") -> None:
-        """Build again whenever the pool has changed, until the build is stopped or its time is up."""
+    def _improve(self, build: _Build, task: "_Task", forced: tuple[ExecutedBlock, int]) -> None:
+        """Build again whenever the pool has changed, until the build is stopped or its time is up. Should that fail, the
+        block with the forced transactions alone is the answer."""
         seen = -1
         try:
             while not build.stopped or build.executed is None:
                 if self._pool.revision != seen:
                     seen = self._pool.revision
-                    executed, value = task.build(self._pool, build.deadline, self.max_transaction_da_size, self.max_block_da_size)
+                    executed, value = task.build(lambda execution: self._fill(execution, task, build.deadline))
                     if build.executed is None or (value > build.value and not build.stopped):
                         self._publish(build, executed, value)
                 if time.monotonic() + _REFRESH_SECONDS > build.deadline.at:
@@ -185,35 +198,80 @@ class Builder:
         except Exception:
             log.exception("Building a payload failed")
         finally:
-            build.done.set()
+            if build.executed is None:
+                self._publish(build, *forced)
+
+    def _fill(self, execution: BlockExecution, task: "_Task", deadline: Deadline) -> list[bytes]:
+        """Apply the pool's best transactions for as long as gas, DA limits and time allow; the raw ones that went in."""
+        gas_limit, base_fee = task.header.gas_limit, task.header.base_fee_per_gas or 0
+        max_transaction, max_block = self.max_transaction_da_size, self.max_block_da_size
+        measured = bool(max_transaction or max_block or task.footprint_scalar)
+        raws: list[bytes] = []
+        da_size, footprint = 0, task.forced_footprint
+        candidates = self._pool.best(base_fee, last=self._slow)
+        for pooled in candidates:
+            started = time.monotonic()
+            if started > deadline.at or gas_limit - execution.gas_used < _LEAST_GAS:
+                break
+            size = fees.da_size(pooled.raw) if measured else 0
+            too_large = (
+                gas_limit - execution.gas_used < pooled.tx.gas
+                or (max_transaction and size > max_transaction)
+                or (max_block and da_size + size > max_block)
+                or footprint + size * task.footprint_scalar > gas_limit
+            )
+            if too_large:
+                candidates.skip_sender()
+                continue
+            try:
+                execution.apply(pooled.raw, pooled.sender, deadline)
+            except InvalidTransaction:
+                candidates.skip_sender()
+                continue
+            except ExecutionTimeout:
+                if time.monotonic() - started > _SLOW_SECONDS:
+                    self._set_aside(pooled.hash)
+                break
+            raws.append(pooled.raw)
+            da_size += size
+            footprint += size * task.footprint_scalar
+        return raws
+
+    def _set_aside(self, transaction_hash: Hash32) -> None:
+        """Try this transaction after all others from now on, so that it does not keep them out of every block."""
+        slow = {**self._slow, transaction_hash: None}
+        if len(slow) > _SLOW_KEPT:
+            del slow[next(iter(slow))]
+        self._slow = slow
 
 
 class _Task:
     """What one build is made of; `build` may be called again and again."""
 
-    def __init__(
-        self, config: ChainConfig, executor: Executor, state: StateStore, pool: Pool, parent: Header, attributes: PayloadAttributes
-    ) -> None:
+    def __init__(self, config: ChainConfig, executor: Executor, state: StateStore, parent: Header, attributes: PayloadAttributes) -> None:
         self.parent, self.attributes = parent, attributes
-        self._executor, self._state, self._pool = executor, state, pool
+        self._executor, self._state = executor, state
         self._fork = config.fork_at(parent.number + 1, attributes.timestamp)
         self._activation = config.fork_at(parent.number, parent.timestamp).name != self._fork.name
-        self._block = Block(_header(config, self._fork, parent, attributes), (), (), attributes.withdrawals)
-        self._footprint_scalar = self._read_footprint_scalar()
+        self.header = _header(config, self._fork, parent, attributes)
+        self._block = Block(self.header, (), (), attributes.withdrawals)
+        self.footprint_scalar = self._read_footprint_scalar()
+        """Gas per byte of DA size; 0 where there is no footprint."""
+        forced = attributes.transactions or ()
+        self.forced_footprint = sum(fees.da_footprint(raw, self.footprint_scalar) for raw in forced if raw[0] != DepositTransaction.type)
 
-    def begin(self) -> BlockExecution:
-        """An execution with the forced transactions applied."""
-        return self._forced()
+    def build(self, fill: Callable[[BlockExecution], list[bytes]] | None = None) -> tuple[ExecutedBlock, int]:
+        """The sealed block and its value. `fill` may add transactions of the pool after the forced ones.
 
-    def build(self, pool: Pool | None, deadline: Deadline, max_transaction_da: int, max_block_da: int) -> tuple[ExecutedBlock, int]:
-        """The sealed block and its value, with transactions of the pool when one is given."""
+        `InvalidAttributes` when a forced transaction cannot stand, or all of them not in one block.
+        """
         execution = self._forced()
         raws = list(self.attributes.transactions or ())
-        if pool is not None and not (self._activation and self._fork.only_deposits_on_activation):
-            raws += self._fill(execution, pool, deadline, max_transaction_da, max_block_da)
+        if fill is not None and not (self._activation and self._fork.only_deposits_on_activation):
+            raws += fill(execution)
         result = execution.finish()
         prepared = self._state.prepare(self.parent.hash, result.diff)
-        block = Block(self._block.header, tuple(raws), (), self._block.withdrawals)
+        block = Block(self.header, tuple(raws), (), self._block.withdrawals)
         if self._fork.da_footprint and result.blob_gas_used > block.header.gas_limit:
             raise InvalidAttributes(f"DA footprint {result.blob_gas_used} exceeds block gas limit {block.header.gas_limit}")
         header = seal(block.header, self._fork, block, result, prepared, self._state)
@@ -235,45 +293,6 @@ class _Task:
                 f"failed to force-include tx: 0x{tx.hash.hex()} type: {tx.type} sender: {who} nonce: {getattr(tx, 'nonce', 0)}, err: {error}"
             ) from error
         return execution
-
-    def _fill(
-        self,
-        execution: BlockExecution,
-        pool: Pool,
-        deadline: Deadline,
-        max_transaction_da: int,
-        max_block_da: int,
-    ) -> list[bytes]:
-        """Apply the pool's best transactions for as long as gas, DA limits and time allow; the raw ones that went in."""
-        header = self._block.header
-        raws: list[bytes] = []
-        da_size = 0
-        footprint = sum(fees.da_footprint(raw, self._footprint_scalar) for raw in self.attributes.transactions or () if raw[0] != 0x7E)
-        candidates = pool.best(header.base_fee_per_gas or 0)
-        for pooled in candidates:
-            if time.monotonic() > deadline.at:
-                break
-            size = fees.da_size(pooled.raw) if self._fork.is_optimism else 0
-            too_large = (
-                header.gas_limit - execution.gas_used < pooled.tx.gas
-                or (max_transaction_da and size > max_transaction_da)
-                or (max_block_da and da_size + size > max_block_da)
-                or footprint + size * self._footprint_scalar > header.gas_limit
-            )
-            if too_large:
-                candidates.skip_sender()
-                continue
-            try:
-                execution.apply(pooled.raw, pooled.sender, deadline)
-            except InvalidTransaction:
-                candidates.skip_sender()
-                continue
-            except ExecutionTimeout:
-                break
-            raws.append(pooled.raw)
-            da_size += size
-            footprint += size * self._footprint_scalar
-        return raws
 
     def _read_footprint_scalar(self) -> int:
         """The DA footprint gas scalar in the block's own L1-attributes deposit; 0 where there is no footprint."""

@@ -143,17 +143,26 @@ class Engine:
         parent = self.blocks.header(block.header.parent_hash)
         if parent is None:
             _remember(self._waiting, block_hash, block.header, _WAITING_HEADERS)
+            leads_to_bad = self._refuse_descendant(block_hash)
+            if leads_to_bad is not None:
+                return leads_to_bad
             log.warning(
                 "Payload with unknown parent, waiting for its ancestors",
                 extra={"fields": {"number": block.number, "hash": block_hash, "parent": block.header.parent_hash}},
             )
             return PayloadStatus(Status.SYNCING)
+        self._waiting.pop(block_hash, None)
         try:
             self._insert(block, parent)
         except InvalidBlock as error:
             _remember(self._bad, block_hash, _BadBlock(parent, str(error)), _BAD_BLOCKS)
             log.error("Bad block", extra={"fields": {"number": block.number, "hash": block_hash, "err": error}})
             return PayloadStatus(Status.INVALID, _last_valid(parent), str(error))
+        except StateUnavailable as error:
+            log.warning(
+                "Payload on a state that is no longer kept", extra={"fields": {"number": block.number, "hash": block_hash, "err": error}}
+            )
+            return PayloadStatus(Status.SYNCING)
         return PayloadStatus(Status.VALID, block_hash)
 
     def import_block(self, block: Block) -> None:
@@ -170,8 +179,8 @@ class Engine:
         """Execute (unless it was built here) and store a block: durable before this returns."""
         started = time.perf_counter()
         executed = self.builder.executed(block.hash)
+        self._ensure_state(parent)
         if executed is None:
-            self._ensure_state(parent)
             executed = process_block(self.config, self.executor, self.state, parent, block)
         self._store(executed)
         elapsed = time.perf_counter() - started
@@ -224,6 +233,13 @@ class Engine:
         if suspect != block_hash:
             _remember(self._bad, block_hash, _BadBlock(bad.parent, bad.reason), _BAD_BLOCKS)
         return PayloadStatus(Status.INVALID, _last_valid(bad.parent), "links to previously rejected block")
+
+    def _refuse_descendant(self, block_hash: Hash32) -> PayloadStatus | None:
+        """INVALID when the headers that wait for their ancestors lead from this block down to a bad one."""
+        ancestor = block_hash
+        while ancestor in self._waiting and ancestor not in self._bad:
+            ancestor = self._waiting[ancestor].parent_hash
+        return self._refuse_bad(ancestor, block_hash)
 
     # ---- forkchoice -------------------------------------------------------------------------------------------------
 
@@ -305,7 +321,7 @@ class Engine:
         self.events.publish(NewHead(head, way.added, way.removed))
 
     def _unknown_head(self, head: Hash32) -> PayloadStatus:
-        bad = self._refuse_bad(head, head)
+        bad = self._refuse_bad(head, head) or self._refuse_descendant(head)
         if bad is not None:
             return bad
         waiting = self._waiting.get(head)

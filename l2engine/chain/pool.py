@@ -7,7 +7,7 @@ and error texts are geth's. Sources: digest section 7; EIP-7825, 7623, 3860.
 import heapq
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -370,19 +370,19 @@ class Pool:
             pending = sum(queue.end - queue.nonce for queue in self._senders.values())
             return pending, len(self._by_hash) - pending
 
-    def best(self, base_fee: Wei) -> "BestFirst":
-        """The pending transactions that cover `base_fee`, best tip first, each sender's in nonce order."""
+    def best(self, base_fee: Wei, last: Container[Hash32] = ()) -> "BestFirst":
+        """The pending transactions that cover `base_fee`, best tip first, each sender's in nonce order; those in `last` at the end."""
         with self._lock:
-            return BestFirst({sender: queue.pending for sender, queue in self._senders.items()}, base_fee)
+            return BestFirst({sender: queue.pending for sender, queue in self._senders.items()}, base_fee, last)
 
 
 class BestFirst(Iterator[Pooled]):
     """Iterates over pending transactions by tip; `skip_sender` gives up on the rest of the last one's sender."""
 
-    def __init__(self, pending: dict[Address, list[Pooled]], base_fee: Wei) -> None:
-        self._base_fee = base_fee
+    def __init__(self, pending: dict[Address, list[Pooled]], base_fee: Wei, put_last: Container[Hash32] = ()) -> None:
+        self._base_fee, self._put_last = base_fee, put_last
         self._waiting = {sender: iter(items) for sender, items in pending.items()}
-        self._heap: list[tuple[int, float, int, Pooled]] = []
+        self._heap: list[tuple[bool, Wei, float, int, Pooled]] = []
         self._count = 0
         self._last: Pooled | None = None
         self._push(self._waiting)
@@ -392,7 +392,8 @@ class BestFirst(Iterator[Pooled]):
             following = next(self._waiting[sender], None)
             if following is not None and following.tip(self._base_fee) >= 0:
                 self._count += 1
-                heapq.heappush(self._heap, (-following.tip(self._base_fee), following.added_at, self._count, following))
+                is_last = following.hash in self._put_last
+                heapq.heappush(self._heap, (is_last, -following.tip(self._base_fee), following.added_at, self._count, following))
 
     def __next__(self) -> Pooled:
         if self._last is not None:
@@ -400,7 +401,7 @@ class BestFirst(Iterator[Pooled]):
             self._last = None
         if not self._heap:
             raise StopIteration
-        self._last = heapq.heappop(self._heap)[3]
+        self._last = heapq.heappop(self._heap)[4]
         return self._last
 
     def skip_sender(self) -> None:

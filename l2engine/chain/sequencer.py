@@ -79,6 +79,7 @@ class Sequencer:
                 await self._mine_by_the_clock(self.settings.block_time)
         finally:
             unsubscribe()
+            self._engine.builder.close()  # a block that is being made on the engine's thread ends soon
 
     async def _mine_on_demand(self) -> None:
         while True:
@@ -114,6 +115,7 @@ class Sequencer:
         started = engine.forkchoice_updated(self._labels(head), attributes, version)
         if started.payload_id is None:
             raise L2EngineError(f"the engine did not start a build: {started.payload_status.status}")
+        engine.builder.wait(started.payload_id, self.settings.block_time)
         block = engine.get_payload(started.payload_id).block
         status = engine.new_payload(
             from_block(block), (), block.header.parent_beacon_block_root, () if block.header.requests_hash is not None else None

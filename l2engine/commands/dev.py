@@ -56,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
         ws_api=APIS,
         ws_origins=("*",),
         gcmode="archive",
+        builder_deadline=60.0,  # no rollup node waits: whatever fits into a block may take its time on a slow executor
     )
     logs.configure(chosen.log_format, chosen.verbosity)
     scratch = None
