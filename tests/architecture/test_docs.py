@@ -1,0 +1,46 @@
+"""The documentation names every flag, method, command and dependency that there is."""
+
+import re
+import tomllib
+from pathlib import Path
+
+from l2engine.__main__ import COMMANDS
+from l2engine.settings import FLAGS
+from rpc.registry import ENGINE_NAMESPACES, methods_for
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def page(name: str) -> str:
+    return (ROOT / name).read_text()
+
+
+def test_every_flag_is_documented():
+    text = page("docs/operations.md")
+    assert [flag.name for flag in FLAGS if f"`--{flag.name}`" not in text] == []
+
+
+def test_every_method_is_documented():
+    rows = dict(re.findall(r"^\| (\w+) \| (`.*`) \|$", page("docs/rpc.md"), re.MULTILINE))
+    served = methods_for((*ENGINE_NAMESPACES, "admin"))
+    missing = [name for name in served if f"`{name.partition('_')[2]}`" not in rows.get(name.partition("_")[0], "")]
+    assert missing == []
+
+
+def test_every_command_is_documented():
+    text = page("README.md") + page("docs/operations.md") + page("docs/testing.md")
+    assert [name for name in COMMANDS if f"l2engine {name}" not in text and name != "version"] == []
+
+
+def test_every_dependency_has_its_reason():
+    project = tomllib.loads(page("pyproject.toml"))["project"]
+    wanted = [*project["dependencies"], *(name for extra in project["optional-dependencies"].values() for name in extra)]
+    names = [re.split(r"[=<>\[]", line)[0] for line in wanted]
+    text = page("docs/decisions.md")
+    assert [name for name in names if f"`{name}`" not in text] == []
+
+
+def test_links_between_pages_lead_somewhere():
+    for source in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        for target in re.findall(r"\]\(([^)#:]+)\)", source.read_text()):
+            assert (source.parent / target).exists(), f"{source.name} links to {target}"

@@ -1,0 +1,100 @@
+"""The short forms of opcodes against py-evm's own, on random programs: same result, gas, storage and refund."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from l2engine.evm import opcode_table
+from l2engine.evm.pyevm import LeanComputation, state_class
+from l2engine.evm.reference import ReferenceExecutor
+from l2engine.rules import forks
+from l2engine.rules.forks import Fork
+from l2engine.types.state import BlockResult, Call, CallResult
+from tests.evm.states import Before, block, config, deposit, env, world
+
+TARGET, SENDER = b"\x70" * 20, b"\xd0" * 20
+SHORT = sorted(opcode_table._FAST)
+WORDS = st.one_of(
+    st.integers(0, 40), st.sampled_from([2**255, 2**255 - 1, 2**256 - 1, 2**256 - 2, 2**128, 255, 256]), st.integers(0, 2**256 - 1)
+)
+
+
+def push(value: int) -> bytes:
+    data = value.to_bytes(max(1, (value.bit_length() + 7) // 8), "big")
+    return bytes([0x5F + len(data)]) + data
+
+
+STORE_TOP = bytes.fromhex("5a55")  # the top item goes to the slot numbered by the gas left: both must agree
+fragments = st.one_of(
+    WORDS.map(push),
+    st.sampled_from(SHORT).map(lambda code: bytes([code])),
+    st.tuples(WORDS, WORDS, WORDS, st.sampled_from([c for c in SHORT if c < 0x20])).map(
+        lambda f: b"".join(map(push, f[:3])) + bytes(f[3:])
+    ),
+    st.just(STORE_TOP),
+    st.binary(min_size=1, max_size=3),
+)
+programs = st.lists(fragments, max_size=30).map(b"".join)
+
+
+@contextmanager
+def metered(fork: Fork) -> Iterator[None]:
+    """py-evm's opcodes in place of the short forms."""
+    computation: type[LeanComputation] = state_class(fork).computation_class
+    fast, computation.opcodes = computation.opcodes, computation.metered_opcodes
+    _forget_dispatch(computation)
+    try:
+        yield
+    finally:
+        computation.opcodes = fast
+        _forget_dispatch(computation)
+
+
+def _forget_dispatch(computation: Any) -> None:
+    if "_dispatch" in computation.__dict__:
+        del computation._dispatch
+
+
+def outcome(fork: Fork, code: bytes, gas: int) -> tuple[BlockResult, CallResult]:
+    before = {TARGET: Before(nonce=1, code=code, storage={1: 1}), SENDER: Before(10**18)}
+    execution = block(fork, before)
+    execution.apply(deposit(SENDER, TARGET, gas=gas))
+    return execution.finish(), ReferenceExecutor(config(fork)).call(world(before), env(fork), Call(SENDER, TARGET, gas=gas))
+
+
+@pytest.mark.parametrize("fork", [forks.REGOLITH, forks.CANYON, forks.KARST], ids=lambda fork: fork.name)
+@settings(max_examples=250, deadline=None)
+@given(code=programs, gas=st.integers(21_000, 200_000))
+@example(code=b"\x60\x01" * 1_024 + b"\x80", gas=100_000)
+@example(code=b"\x60\x01" * 1_024 + b"\x5f", gas=100_000)
+@example(code=b"\x7f\x01", gas=100_000)
+@example(code=b"\x60\x04\x56\x60\x5b", gas=100_000)
+@example(code=push(2**256 - 1) + b"\x56", gas=100_000)
+def test_short_forms_agree_with_py_evm(fork: Fork, code: bytes, gas: int) -> None:
+    got = outcome(fork, code, gas)
+    with metered(fork):
+        expected = outcome(fork, code, gas)
+    assert got == expected
+
+
+@pytest.mark.parametrize("fork", [*forks.OP_FORKS, *forks.ETHEREUM_FORKS], ids=lambda fork: fork.name)
+def test_no_fork_gets_an_opcode_early(fork: Fork) -> None:
+    computation = state_class(fork).computation_class
+    assert set(computation.opcodes) == set(computation.metered_opcodes)
+    for opcode, since in ((0x1B, forks.CONSTANTINOPLE), (0x5F, forks.SHANGHAI), (0x5C, forks.CANCUN), (0x1E, forks.OSAKA)):
+        assert (opcode in computation.opcodes) == fork.has(since.l1)
+
+
+@pytest.mark.parametrize(("value", "zeros"), [(0, 256), (1, 255), (2**255, 0), (2**256 - 1, 0), (2**128, 127)])
+def test_clz(value: int, zeros: int) -> None:
+    code = push(value) + bytes.fromhex("1e60005260206000f3")
+    call = Call(SENDER, TARGET, gas=100_000)
+    view = world({TARGET: Before(nonce=1, code=code)})
+    karst = ReferenceExecutor(config(forks.KARST)).call(view, env(forks.KARST), call)
+    assert karst.success and int.from_bytes(karst.output, "big") == zeros
+    jovian = ReferenceExecutor(config(forks.JOVIAN)).call(view, env(forks.JOVIAN), call)
+    assert jovian.error is not None and jovian.error.startswith("invalid opcode")
