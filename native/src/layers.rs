@@ -6,9 +6,12 @@ use crate::schema;
 use crate::trie::{EMPTY_ROOT, ReadNode};
 use crate::view::{Account, StateView};
 use revm::primitives::{Address, AddressMap, AddressSet, B256, Bytes, HashMap, KECCAK_EMPTY, U256, keccak256};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub const MERGE_EVERY: u64 = 16;
+
+/// How many accounts a view remembers at most.
+const KNOWN_ACCOUNTS: usize = 65_536;
 
 /// The rows that one block, or several in a row, leave different.
 #[derive(Default, Clone)]
@@ -79,6 +82,8 @@ pub struct LayeredView {
     as_of: Option<u64>,
     /// Whether trie nodes are kept for it.
     has_nodes: bool,
+    /// Accounts read before: executing a block reads what its root needs again.
+    known: Mutex<AddressMap<Option<(Account, B256)>>>,
 }
 
 impl LayeredView {
@@ -105,7 +110,11 @@ impl LayeredView {
                 }
             }
         }
-        Self { number, hash, root, path, stack, base, store, as_of, has_nodes }
+        Self { number, hash, root, path, stack, base, store, as_of, has_nodes, known: Mutex::default() }
+    }
+
+    fn known(&self) -> MutexGuard<'_, AddressMap<Option<(Account, B256)>>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A row of the base as of the viewed block.
@@ -127,7 +136,16 @@ impl LayeredView {
                 return Ok(*found);
             }
         }
-        self.row(&schema::account_key(keccak256(address)))?.map(|row| schema::decode_account(&row)).transpose()
+        if let Some(known) = self.known().get(&address) {
+            return Ok(*known);
+        }
+        let found =
+            self.row(&schema::account_key(keccak256(address)))?.map(|row| schema::decode_account(&row)).transpose()?;
+        let mut known = self.known();
+        if known.len() < KNOWN_ACCOUNTS {
+            known.insert(address, found);
+        }
+        Ok(found)
     }
 
     /// The root of the account's storage trie; the empty root when there is no such account.

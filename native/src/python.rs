@@ -7,7 +7,7 @@ use crate::fork::Fork;
 use crate::machine::with_deadline;
 use crate::receipt::{BLOOM_BYTES, Receipt};
 use crate::rlp;
-use crate::transaction;
+use crate::transaction::{self, Recovered, Recovery};
 use crate::trie;
 use crate::view::{Account, PythonView, StateView, to_python, uint};
 use pyo3::prelude::*;
@@ -16,7 +16,7 @@ use rayon::prelude::*;
 use revm::context::BlockEnv;
 use revm::context_interface::block::BlobExcessGasAndPrice;
 use revm::primitives::{Address, B256, Bytes, U256};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// A `StateView` of either kind.
@@ -123,11 +123,11 @@ impl Block {
     ) -> PyResult<Option<(usize, Bound<'py, PyAny>)>> {
         let raws: Vec<Bytes> = raws.iter().map(|raw| Bytes::copy_from_slice(raw.as_bytes())).collect();
         let failure = py.detach(|| {
-            let decoded = transaction::decode_all(&raws);
+            let recovery = Recovery::of(raws);
             let mut execution = self.lock();
             let mut receipts = self.receipts.lock().unwrap();
-            for (place, decoded) in decoded.into_iter().enumerate() {
-                match apply_decoded(&mut execution, decoded) {
+            for place in 0..recovery.len() {
+                match apply_recovered(&mut execution, recovery.get(place)) {
                     Ok(outcome) => receipts.push(outcome.receipt),
                     Err(error) => return Some((place, error)),
                 }
@@ -220,13 +220,11 @@ impl Block {
     }
 }
 
-type Decoded = Result<(transaction::Transaction, Result<Address, &'static str>), &'static str>;
-
-fn apply_decoded(execution: &mut BlockExecution, decoded: Decoded) -> Result<Outcome, ExecutionError> {
-    let (tx, sender) = decoded.map_err(|reason| ExecutionError::Decode(reason.to_owned()))?;
-    execution.check_form(&tx)?;
+fn apply_recovered(execution: &mut BlockExecution, recovered: &Recovered) -> Result<Outcome, ExecutionError> {
+    let (tx, sender) = recovered.as_ref().map_err(|reason| ExecutionError::Decode((*reason).to_owned()))?;
+    execution.check_form(tx)?;
     let sender = sender.map_err(|reason| ExecutionError::Invalid(reason.to_owned()))?;
-    execution.apply(&tx, sender)
+    execution.apply(tx, sender)
 }
 
 fn apply_in_time(
@@ -414,27 +412,45 @@ fn override_of(change: &Bound<'_, PyAny>) -> PyResult<Override> {
 #[pyfunction]
 pub fn recover_senders<'py>(py: Python<'py>, raws: Vec<Bound<'py, PyBytes>>) -> Vec<Option<Bound<'py, PyBytes>>> {
     let raws: Vec<Bytes> = raws.iter().map(|raw| Bytes::copy_from_slice(raw.as_bytes())).collect();
-    let found = py.detach(|| transaction::decode_all(&raws));
-    found
-        .into_iter()
-        .map(|decoded| {
-            decoded.ok().and_then(|(_, sender)| sender.ok()).map(|sender| PyBytes::new(py, sender.as_slice()))
+    let recovery = Recovery::of(raws);
+    py.detach(|| {
+        for index in 0..recovery.len() {
+            recovery.get(index);
+        }
+    });
+    (0..recovery.len())
+        .map(|index| match recovery.get(index) {
+            Ok((_, Ok(sender))) => Some(PyBytes::new(py, sender.as_slice())),
+            _ => None,
         })
         .collect()
 }
 
-/// The place of the first that is no transaction, None when all are.
+/// The place of the first that is no transaction, None when all are. Their senders are sought from now on.
 #[pyfunction]
 pub fn undecodable(py: Python<'_>, raws: Vec<Bound<'_, PyBytes>>) -> Option<usize> {
     let raws: Vec<Bytes> = raws.iter().map(|raw| Bytes::copy_from_slice(raw.as_bytes())).collect();
-    py.detach(|| raws.iter().position(|raw| transaction::decode(raw.clone()).is_err()))
+    py.detach(|| Recovery::of(raws).undecodable())
 }
+
+/// The list asked for last, and its root: a payload's transactions are asked for when its hash is checked and when it is executed.
+static LATEST_ROOT: Mutex<Option<(Vec<Bytes>, B256)>> = Mutex::new(None);
 
 /// The root of a list, keyed by the RLP of each index: transactions, receipts, withdrawals.
 #[pyfunction]
 pub fn ordered_root<'py>(py: Python<'py>, values: Vec<Bound<'py, PyBytes>>) -> Bound<'py, PyBytes> {
     let values: Vec<&[u8]> = values.iter().map(|value| value.as_bytes()).collect();
-    let root = py.detach(|| trie::ordered_root(&values));
+    let root = py.detach(|| {
+        let mut latest = LATEST_ROOT.lock().unwrap_or_else(PoisonError::into_inner);
+        match latest.as_ref() {
+            Some((list, root)) if list.iter().map(|value| &value[..]).eq(values.iter().copied()) => *root,
+            _ => {
+                let root = trie::ordered_root(&values);
+                *latest = Some((values.iter().map(|value| Bytes::copy_from_slice(value)).collect(), root));
+                root
+            }
+        }
+    });
     PyBytes::new(py, root.as_slice())
 }
 

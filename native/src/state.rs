@@ -11,7 +11,7 @@ use crate::schema;
 use crate::trie::{self, EMPTY_ROOT};
 use rayon::prelude::*;
 use revm::primitives::{B256, B256Map, Bytes, HashMap, HashSet, keccak256};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 type Result<T> = std::result::Result<T, StateError>;
 
@@ -50,13 +50,15 @@ pub struct LayeredState {
     store: Store,
     limits: Limits,
     kept: RwLock<Arc<Kept>>,
+    /// The view asked for last, and the base that it stands on: execution and root of a block read the same rows.
+    latest_view: Mutex<Option<(Arc<Snapshot>, Arc<LayeredView>)>>,
 }
 
 impl LayeredState {
     /// Open the state; what had to be dropped from the stored layers is told in words.
     pub fn open(store: Store, limits: Limits) -> Result<(Self, Vec<String>)> {
         let kept = RwLock::new(Arc::new(read_base(&store, B256Map::default())?));
-        let state = Self { store, limits, kept };
+        let state = Self { store, limits, kept, latest_view: Mutex::new(None) };
         let warnings = state.load_layers()?;
         Ok((state, warnings))
     }
@@ -67,6 +69,7 @@ impl LayeredState {
 
     fn swap(&self, kept: Kept) {
         *self.kept.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(kept);
+        *self.latest_view.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// The block whose state is on disk.
@@ -88,8 +91,21 @@ impl LayeredState {
         Ok(kept.layers.contains_key(&hash) || kept.number_on_base(hash)?.is_some())
     }
 
-    pub fn view(&self, hash: B256) -> Result<LayeredView> {
+    pub fn view(&self, hash: B256) -> Result<Arc<LayeredView>> {
         let kept = self.kept();
+        let mut latest = self.latest_view.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((snapshot, view)) = latest.as_ref()
+            && view.hash == hash
+            && Arc::ptr_eq(snapshot, &kept.snapshot)
+        {
+            return Ok(view.clone());
+        }
+        let view = Arc::new(self.make_view(&kept, hash)?);
+        *latest = Some((kept.snapshot.clone(), view.clone()));
+        Ok(view)
+    }
+
+    fn make_view(&self, kept: &Kept, hash: B256) -> Result<LayeredView> {
         let (path, anchor) = kept.walk(hash, usize::MAX);
         let Some(number) = kept.number_on_base(anchor)? else { return Err(unavailable(hash)) };
         let at_base = number == kept.number;
@@ -130,7 +146,7 @@ impl LayeredState {
                     .map(|(slot, value)| (schema::hash_slot(*slot), schema::slot_leaf(*value)))
                     .collect();
                 slots.sort_unstable_by_key(|slot| slot.0);
-                let (root, rows) = trie::update(&view, root, Some(owner), &slots)?;
+                let (root, rows) = trie::update(&*view, root, Some(owner), &slots)?;
                 Ok((Some(root), wiped, rows))
             })
             .collect();
@@ -151,7 +167,7 @@ impl LayeredState {
             leaves.push((keccak256(address), leaf));
         }
         leaves.par_sort_unstable_by_key(|leaf| leaf.0);
-        let (root, rows) = trie::update(&view, view.root, None, &leaves)?;
+        let (root, rows) = trie::update(&*view, view.root, None, &leaves)?;
         changes.nodes.extend(rows.into_iter().map(|(key, row)| (Bytes::from(key), row)));
         Ok(Prepared { root, parent, diff, changes: Arc::new(changes) })
     }

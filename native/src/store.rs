@@ -194,7 +194,7 @@ impl State {
     }
 
     fn view(&self, block_hash: &[u8]) -> PyResult<View> {
-        Ok(View(Arc::new(self.state.view(hash(block_hash)?)?)))
+        Ok(View(self.state.view(hash(block_hash)?)?))
     }
 
     fn prepare(&self, py: Python<'_>, parent_hash: &[u8], diff: &Bound<'_, Diff>) -> PyResult<Prepared> {

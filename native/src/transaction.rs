@@ -2,7 +2,6 @@
 
 use crate::rlp::{self, Reader, Reason};
 use lru::LruCache;
-use rayon::prelude::*;
 use revm::context::either::Either;
 use revm::context::transaction::{
     AccessList, AccessListItem, Authorization, RecoveredAuthority, RecoveredAuthorization, SignedAuthorization,
@@ -11,7 +10,8 @@ use revm::primitives::{Address, B256, Bytes, TxKind, U256, keccak256, uint};
 use secp256k1::ecdsa::{RecoverableSignature, RecoveryId};
 use secp256k1::{Message, Secp256k1, VerifyOnly};
 use std::num::NonZeroUsize;
-use std::sync::{LazyLock, Mutex};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 
 pub const DEPOSIT: u8 = 0x7e;
 pub const BAD_SIGNATURE: &str = "invalid transaction v, r, s values";
@@ -95,17 +95,73 @@ impl Transaction {
     }
 }
 
-/// The senders of many transactions, found in parallel. Errors come with the transaction's place.
-pub fn decode_all(raws: &[Bytes]) -> Vec<Result<(Transaction, Result<Address, Reason>), Reason>> {
-    raws.par_iter()
-        .with_min_len(8)
-        .map(|raw| {
-            decode(raw.clone()).map(|tx| {
-                let sender = tx.remembered_sender();
-                (tx, sender)
-            })
-        })
-        .collect()
+/// What becomes of one raw transaction: itself and its sender, or why not.
+pub type Recovered = Result<(Transaction, Result<Address, Reason>), Reason>;
+
+/// Transactions being decoded and their senders being sought, by whoever has time: threads of the pool from the moment that a
+/// block is known, and whoever waits for one of them. In order, so that execution can follow closely.
+pub struct Recovery {
+    raws: Vec<Bytes>,
+    next: AtomicUsize,
+    found: Vec<OnceLock<Recovered>>,
+    /// The first that does not decode; known once somebody asked.
+    undecodable: OnceLock<Option<usize>>,
+}
+
+/// The latest recovery: a payload's transactions are asked for when it is decoded, checked and executed.
+static LATEST: Mutex<Option<Arc<Recovery>>> = Mutex::new(None);
+
+impl Recovery {
+    /// The recovery of these transactions, which goes on in the background from now on.
+    pub fn of(raws: Vec<Bytes>) -> Arc<Self> {
+        let mut latest = LATEST.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = latest.as_ref().filter(|known| known.raws == raws) {
+            return known.clone();
+        }
+        let found = raws.iter().map(|_| OnceLock::new()).collect();
+        let recovery = Arc::new(Self { raws, next: AtomicUsize::new(0), found, undecodable: OnceLock::new() });
+        *latest = Some(recovery.clone());
+        if recovery.raws.len() > 4 {
+            for _ in 0..rayon::current_num_threads() {
+                let worker = recovery.clone();
+                rayon::spawn(move || while worker.step() {});
+            }
+        }
+        recovery
+    }
+
+    pub fn len(&self) -> usize {
+        self.raws.len()
+    }
+
+    /// The place of the first that is no transaction.
+    pub fn undecodable(&self) -> Option<usize> {
+        *self.undecodable.get_or_init(|| self.raws.iter().position(|raw| decode(raw.clone()).is_err()))
+    }
+
+    /// What became of one; waits for it, or does it.
+    pub fn get(&self, index: usize) -> &Recovered {
+        loop {
+            if let Some(found) = self.found[index].get() {
+                return found;
+            }
+            if !self.step() {
+                std::thread::yield_now(); // somebody else is at it
+            }
+        }
+    }
+
+    /// Do the next one; false when none is left to begin.
+    fn step(&self) -> bool {
+        let index = self.next.fetch_add(1, Ordering::Relaxed);
+        let Some(raw) = self.raws.get(index) else { return false };
+        let recovered = decode(raw.clone()).map(|tx| {
+            let sender = tx.remembered_sender();
+            (tx, sender)
+        });
+        let _ = self.found[index].set(recovered);
+        true
+    }
 }
 
 /// The address whose key made this signature over `hash`.
