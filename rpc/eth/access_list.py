@@ -8,6 +8,7 @@ import rlp
 from l2engine.errors import ExecutionTimeout, InvalidTransaction
 from l2engine.evm.tracers.base import NoopTracer
 from l2engine.types.base import Address, Hash32, encode_int, keccak
+from l2engine.types.block import Header
 from l2engine.types.state import Call, TracedTransaction
 from l2engine.types.transaction import AccessList
 from rpc import render
@@ -28,7 +29,7 @@ _CALL_OPCODES = frozenset((0xF1, 0xF2, 0xF4, 0xFA))  # CALL, CALLCODE, DELEGATEC
 def create_access_list(context: Context, args: dict[str, Any], block: BlockReference, overrides: Overrides | None) -> dict[str, Any]:
     """The access list with which a message costs what it then costs, and that cost."""
     header = context.header_or_error("latest" if block is None else block)
-    args = _with_fees(context, args)
+    args = _with_fees(context, args, header)
     message = to_call(context, args, context.settings.gas_cap)
     view, env = context.view(header), environment(context, header)
     account = view.account(message.sender)
@@ -41,7 +42,7 @@ def create_access_list(context: Context, args: dict[str, Any], block: BlockRefer
         except ExecutionTimeout:
             raise RpcError(SERVER_ERROR, f"execution aborted (timeout = {context.settings.evm_timeout_seconds:g}s)") from None
         except InvalidTransaction as error:
-            tx_hash = _transaction_hash(context.config.chain_id, message, nonce, legacy_price="gasPrice" in args)
+            tx_hash = _transaction_hash(context.config.chain_id, message, nonce, legacy="gasPrice" in args)
             raise RpcError(SERVER_ERROR, f"failed to apply transaction: 0x{tx_hash.hex()} err: {error}") from None
         touched = tracer.access_list()
         if touched == message.access_list:
@@ -53,14 +54,14 @@ def create_access_list(context: Context, args: dict[str, Any], block: BlockRefer
     raise RpcError(SERVER_ERROR, "the access list does not settle")
 
 
-def _with_fees(context: Context, args: dict[str, Any]) -> dict[str, Any]:
+def _with_fees(context: Context, args: dict[str, Any], header: Header) -> dict[str, Any]:
     """The arguments with the prices that geth would send the transaction at."""
     if "gasPrice" in args:
         if "maxFeePerGas" in args or "maxPriorityFeePerGas" in args:
             raise RpcError(SERVER_ERROR, "both gasPrice and (maxFeePerGas or maxPriorityFeePerGas) specified")
         return args
     tip = args["maxPriorityFeePerGas"] if "maxPriorityFeePerGas" in args else suggested_tip(context)
-    highest = args.get("maxFeePerGas", tip + 2 * (context.engine.head.base_fee_per_gas or 0))
+    highest = args.get("maxFeePerGas", tip + 2 * (header.base_fee_per_gas or 0))
     if highest < tip:
         raise RpcError(SERVER_ERROR, f"maxFeePerGas ({hex(highest)}) < maxPriorityFeePerGas ({hex(tip)})")
     return {**args, "maxPriorityFeePerGas": tip, "maxFeePerGas": highest}
@@ -102,20 +103,16 @@ def _int(item: int | bytes) -> int:
     return item if isinstance(item, int) else int.from_bytes(item, "big")
 
 
-def _transaction_hash(chain_id: int, message: Call, nonce: int, legacy_price: bool) -> Hash32:
-    """The hash of the unsigned transaction that the message would be, by which geth names it in errors."""
-    prices = [message.gas_price] if legacy_price else [message.max_priority_fee_per_gas or 0, message.max_fee_per_gas or 0]
-    fields = [
-        *map(encode_int, (chain_id, nonce, *prices, message.gas)),
-        message.to or b"",
-        encode_int(message.value),
-        message.data,
-        [[who, list(keys)] for who, keys in message.access_list],
-        b"",
-        b"",
-        b"",
-    ]
-    return keccak((b"\x01" if legacy_price else b"\x02") + rlp.encode(fields))
+def _transaction_hash(chain_id: int, message: Call, nonce: int, legacy: bool) -> Hash32:
+    """The hash of the unsigned transaction that the message would be, by which geth names it in errors: of type 0 when a
+    gas price was given, else of type 2."""
+    body = [encode_int(message.gas), message.to or b"", encode_int(message.value), message.data]
+    signature = [b"", b"", b""]
+    if legacy:
+        return keccak(rlp.encode([encode_int(nonce), encode_int(message.gas_price), *body, *signature]))
+    prices = [message.max_priority_fee_per_gas or 0, message.max_fee_per_gas or 0]
+    entries = [[who, list(keys)] for who, keys in message.access_list]
+    return keccak(b"\x02" + rlp.encode([*map(encode_int, (chain_id, nonce, *prices)), *body, entries, *signature]))
 
 
 METHODS = {
