@@ -1,8 +1,10 @@
-"""Contexts to ask: a chain that stands at the dev genesis, and recorded chains whose blocks are stored without execution."""
+"""Contexts to ask: a chain that stands at the dev genesis, and recorded chains, stored as they are or executed."""
 
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+
+import orjson
 
 from genesis import loader
 from genesis.dev import dev_genesis
@@ -14,6 +16,8 @@ from l2engine.store.kv import MemoryKeyValue
 from l2engine.store.state import LayeredState
 from l2engine.types.block import Block, decode_header, decode_receipt
 from rpc.context import Context, RpcSettings
+from rpc.jsonrpc import handle
+from rpc.registry import methods_for
 from tests.helpers.vectors import json_lines
 
 
@@ -71,3 +75,19 @@ def _put(blocks: BlockStore, block: Block, receipts: tuple[Any, ...]) -> None:
 
 def _bytes(text: str) -> bytes:
     return bytes.fromhex(text[2:])
+
+
+def executed(folder: Path) -> Context:
+    """A recorded chain, every block fed through the Engine API's methods and executed."""
+    genesis = loader.load(folder / "genesis.json")
+    kv = MemoryKeyValue()
+    write_genesis(kv, genesis.block, genesis.alloc, b"{}")
+    state = LayeredState(kv, history_state=0, history_proofs=0)
+    context = Context(Engine(genesis.config, kv, BlockStore(kv), state, ReferenceExecutor(genesis.config)))
+    methods = methods_for(("engine",))
+    for row in json_lines(folder / "blocks.jsonl.gz"):
+        after = row.get("setHead") or {"version": 3, **row["forkchoiceAfter"]}
+        for name, call in (("engine_newPayloadV", row["newPayload"]), ("engine_forkchoiceUpdatedV", after)):
+            request = {"jsonrpc": "2.0", "id": 1, "method": f"{name}{call['version']}", "params": call["params"]}
+            assert b"VALID" in handle(orjson.dumps(request), methods, context)
+    return context
