@@ -225,8 +225,9 @@ class Builder:
                 continue
             try:
                 execution.apply(pooled.raw, pooled.sender, deadline)
-            except InvalidTransaction:
-                candidates.skip_sender()
+            except InvalidTransaction as error:
+                if not str(error).startswith("nonce too low"):  # a forced one took its place; the next may follow
+                    candidates.skip_sender()
                 continue
             except ExecutionTimeout:
                 if time.monotonic() - started > _SLOW_SECONDS:
