@@ -99,8 +99,8 @@ class NativeBlockExecution:
         self._traced: BlockExecution | None = None
         self._block = block = _native.Block(_native_view(view), _row(fork), executor.config.chain_id, env)
         parent = env.parent
-        here = (env.number, env.timestamp)
-        if fork.create2_deployer_on_activation and executor.config.activates(fork.name, (parent.number, parent.timestamp), here):
+        begun = executor.config.activated((parent.number, parent.timestamp), (env.number, env.timestamp))
+        if any(row.create2_deployer_on_activation for row in begun):
             block.set_code(CREATE2_DEPLOYER, create2_deployer_code())
         for call in system_calls(fork):
             block.system_call(SYSTEM_CALLER, call.contract, call.data(env))

@@ -60,13 +60,6 @@ class ChainConfig:
         """The forks whose first block is this one (number, timestamp), the child of `parent`."""
         return tuple(item.fork for item in self.activations if item.reached(*block) and not item.reached(*parent))
 
-    def activates(self, fork_name: str, parent: tuple[BlockNumber, Timestamp], block: tuple[BlockNumber, Timestamp]) -> bool:
-        """Whether the block (number, timestamp) is the first one of the named fork."""
-        for activation in self.activations:
-            if activation.fork.name == fork_name:
-                return activation.reached(*block) and not activation.reached(*parent)
-        return False
-
 
 _ETHEREUM_BLOCK_KEYS = (
     ("homesteadBlock", forks.HOMESTEAD),

@@ -66,7 +66,7 @@ def test_every_chain_makes_a_configuration(key: str):
         if time > chain.genesis_time:
             before = config.fork_at(number, time - 1)
             assert forks.OP_FORKS.index(before) < forks.OP_FORKS.index(forks.FORKS_BY_NAME[fork])
-            assert not config.activates(fork, (number, time), (number + 1, time + 2))
+            assert forks.FORKS_BY_NAME[fork] not in config.activated((number, time), (number + 1, time + 2))
 
 
 def test_op_mainnet_before_and_after_bedrock():

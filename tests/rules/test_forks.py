@@ -124,14 +124,13 @@ def test_forks_at_one_time_mean_the_last_of_them():
     config = op_config(**{fork.name: 50 for fork in OP_FORKS[1:]})
     assert config.fork_at(1, 49) is forks.BEDROCK
     assert config.fork_at(1, 50) is forks.KARST
-    assert all(config.activates(fork.name, (1, 49), (2, 51)) for fork in OP_FORKS[1:])
+    assert config.activated((1, 49), (2, 51)) == OP_FORKS[1:]
 
 
 def test_an_activation_block_need_not_hit_the_time():
     config = op_config(regolith=0, canyon=101)
-    assert config.activates("canyon", (5, 100), (6, 102))
-    assert not config.activates("canyon", (6, 102), (7, 104))
-    assert not config.activates("ecotone", (5, 100), (6, 102))
+    assert config.activated((5, 100), (6, 102)) == (forks.CANYON,)
+    assert config.activated((6, 102), (7, 104)) == ()
 
 
 def test_a_chain_may_leave_a_fork_out():
