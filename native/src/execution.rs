@@ -215,7 +215,8 @@ impl BlockExecution {
         if self.fork.has(SpecId::OSAKA) && tx.gas > TRANSACTION_GAS_CAP {
             return invalid(format!("transaction gas limit too high (cap: {TRANSACTION_GAS_CAP}, tx: {})", tx.gas));
         }
-        if !code.is_empty() && !(code.is_eip7702() && self.fork.has(SpecId::PRAGUE)) {
+        let delegates = code.is_eip7702() && self.fork.has(SpecId::PRAGUE);
+        if !code.is_empty() && !delegates {
             return invalid(format!("sender not an eoa: address {sender}, len(code): {}", code.original_bytes().len()));
         }
         if tx.max_priority_fee > tx.max_fee {

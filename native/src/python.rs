@@ -302,6 +302,7 @@ pub fn account_tuple<'py>(py: Python<'py>, account: &Account) -> PyResult<Bound<
 
 /// Run one message call: (error or None, output, gas used, gas refund, created or None, logs).
 #[pyfunction]
+#[allow(clippy::too_many_arguments)]
 #[pyo3(name = "call", signature = (view, fork, chain_id, env, call, overrides=None, timeout=None))]
 pub fn call_message<'py>(
     py: Python<'py>,

@@ -82,7 +82,7 @@ pub fn u64_of(row: &[u8]) -> Result<u64, StateError> {
 /// The keys of an "x" or "X" row; the first bytes of each tell where it ends.
 pub fn split_keys(joined: &[u8]) -> Result<Vec<&[u8]>, StateError> {
     let (mut keys, mut rest) = (Vec::new(), joined);
-    let nibbles = |count: Option<&u8>| count.map(|count| (usize::from(*count) + 1) / 2);
+    let nibbles = |count: Option<&u8>| count.map(|count| usize::from(*count).div_ceil(2));
     while let Some(kind) = rest.first() {
         let length = match kind {
             b'a' => Some(33),

@@ -213,7 +213,7 @@ impl Unfolding<'_> {
     }
 
     /// `child`, which belongs at `path` + `shared`, with an extension of `shared` above it.
-    fn extend(&mut self, shared: Vec<u8>, child: Child, path: &mut Vec<u8>) -> Result<Option<Node>, StateError> {
+    fn extend(&mut self, shared: Vec<u8>, child: Child, path: &[u8]) -> Result<Option<Node>, StateError> {
         if shared.is_empty() {
             return self.unfold_child(child, path);
         }
@@ -479,7 +479,7 @@ mod tests {
     fn key(n: u64) -> B256 {
         // Few distinct nibbles, so that paths are shared at every depth.
         let mut key = keccak256(n.to_be_bytes());
-        if n % 3 == 0 {
+        if n.is_multiple_of(3) {
             key[..30].fill(0x11);
         }
         key
