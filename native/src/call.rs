@@ -2,6 +2,7 @@
 
 use crate::errors::ExecutionError;
 use crate::execution::{BlockExecution, MAX_INITCODE};
+use crate::failure;
 use crate::fork::Fork;
 use crate::machine::with_deadline;
 use crate::view::{StateView, analyse};
@@ -9,7 +10,7 @@ use revm::context::either::Either;
 use revm::context::journaled_state::account::JournaledAccountTr;
 use revm::context::transaction::{AccessList, AccessListItem, RecoveredAuthorization};
 use revm::context::{BlockEnv, JournalTr, TxEnv};
-use revm::interpreter::{InstructionResult, gas::calculate_initial_tx_gas_for_tx};
+use revm::interpreter::gas::calculate_initial_tx_gas_for_tx;
 use revm::primitives::hardfork::SpecId;
 use revm::primitives::{Address, B256, Bytes, Log, TxKind, U256};
 use revm::state::EvmStorageSlot;
@@ -69,6 +70,13 @@ pub fn run(
         None => message.gas_price,
     };
     let fee_cap = message.max_fee.unwrap_or(message.gas_price);
+    let tip_cap = message.max_priority_fee.unwrap_or(message.gas_price);
+    if fee_cap < tip_cap {
+        return Err(ExecutionError::Invalid(format!(
+            "max priority fee per gas higher than max fee per gas: address {}, maxPriorityFeePerGas: {tip_cap}, maxFeePerGas: {fee_cap}",
+            message.sender
+        )));
+    }
     if price.is_zero() {
         block.basefee = 0; // as geth: otherwise a call for free would break what contracts may assume of BASEFEE
     } else if fee_cap < base_fee {
@@ -128,9 +136,7 @@ fn execute(
             message.value
         })
     {
-        return Err(ExecutionError::Invalid(format!(
-            "insufficient funds for gas * price + value: address {sender} have {balance} want {want}"
-        )));
+        return Err(insufficient_funds(sender, balance, want));
     }
     let fork = &execution.fork;
     let tx = &execution.machine.0.ctx.tx;
@@ -148,7 +154,7 @@ fn execute(
         )));
     }
     if balance < want {
-        return Err(ExecutionError::Invalid(format!("insufficient funds for transfer: address {sender}")));
+        return Err(insufficient_funds(sender, balance, want));
     }
     if kind.is_create() && fork.has(SpecId::SHANGHAI) && tx.data.len() > MAX_INITCODE {
         return Err(ExecutionError::Invalid(format!(
@@ -167,8 +173,8 @@ fn execute(
     let logs = execution.machine.0.ctx.journaled_state.take_logs();
     let success = ran.result.is_ok();
     Ok(CallOutcome {
-        error: error_text(ran.result),
-        output: ran.output,
+        error: failure::text(&ran, &mut execution.machine),
+        output: ran.output(),
         gas_used: ran.gas_used,
         gas_refund: ran.gas_refund,
         created: ran.created.filter(|_| success),
@@ -205,30 +211,8 @@ fn apply_override(execution: &mut BlockExecution, address: Address, change: Over
     Ok(())
 }
 
-/// geth's words for how a frame ended; None when it succeeded.
-pub fn error_text(result: InstructionResult) -> Option<String> {
-    use InstructionResult as R;
-    let text = match result {
-        R::Stop | R::Return | R::SelfDestruct => return None,
-        R::Revert => "execution reverted",
-        R::OutOfGas | R::MemoryOOG | R::MemoryLimitOOG | R::PrecompileOOG | R::ReentrancySentryOOG => "out of gas",
-        R::InvalidOperandOOG => "gas uint64 overflow",
-        R::OpcodeNotFound | R::NotActivated => "invalid opcode",
-        R::InvalidFEOpcode => "invalid opcode: INVALID",
-        R::InvalidJump => "invalid jump destination",
-        R::StackUnderflow => "stack underflow",
-        R::StackOverflow => "stack limit reached",
-        R::OutOfOffset => "return data out of bounds",
-        R::CallNotAllowedInsideStatic | R::StateChangeDuringStaticCall => "write protection",
-        R::CreateCollision => "contract address collision",
-        R::CreateContractSizeLimit => "max code size exceeded",
-        R::CreateContractStartingWithEF => "invalid code: must not begin with 0xef",
-        R::CreateInitCodeSizeLimit => "max initcode size exceeded",
-        R::NonceOverflow => "nonce uint64 overflow",
-        R::CallTooDeep => "max call depth exceeded",
-        R::OutOfFunds | R::OverflowPayment => "insufficient balance for transfer",
-        R::PrecompileError => "precompile failed",
-        other => return Some(format!("{other:?}")),
-    };
-    Some(text.to_owned())
+fn insufficient_funds(sender: Address, have: U256, want: U256) -> ExecutionError {
+    ExecutionError::Invalid(format!(
+        "insufficient funds for gas * price + value: address {sender} have {have} want {want}"
+    ))
 }

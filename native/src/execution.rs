@@ -58,11 +58,19 @@ pub struct Outcome {
 /// How a transaction's frames ended.
 pub struct Ran {
     pub result: InstructionResult,
-    pub output: Bytes,
+    /// What the outermost frame handed back, kept or not.
+    pub returned: Bytes,
     pub created: Option<Address>,
     pub gas_used: u64,
     pub gas_refund: u64,
     pub gas_left: u64,
+}
+
+impl Ran {
+    /// The output that counts: empty when the frame failed without reverting.
+    pub fn output(&self) -> Bytes {
+        if self.result.is_ok_or_revert() { self.returned.clone() } else { Bytes::new() }
+    }
 }
 
 /// A block in the making.
@@ -188,7 +196,7 @@ impl BlockExecution {
         }
         self.blob_gas_used += blob_gas(tx);
         let receipt = self.receipt(tx, &ran, None);
-        Ok(Outcome { receipt, gas_used: ran.gas_used, output: ran.output, l1_fee, operator_fee })
+        Ok(Outcome { receipt, gas_used: ran.gas_used, output: ran.output(), l1_fee, operator_fee })
     }
 
     /// geth's checks in geth's order; nothing is charged yet.
@@ -316,11 +324,8 @@ impl BlockExecution {
         let parameters = match self.l1 {
             Some(known) => known,
             None => {
-                let mut slots = [U256::ZERO; 6];
-                for (value, slot) in slots.iter_mut().zip(L1Parameters::SLOTS) {
-                    *value = self.peek(fork::L1_BLOCK, U256::from(slot))?;
-                }
-                *self.l1.insert(L1Parameters::from_slots(slots))
+                let read = L1Parameters::read(&self.fork, |slot| self.peek(fork::L1_BLOCK, U256::from(slot)))?;
+                *self.l1.insert(read)
             }
         };
         Ok((fees::l1_fee(self.fork.l1_fee, &tx.raw, &parameters), parameters))
@@ -374,7 +379,7 @@ impl BlockExecution {
             self.machine.0.ctx.journaled_state.load_account_mut(sender)?.data.bump_nonce();
             Ran {
                 result: InstructionResult::OutOfFunds,
-                output: Bytes::new(),
+                returned: Bytes::new(),
                 created: None,
                 gas_used: tx.gas,
                 gas_refund: 0,
@@ -388,7 +393,7 @@ impl BlockExecution {
         };
         let ran = Ran { gas_used, ..ran };
         let receipt = self.receipt(tx, &ran, Some(nonce));
-        Ok(Outcome { receipt, gas_used, output: ran.output, l1_fee: U256::ZERO, operator_fee: U256::ZERO })
+        Ok(Outcome { receipt, gas_used, output: ran.output(), l1_fee: U256::ZERO, operator_fee: U256::ZERO })
     }
 
     // ---- both -------------------------------------------------------------------------------------------------------
@@ -413,8 +418,7 @@ impl BlockExecution {
             FrameResult::Call(_) => None,
         };
         let result = frame.into_interpreter_result();
-        let output = if result.result.is_ok_or_revert() { result.output } else { Bytes::new() };
-        Ok(Ran { result: result.result, output, created, gas_used, gas_refund, gas_left })
+        Ok(Ran { result: result.result, returned: result.output, created, gas_used, gas_refund, gas_left })
     }
 
     fn receipt(&mut self, tx: &Transaction, ran: &Ran, deposit_nonce: Option<u64>) -> Receipt {
@@ -485,7 +489,7 @@ impl BlockExecution {
             Ok(ran) => {
                 self.settle();
                 self.machine.commit();
-                Ok(ran.result.is_ok().then_some(ran.output))
+                Ok(ran.result.is_ok().then(|| ran.output()))
             }
             Err(error) => {
                 self.machine.discard();

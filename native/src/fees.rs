@@ -9,14 +9,12 @@ const FJORD_MINIMUM: i64 = 100_000_000;
 
 /// The fee for publishing `raw`, a signed EIP-2718 transaction, on L1.
 ///
-/// While L1Block has no Ecotone parameters yet the Regolith formula holds, as op-geth decides it: blob base fee and both
-/// scalars are zero. Saturates at 2^256, far above any balance.
+/// Saturates at 2^256, far above any balance.
 pub fn l1_fee(rule: L1FeeRule, raw: &[u8], p: &L1Parameters) -> U256 {
     let ecotone = matches!(rule, L1FeeRule::Ecotone | L1FeeRule::Fjord);
-    let unset = p.blob_base_fee.is_zero() && p.base_fee_scalar == 0 && p.blob_base_fee_scalar == 0;
     match rule {
         L1FeeRule::None => U256::ZERO,
-        _ if !ecotone || unset => {
+        _ if !ecotone || p.lacks_ecotone() => {
             let gas = U256::from(calldata_gas(rule == L1FeeRule::Bedrock, raw)).saturating_add(p.overhead);
             mul(mul(gas, p.base_fee), p.scalar) / U256::from(1_000_000)
         }

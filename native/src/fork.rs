@@ -138,22 +138,33 @@ pub struct L1Parameters {
 }
 
 impl L1Parameters {
-    /// Slots in the order 1, 3, 5, 6, 7, 8 (digest 3.2).
-    pub const SLOTS: [u64; 6] = [1, 3, 5, 6, 7, 8];
-
-    pub fn from_slots(slots: [U256; 6]) -> Self {
-        let [base_fee, packed, overhead, scalar, blob_base_fee, operator] = slots;
-        let word = |value: U256| B256::from(value);
-        let u32_at = |value: U256, at: usize| u32::from_be_bytes(word(value)[at..at + 4].try_into().unwrap());
-        Self {
-            base_fee,
-            overhead,
-            scalar,
-            blob_base_fee,
-            base_fee_scalar: u32_at(packed, 16),
-            blob_base_fee_scalar: u32_at(packed, 20),
-            operator_fee_scalar: u32_at(operator, 20),
-            operator_fee_constant: u64::from_be_bytes(word(operator)[24..].try_into().unwrap()),
+    /// What a fork's fees need of L1Block, and no slot more: a block witness holds nothing else (digest 3.2).
+    pub fn read<E>(fork: &Fork, mut slot: impl FnMut(u64) -> Result<U256, E>) -> Result<Self, E> {
+        let mut parameters = Self { base_fee: slot(1)?, ..Self::default() };
+        if matches!(fork.l1_fee, L1FeeRule::Ecotone | L1FeeRule::Fjord) {
+            let packed = B256::from(slot(3)?);
+            parameters.base_fee_scalar = u32_at(packed, 16);
+            parameters.blob_base_fee_scalar = u32_at(packed, 20);
+            parameters.blob_base_fee = slot(7)?;
         }
+        if parameters.lacks_ecotone() {
+            parameters.overhead = slot(5)?;
+            parameters.scalar = slot(6)?;
+        }
+        if fork.operator_fee != OperatorFeeRule::None {
+            let packed = B256::from(slot(8)?);
+            parameters.operator_fee_scalar = u32_at(packed, 20);
+            parameters.operator_fee_constant = u64::from_be_bytes(packed[24..].try_into().unwrap());
+        }
+        Ok(parameters)
     }
+
+    /// Whether L1Block has no Ecotone parameters yet: the Regolith formula holds then, as op-geth decides it.
+    pub fn lacks_ecotone(&self) -> bool {
+        self.blob_base_fee.is_zero() && self.base_fee_scalar == 0 && self.blob_base_fee_scalar == 0
+    }
+}
+
+fn u32_at(word: B256, at: usize) -> u32 {
+    u32::from_be_bytes(word[at..at + 4].try_into().unwrap())
 }

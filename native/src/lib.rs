@@ -3,6 +3,7 @@
 mod call;
 mod errors;
 mod execution;
+mod failure;
 mod fees;
 mod fork;
 mod kv;
