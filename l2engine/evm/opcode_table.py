@@ -1,30 +1,38 @@
 """The opcode tables of the reference executor: py-evm's, with what it lacks (CLZ), and shorter forms of the commonest.
 
 `metered` is the complete table with every charge visible to the gas meter, which is what tracing needs; `fast` replaces
-stack, arithmetic and jump opcodes by functions that charge and compute in one step. Stacks hold integers only, and
-popping an empty one raises `IndexError`, which the frame's loop understands. Sources: Yellow Paper H.2; EIP-1153, 7939.
+stack, arithmetic and jump opcodes by functions that charge and compute in one step. Stacks hold integers only. A short
+form that finds too few items raises `IndexError` before it takes any, which the frame's loop understands. Sources: Yellow
+Paper H.2; EIP-1153, 7939.
 """
 
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from eth.exceptions import FullStack, InvalidJumpDestination, OutOfGas, WriteProtection
+from eth.exceptions import FullStack, InsufficientStack, InvalidJumpDestination, OutOfBoundsRead, OutOfGas, WriteProtection
 from eth.vm.opcode import as_opcode
 
+from l2engine.evm import opcodes as names
 from l2engine.rules.forks import Fork, L1Rules
 
 Function: TypeAlias = Callable[[Any], None]
 
+STACK_LIMIT_REACHED = "stack limit reached 1024 (1023)"
 _WORD = 2**256
 _MAX = _WORD - 1
 _SIGN = 2**255
-_JUMPDEST, _CLZ, _TLOAD, _TSTORE = 0x5B, 0x1E, 0x5C, 0x5D
+_CLZ, _RETURNDATACOPY, _JUMP, _JUMPI, _JUMPDEST, _TLOAD, _TSTORE = 0x1E, 0x3E, 0x56, 0x57, 0x5B, 0x5C, 0x5D
 
 
 def metered(opcodes: dict[int, Any], fork: Fork) -> dict[int, Any]:
     """py-evm's table of the fork's Ethereum rules, made whole."""
     table = dict(opcodes)
     table[_JUMPDEST] = as_opcode(_check_deadline, "JUMPDEST", 1)
+    # py-evm calls a jump into push data an invalid instruction; geth, whose words traces show, an invalid destination.
+    table[_JUMP] = as_opcode(_metered_jump, "JUMP", 8)
+    table[_JUMPI] = as_opcode(_metered_jumpi, "JUMPI", 10)
+    if _RETURNDATACOPY in table:  # py-evm looks at the bounds before the gas, geth the other way round
+        table[_RETURNDATACOPY] = as_opcode(_returndatacopy, "RETURNDATACOPY", 3)
     if fork.has(L1Rules.CANCUN):
         table[_TLOAD] = as_opcode(_tload, "TLOAD", 100)
         table[_TSTORE] = as_opcode(_tstore, "TSTORE", 100)
@@ -34,13 +42,56 @@ def metered(opcodes: dict[int, Any], fork: Fork) -> dict[int, Any]:
 
 
 def fast(table: dict[int, Any], fork: Fork) -> dict[int, Any]:
-    """`table` with the short forms put in, for opcodes that the fork has."""
-    return {code: _FAST.get(code, plain) for code, plain in table.items()}
+    """`table` with the short forms put in, for opcodes that the fork has; the others look at the stack's height first, as geth does."""
+    return {code: _FAST.get(code) or _checked(code, plain) for code, plain in table.items()}
+
+
+def underflow(height: int, opcode: int) -> InsufficientStack:
+    """Too few items for an opcode, in geth's words."""
+    return InsufficientStack(f"stack underflow ({height} <=> {names.POPS[opcode]})")
+
+
+def _checked(code: int, plain: Any) -> Function:
+    needs = names.POPS[code]
+
+    def opcode(computation: Any) -> None:
+        height = len(computation._stack.values)
+        if height < needs:
+            raise underflow(height, code)
+        plain(computation)
+
+    return opcode if needs else plain
 
 
 def _check_deadline(computation: Any) -> None:
     if computation.state.deadline is not None:
         computation.state.check_deadline()
+
+
+def _metered_jump(computation: Any) -> None:
+    _go_to(computation.code, computation.stack_pop1_int())
+
+
+def _metered_jumpi(computation: Any) -> None:
+    destination, condition = computation.stack_pop_ints(2)
+    if condition:
+        _go_to(computation.code, destination)
+
+
+def _returndatacopy(computation: Any) -> None:
+    to, start, size = computation.stack_pop_ints(3)
+    computation.extend_memory(to, size)
+    computation.consume_gas(3 * ((size + 31) // 32), "RETURNDATACOPY")
+    data = computation.return_data
+    if start + size > len(data):
+        raise OutOfBoundsRead("return data out of bounds")
+    computation.memory_write(to, size, data[start : start + size])
+
+
+def _go_to(code: Any, destination: int) -> None:
+    if destination not in code.jump_destinations:
+        raise InvalidJumpDestination("Invalid Jump Destination")
+    code.program_counter = destination
 
 
 def _clz(computation: Any) -> None:
@@ -65,6 +116,9 @@ def _tstore(computation: Any) -> None:
 def _charge(computation: Any, gas: int) -> None:
     meter = computation._gas_meter
     if meter.gas_remaining < gas:
+        height, opcode = len(computation._stack.values), computation.code[computation.code.program_counter - 1]
+        if height < names.POPS[opcode]:
+            raise underflow(height, opcode)  # geth looks at the stack before the gas
         raise OutOfGas(f"Out of gas: Needed {gas} - Remaining {meter.gas_remaining}")
     meter.gas_remaining -= gas
 
@@ -78,8 +132,8 @@ def _binary(gas: int, function: Callable[[int, int], int]) -> Function:
             _charge(computation, gas)
         meter.gas_remaining -= gas
         values = computation._stack.values
-        top = values.pop()
-        values[-1] = function(top, values[-1])
+        below = values[-2]
+        values[-1] = function(values.pop(), below)
 
     return opcode
 
@@ -90,8 +144,8 @@ def _add(computation: Any) -> None:
         _charge(computation, 3)
     meter.gas_remaining -= 3
     values = computation._stack.values
-    top = values.pop()
-    values[-1] = (top + values[-1]) & _MAX
+    below = values[-2]
+    values[-1] = (values.pop() + below) & _MAX
 
 
 def _sub(computation: Any) -> None:
@@ -100,8 +154,8 @@ def _sub(computation: Any) -> None:
         _charge(computation, 3)
     meter.gas_remaining -= 3
     values = computation._stack.values
-    top = values.pop()
-    values[-1] = (top - values[-1]) & _MAX
+    below = values[-2]
+    values[-1] = (values.pop() - below) & _MAX
 
 
 def _mul(computation: Any) -> None:
@@ -110,8 +164,8 @@ def _mul(computation: Any) -> None:
         _charge(computation, 5)
     meter.gas_remaining -= 5
     values = computation._stack.values
-    top = values.pop()
-    values[-1] = (top * values[-1]) & _MAX
+    below = values[-2]
+    values[-1] = (values.pop() * below) & _MAX
 
 
 def _iszero(computation: Any) -> None:
@@ -129,14 +183,16 @@ def _not(computation: Any) -> None:
 def _addmod(computation: Any) -> None:
     _charge(computation, 8)
     values = computation._stack.values
-    left, right, modulus = values.pop(), values.pop(), values[-1]
+    modulus, right, left = values[-3], values[-2], values[-1]
+    del values[-2:]
     values[-1] = (left + right) % modulus if modulus else 0
 
 
 def _mulmod(computation: Any) -> None:
     _charge(computation, 8)
     values = computation._stack.values
-    left, right, modulus = values.pop(), values.pop(), values[-1]
+    modulus, right, left = values[-3], values[-2], values[-1]
+    del values[-2:]
     values[-1] = (left * right) % modulus if modulus else 0
 
 
@@ -157,7 +213,7 @@ def _push(size: int) -> Function:
         meter.gas_remaining -= 3
         values = computation._stack.values
         if len(values) > 1023:
-            raise FullStack("Stack limit reached")
+            raise FullStack(STACK_LIMIT_REACHED)
         code = computation.code
         position = code.program_counter
         code.program_counter = end = position + size
@@ -173,7 +229,7 @@ def _push1(computation: Any) -> None:
     meter.gas_remaining -= 3
     values = computation._stack.values
     if len(values) > 1023:
-        raise FullStack("Stack limit reached")
+        raise FullStack(STACK_LIMIT_REACHED)
     code = computation.code
     position = code.program_counter
     code.program_counter = position + 1
@@ -184,7 +240,7 @@ def _push0(computation: Any) -> None:
     _charge(computation, 2)
     values = computation._stack.values
     if len(values) > 1023:
-        raise FullStack("Stack limit reached")
+        raise FullStack(STACK_LIMIT_REACHED)
     values.append(0)
 
 
@@ -196,7 +252,7 @@ def _dup(depth: int) -> Function:
         meter.gas_remaining -= 3
         values = computation._stack.values
         if len(values) > 1023:
-            raise FullStack("Stack limit reached")
+            raise FullStack(STACK_LIMIT_REACHED)
         values.append(values[-depth])
 
     return opcode
@@ -227,22 +283,16 @@ def _jumpdest(computation: Any) -> None:
 
 def _jump(computation: Any) -> None:
     _charge(computation, 8)
-    code = computation.code
-    destination = computation._stack.values.pop()
-    if destination not in code.jump_destinations:
-        raise InvalidJumpDestination("Invalid Jump Destination")
-    code.program_counter = destination
+    _go_to(computation.code, computation._stack.values.pop())
 
 
 def _jumpi(computation: Any) -> None:
     _charge(computation, 10)
     values = computation._stack.values
-    destination, condition = values.pop(), values.pop()
+    condition, destination = values[-2], values[-1]
+    del values[-2:]
     if condition:
-        code = computation.code
-        if destination not in code.jump_destinations:
-            raise InvalidJumpDestination("Invalid Jump Destination")
-        code.program_counter = destination
+        _go_to(computation.code, destination)
 
 
 _FAST: dict[int, Function] = {
@@ -267,8 +317,8 @@ _FAST: dict[int, Function] = {
     0x1B: _binary(3, lambda a, b: (b << a) & _MAX if a < 256 else 0),
     0x1C: _binary(3, lambda a, b: b >> a if a < 256 else 0),
     0x50: _pop,
-    0x56: _jump,
-    0x57: _jumpi,
+    _JUMP: _jump,
+    _JUMPI: _jumpi,
     _JUMPDEST: _jumpdest,
     0x5F: _push0,
     0x60: _push1,

@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import Any
 
 from eth.constants import STACK_DEPTH_LIMIT
-from eth.exceptions import FullStack, Halt, InsufficientFunds, InsufficientStack, OutOfGas, StackDepthLimit, VMError
+from eth.exceptions import FullStack, Halt, InsufficientFunds, OutOfGas, StackDepthLimit, VMError
 from eth.vm.code_stream import CodeStream
 from eth.vm.computation import BaseComputation
 from eth.vm.gas_meter import GasMeter, RefundStrategy, allow_negative_refund_strategy
@@ -22,7 +22,7 @@ from eth.vm.stack import Stack
 from eth_utils import get_extended_debug_logger
 
 from l2engine.errors import ExecutionTimeout
-from l2engine.evm import opcode_table
+from l2engine.evm import opcode_table, opcodes
 from l2engine.evm.accounts import AccountDatabase
 from l2engine.evm.precompiles import precompiles
 from l2engine.rules.forks import Fork, L1Rules
@@ -120,7 +120,7 @@ class _IntegerStack(Stack):
 
     def push_int(self, value: int) -> None:
         if len(self.values) > 1023:
-            raise FullStack("Stack limit reached")
+            raise FullStack(opcode_table.STACK_LIMIT_REACHED)
         self._append(value)
 
     def push_bytes(self, value: bytes) -> None:
@@ -252,10 +252,11 @@ class LeanComputation(BaseComputation):
             pass
         except VMError as error:
             computation._fail(error)
-        except IndexError as error:  # what an empty list says when popped, so that opcodes need not look first
-            if len(computation._stack.values) > 16:
+        except IndexError as error:  # what a list too short says, so that opcodes need not look first
+            height, opcode = len(computation._stack.values), computation.code[computation.code.program_counter - 1]
+            if height >= opcodes.POPS[opcode]:
                 raise
-            computation._fail(InsufficientStack(str(error)))
+            computation._fail(opcode_table.underflow(height, opcode).with_traceback(error.__traceback__))
         return computation
 
     def _fail(self, error: VMError) -> None:
@@ -390,11 +391,11 @@ def _classes(rules: _FrameRules) -> tuple[Any, dict[Address, Any]]:
     prefix, name = _camel_case(base_name), _camel_case(fork.name)
     computation_base = getattr(import_module(f"eth.vm.forks.{base_name}.computation"), f"{prefix}Computation")
     state_base = getattr(import_module(f"eth.vm.forks.{base_name}.state"), f"{prefix}State")
-    opcodes = opcode_table.metered(computation_base.opcodes, fork)
+    table = opcode_table.metered(computation_base.opcodes, fork)
     computation = type(
         f"{name}Computation",
         (LeanComputation, computation_base),
-        {"fork": fork, "opcodes": opcode_table.fast(opcodes, fork), "metered_opcodes": opcodes},
+        {"fork": fork, "opcodes": opcode_table.fast(table, fork), "metered_opcodes": table},
     )
     state = type(f"{name}State", (LeanState, state_base), {"fork": fork, "computation_class": computation})
     return state, precompiles(fork)

@@ -195,8 +195,9 @@ def _step_opcode(code: int, plain: Any) -> Callable[[Any], None]:
             raise
         except exceptions.VMError:
             # geth reports a step before it runs, so a failure while running (a bad jump, a revert) is no failed step.
-            step.report(tracer, 0 if plain is None else meter.charged, None)
-            raise
+            if not meter.dry:
+                step.report(tracer, 0 if plain is None else meter.charged, None)
+                raise
         finally:
             meter.lenient = False
             step.report(tracer, meter.charged, "out of gas" if meter.dry else None)

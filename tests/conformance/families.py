@@ -1,4 +1,4 @@
-"""The archives of the public suites cut into shards: the first ones run with every `make test`, the others are marked slow."""
+"""The archives of the public suites cut into shards, so that they run side by side."""
 
 import json
 import zlib
@@ -11,19 +11,17 @@ from l2engine.conformance.statetest import Outcome
 from tests.conformance.exceptions import EXCEPTIONS
 from tests.helpers.vectors import archive
 
-SEED = b"l2engine-1"
 
-
-def shards(count: int, sample: int) -> list[Any]:
-    """Parameters (shard, count); those beyond the sample run only in `make conformance`."""
-    return [pytest.param(i, count, marks=[pytest.mark.slow] if i >= sample else [], id=f"{i}of{count}") for i in range(count)]
+def shards(count: int) -> list[Any]:
+    """Parameters (shard, count)."""
+    return [pytest.param(i, count, id=f"{i}of{count}") for i in range(count)]
 
 
 def check(path: str, shard: int, count: int, outcomes: Callable[[dict[str, Any]], Iterator[Outcome]]) -> None:
     """Run one shard of an archive; every case passes or is a named exception."""
     wrong, ran = [], 0
     for name, raw in archive(path):
-        if not name.endswith(".json") or zlib.crc32(SEED + name.encode()) % count != shard:
+        if not name.endswith(".json") or zlib.crc32(name.encode()) % count != shard:
             continue
         for outcome in outcomes(json.loads(raw)):
             ran += 1

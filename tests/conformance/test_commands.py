@@ -48,7 +48,7 @@ def test_statetest_with_a_wrong_root_fails(tmp_path: Path, capsys: pytest.Captur
         for outcomes in test["post"].values():
             for outcome in outcomes:
                 outcome["hash"] = "0x" + "11" * 32
-    assert main(["statetest", _write(tmp_path, document)]) == 1
+    assert main(["statetest", "--evm", "py", _write(tmp_path, document)]) == 1
     records = json.loads(capsys.readouterr().out)
     assert all(not record["pass"] and "state root mismatch" in record["error"] for record in records)
 
@@ -58,40 +58,40 @@ def test_statetest_fork_filter_and_json_trace(tmp_path: Path, capsys: pytest.Cap
     name, test = next(iter(document.items()))
     fork = next(iter(test["post"]))
     single = {name: {**test, "post": {fork: test["post"][fork][:1]}}}
-    assert main(["statetest", "--fork", fork.lower(), "--json-trace", _write(tmp_path, single)]) == 0
+    assert main(["statetest", "--evm", "py", "--fork", fork.lower(), "--json-trace", _write(tmp_path, single)]) == 0
     printed = capsys.readouterr()
     lines = [json.loads(line) for line in printed.err.splitlines() if line.startswith("{")]
     assert lines[0]["pc"] == 0 and lines[0]["opName"] and lines[0]["gas"].startswith("0x")
     assert "gasUsed" in lines[-1]
-    assert main(["statetest", "--fork", "Homestead" if fork != "Homestead" else "Berlin", _write(tmp_path, single)]) == 0
+    assert main(["statetest", "--evm", "py", "--fork", "Homestead" if fork != "Homestead" else "Berlin", _write(tmp_path, single)]) == 0
     assert json.loads(capsys.readouterr().out) == []
 
 
 def test_blocktest_accepts_a_good_chain_and_notices_a_wrong_head(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     document = _first("ethereum-tests/blockchain-tests.tar.zst", BLOCK_TEST)
-    assert main(["blocktest", _write(tmp_path, document)]) == 0
+    assert main(["blocktest", "--evm", "py", _write(tmp_path, document)]) == 0
     assert all(record["pass"] for record in json.loads(capsys.readouterr().out))
     for test in document.values():
         test["lastblockhash"] = "0x" + "22" * 32
-    assert main(["blocktest", _write(tmp_path, document)]) == 1
+    assert main(["blocktest", "--evm", "py", _write(tmp_path, document)]) == 1
     assert "head is" in json.loads(capsys.readouterr().out)[0]["error"]
 
 
 def test_replay_prints_the_hash_and_fails_on_another(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = VECTORS / "kona-blocks" / "26207960.json.gz"
-    assert main(["replay", str(source)]) == 0
+    assert main(["replay", "--evm", "py", str(source)]) == 0
     printed = capsys.readouterr().out
     document = json.loads(gzip.decompress(source.read_bytes()))
     assert document["expected_block_hash"] in printed and "Mgas/s" in printed and printed.rstrip().endswith("OK")
     document["expected_block_hash"] = "0x" + "33" * 32
-    assert main(["replay", _write(tmp_path, document)]) == 1
+    assert main(["replay", "--evm", "py", _write(tmp_path, document)]) == 1
     assert "DIFFERS" in capsys.readouterr().out
 
 
 def test_missing_preimage_is_an_error_not_a_wrong_hash(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     document = json.loads(gzip.decompress((VECTORS / "kona-blocks" / "26207960.json.gz").read_bytes()))
     document["preimages"] = {}
-    assert main(["replay", _write(tmp_path, document)]) == 1
+    assert main(["replay", "--evm", "py", _write(tmp_path, document)]) == 1
     assert "StoreError" in capsys.readouterr().out
 
 

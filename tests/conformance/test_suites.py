@@ -22,27 +22,27 @@ def _block_tests(document: dict[str, Any]) -> Iterator[Outcome]:
     return (blocktest.run(test, ReferenceExecutor) for test in blocktest.read(document))
 
 
-@pytest.mark.parametrize(("shard", "count"), shards(24, sample=3))
+@pytest.mark.parametrize(("shard", "count"), shards(24))
 def test_general_state_tests(shard: int, count: int) -> None:
     check("ethereum-tests/general-state-tests.tar.zst", shard, count, _state_tests)
 
 
-@pytest.mark.parametrize(("shard", "count"), shards(2, sample=1))
+@pytest.mark.parametrize(("shard", "count"), shards(2))
 def test_prague_state_tests(shard: int, count: int) -> None:
     check("eest-state-tests/prague-devnet-5.tar.zst", shard, count, _state_tests)
 
 
-@pytest.mark.parametrize(("shard", "count"), shards(2, sample=1))
+@pytest.mark.parametrize(("shard", "count"), shards(2))
 def test_osaka_state_tests(shard: int, count: int) -> None:
     check("eest-state-tests/osaka-devnet-5.tar.zst", shard, count, _state_tests)
 
 
-@pytest.mark.parametrize(("shard", "count"), shards(4, sample=2))
+@pytest.mark.parametrize(("shard", "count"), shards(4))
 def test_blockchain_tests(shard: int, count: int) -> None:
     check("ethereum-tests/blockchain-tests.tar.zst", shard, count, _block_tests)
 
 
-@pytest.mark.parametrize(("shard", "count"), shards(8, sample=1))
+@pytest.mark.parametrize(("shard", "count"), shards(8))
 def test_state_tests_in_blockchain_form(shard: int, count: int) -> None:
     check("ethereum-tests/blockchain-general-state-sample.tar.zst", shard, count, _block_tests)
 

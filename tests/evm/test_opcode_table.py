@@ -1,7 +1,6 @@
-"""The short forms of opcodes against py-evm's own, on random programs: same result, gas, storage and refund."""
+"""The short forms of opcodes against py-evm's own, on random programs: same result, gas, storage, refund and words of failure."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,11 +8,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from l2engine.evm import opcode_table
-from l2engine.evm.pyevm import LeanComputation, state_class
+from l2engine.evm.pyevm import state_class
 from l2engine.evm.reference import ReferenceExecutor
 from l2engine.rules import forks
 from l2engine.rules.forks import Fork
-from l2engine.types.state import BlockResult, Call, CallResult
+from l2engine.types.state import BlockResult, Call, CallResult, Tracer
 from tests.evm.states import Before, block, config, deposit, env, world
 
 TARGET, SENDER = b"\x70" * 20, b"\xd0" * 20
@@ -41,29 +40,26 @@ fragments = st.one_of(
 programs = st.lists(fragments, max_size=30).map(b"".join)
 
 
-@contextmanager
-def metered(fork: Fork) -> Iterator[None]:
-    """py-evm's opcodes in place of the short forms."""
-    computation: type[LeanComputation] = state_class(fork).computation_class
-    fast, computation.opcodes = computation.opcodes, computation.metered_opcodes
-    _forget_dispatch(computation)
-    try:
-        yield
-    finally:
-        computation.opcodes = fast
-        _forget_dispatch(computation)
+class Silent:
+    """A tracer that only makes every opcode run in its traced form, which is py-evm's own."""
+
+    wants_steps = True
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *arguments: None
 
 
-def _forget_dispatch(computation: Any) -> None:
-    if "_dispatch" in computation.__dict__:
-        del computation._dispatch
-
-
-def outcome(fork: Fork, code: bytes, gas: int) -> tuple[BlockResult, CallResult]:
+def outcome(fork: Fork, code: bytes, gas: int, tracer: Tracer | None) -> tuple[BlockResult, CallResult]:
     before = {TARGET: Before(nonce=1, code=code, storage={1: 1}), SENDER: Before(10**18)}
     execution = block(fork, before)
-    execution.apply(deposit(SENDER, TARGET, gas=gas))
-    return execution.finish(), ReferenceExecutor(config(fork)).call(world(before), env(fork), Call(SENDER, TARGET, gas=gas))
+    execution.apply(deposit(SENDER, TARGET, gas=gas), tracer=tracer)
+    return execution.finish(), ReferenceExecutor(config(fork)).call(world(before), env(fork), Call(SENDER, TARGET, gas=gas), tracer=tracer)
+
+
+def in_short(result: CallResult) -> CallResult:
+    """Traces also say why gas ran out."""
+    ran_out = result.error is not None and ("out of gas" in result.error or "uint64 overflow" in result.error)
+    return replace(result, error="out of gas" if ran_out else result.error)
 
 
 @pytest.mark.parametrize("fork", [forks.REGOLITH, forks.CANYON, forks.KARST], ids=lambda fork: fork.name)
@@ -74,11 +70,13 @@ def outcome(fork: Fork, code: bytes, gas: int) -> tuple[BlockResult, CallResult]
 @example(code=b"\x7f\x01", gas=100_000)
 @example(code=b"\x60\x04\x56\x60\x5b", gas=100_000)
 @example(code=push(2**256 - 1) + b"\x56", gas=100_000)
+@example(code=b"\x60\x00\x60\x01\x60\x00\x3e", gas=21_009)
+@example(code=push(2**255) + b"\x60\x00\x60\x00\x3e", gas=21_012)
 def test_short_forms_agree_with_py_evm(fork: Fork, code: bytes, gas: int) -> None:
-    got = outcome(fork, code, gas)
-    with metered(fork):
-        expected = outcome(fork, code, gas)
-    assert got == expected
+    block_result, call_result = outcome(fork, code, gas, None)
+    traced_block_result, traced_call_result = outcome(fork, code, gas, Silent())
+    assert block_result == traced_block_result
+    assert in_short(call_result) == in_short(traced_call_result)
 
 
 @pytest.mark.parametrize("fork", [*forks.OP_FORKS, *forks.ETHEREUM_FORKS], ids=lambda fork: fork.name)
@@ -98,3 +96,29 @@ def test_clz(value: int, zeros: int) -> None:
     assert karst.success and int.from_bytes(karst.output, "big") == zeros
     jovian = ReferenceExecutor(config(forks.JOVIAN)).call(view, env(forks.JOVIAN), call)
     assert jovian.error is not None and jovian.error.startswith("invalid opcode")
+
+
+@pytest.mark.parametrize("traced", [False, True])
+@pytest.mark.parametrize(
+    ("code", "gas", "text"),
+    [
+        ("01", 100_000, "stack underflow (0 <=> 2)"),
+        ("600101", 100_000, "stack underflow (1 <=> 2)"),
+        ("600101", 21_003, "stack underflow (1 <=> 2)"),
+        ("600160019450", 100_000, "stack underflow (2 <=> 6)"),
+        ("6001600160015af1", 100_000, "stack underflow (4 <=> 7)"),
+        ("6001600152600157", 100_000, "stack underflow (1 <=> 2)"),
+        ("58" * 1_025, 100_000, "stack limit reached 1024 (1023)"),
+        ("6001" * 1_025, 100_000, "stack limit reached 1024 (1023)"),
+        ("600456605b", 100_000, "invalid jump destination"),
+        ("600160045760005b", 100_000, "invalid jump destination"),
+        ("6001600101", 21_008, "out of gas"),
+        ("fe", 100_000, "invalid opcode: INVALID"),
+        ("600060003e", 100_000, "stack underflow (2 <=> 3)"),
+        ("6001600060003e", 100_000, "return data out of bounds"),
+        ("60006000fd", 100_000, "execution reverted"),
+    ],
+)
+def test_failures_are_told_in_geths_words(code: str, gas: int, text: str, traced: bool) -> None:
+    _, result = outcome(forks.KARST, bytes.fromhex(code), gas, Silent() if traced else None)
+    assert result.error == text
