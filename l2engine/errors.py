@@ -19,11 +19,13 @@
     ├── StateUnavailable       the block is known, its state is no longer (or not yet) kept
     ├── ConfigError            flags, files or genesis that cannot work together; shown to the operator
     │   └── GenesisMismatch    the computed genesis hash is not the expected one
-    ├── ExecutorsDisagree      `--evm both`: the two executors came to different results
+    ├── ExecutorsDisagree      `--evm both`: the two executors came to different results       -32603
     └── StoreError             the database is locked, foreign, newer or damaged
 
 `rpc/errors.py` maps them to JSON-RPC codes. INVALID and SYNCING are answers of the Engine API, not errors.
 """
+
+from typing import Any
 
 
 class L2EngineError(Exception):
@@ -117,8 +119,14 @@ class GenesisMismatch(ConfigError):
 class ExecutorsDisagree(L2EngineError):
     """The native and the reference executor differ, so that neither can be trusted with this block."""
 
-    def __init__(self, where: str, native: object, reference: object) -> None:
+    def __init__(
+        self, where: str, native: object, reference: object, transactions: tuple[bytes, ...] = (), executors: tuple[Any, ...] = ()
+    ) -> None:
         self.where, self.native, self.reference = where, native, reference
+        self.transactions = transactions
+        """Of a block: those that ran, the first differing one last."""
+        self.executors = executors
+        """The two, to run the block again on each alone."""
         super().__init__(f"the executors disagree at {where}: native {_text(native)}, reference {_text(reference)}")
 
 

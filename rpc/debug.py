@@ -1,6 +1,7 @@
-"""debug_getRaw*, and debug_trace*: running a transaction, a block or a call again with somebody listening.
+"""debug_getRaw*, debug_trace*: running a transaction, a block or a call again with somebody listening, and execution witnesses.
 
-Sources: geth internal/ethapi (raw objects), eth/tracers/api.go (options and errors). The tracers are in `evm/tracers.py`.
+Sources: geth internal/ethapi (raw objects), eth/tracers/api.go (options and errors); reth's debug_executionWitness and
+debug_executePayload. The tracers are in `evm/tracers.py`, what a witness is in `chain/witness.py`.
 """
 
 import re
@@ -13,9 +14,11 @@ from l2engine.errors import ExecutionTimeout, InvalidParams, InvalidTransaction
 from l2engine.evm import tracers
 from l2engine.types.base import Hash32, keccak
 from l2engine.types.block import Block, decode_block
+from l2engine.types.payload import PayloadAttributes
 from l2engine.types.state import BlockExecution
 from rpc.codec import BlockReference, BlockTag, Optional, block_reference, block_tag, data, hash32, struct
 from rpc.context import Context
+from rpc.engine import payload_attributes
 from rpc.errors import SERVER_ERROR, RpcError
 from rpc.eth import transactions
 from rpc.eth.calls import block_overrides, environment, state_override, to_call, transaction_args
@@ -58,6 +61,29 @@ def get_raw_transaction(context: Context, tx_hash: Hash32) -> str:
 def _go_print(reference: BlockReference) -> str:
     """A hash as Go's %d shows it: the bytes in decimal."""
     return "[" + " ".join(map(str, reference)) + "]" if isinstance(reference, bytes) else str(reference)
+
+
+# ---- witnesses ------------------------------------------------------------------------------------------------------
+
+
+def execution_witness(context: Context, reference: BlockReference) -> dict[str, list[str]]:
+    """All that executing a block on its parent's state reads."""
+    block = context.block(reference)
+    if block is None:
+        raise RpcError(SERVER_ERROR, "block not found")
+    if block.number == 0:
+        raise RpcError(SERVER_ERROR, "genesis has no witness: nothing was executed")
+    parent = context.header_or_error(block.header.parent_hash)
+    return context.engine.witnesses.of_block([context.executor], parent, block).to_json()
+
+
+def execute_payload(context: Context, parent_hash: Hash32, attributes: PayloadAttributes) -> dict[str, list[str]]:
+    """All that making a block of these attributes, without the pool, on a known parent reads. Nothing is kept."""
+    parent = context.header(parent_hash)
+    if parent is None:
+        raise RpcError(SERVER_ERROR, "parent block not found")
+    context.engine.builder.validate(attributes)
+    return context.engine.witnesses.of_attributes(context.executor, parent, attributes).to_json()
 
 
 # ---- traces ---------------------------------------------------------------------------------------------------------
@@ -172,6 +198,8 @@ METHODS = {
     "debug_getRawBlock": method(get_raw_block, block_reference, place=Place.READ),
     "debug_getRawReceipts": method(get_raw_receipts, block_reference, place=Place.READ),
     "debug_getRawTransaction": method(get_raw_transaction, hash32),
+    "debug_executionWitness": method(execution_witness, block_reference, place=Place.READ),
+    "debug_executePayload": method(execute_payload, hash32, payload_attributes, place=Place.READ),
     "debug_traceTransaction": method(trace_transaction, hash32, Optional(_options), place=Place.READ),
     "debug_traceBlockByNumber": method(trace_block, block_tag, Optional(_options), place=Place.READ),
     "debug_traceBlockByHash": method(trace_block, hash32, Optional(_options), place=Place.READ),

@@ -11,6 +11,7 @@ from l2engine.errors import (
     DecodeError,
     ExecutionReverted,
     ExecutionTimeout,
+    ExecutorsDisagree,
     InvalidAttributes,
     InvalidForkchoice,
     InvalidParams,
@@ -95,5 +96,6 @@ _TABLE: tuple[tuple[type[Exception], Callable[[Exception], dict[str, Any]]], ...
     (DecodeError, _plain(SERVER_ERROR)),
     (UnknownBlock, _plain(SERVER_ERROR)),
     (StateUnavailable, _plain(SERVER_ERROR)),
+    (ExecutorsDisagree, _plain(INTERNAL_ERROR)),
     (L2EngineError, _plain(SERVER_ERROR)),
 )

@@ -10,18 +10,20 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeAlias
 
-from l2engine.chain.payload import payload_id
+from l2engine.chain.disagreements import Disagreements
+from l2engine.chain.payload import draft_block, payload_id
 from l2engine.chain.pool import Pool
 from l2engine.chain.process import ExecutedBlock, apply_all, block_env, block_value, mint_overflows, seal, validate_l1_attributes
-from l2engine.errors import ExecutionTimeout, InvalidAttributes, InvalidBlock, InvalidTransaction, L2EngineError
-from l2engine.rules import blobs, eip1559, fees
+from l2engine.errors import ExecutionTimeout, ExecutorsDisagree, InvalidAttributes, InvalidBlock, InvalidTransaction, L2EngineError
+from l2engine.rules import eip1559, fees
 from l2engine.rules.config import ChainConfig
-from l2engine.rules.forks import Fork, L1Rules
+from l2engine.rules.forks import Fork
 from l2engine.rules.l1_attributes import Format, calldata_format, from_calldata
 from l2engine.types.accelerated import undecodable
-from l2engine.types.base import EMPTY_BLOOM, EMPTY_OMMERS_HASH, EMPTY_REQUESTS_HASH, EMPTY_ROOT, Hash32, keccak
+from l2engine.types.base import Hash32, keccak
 from l2engine.types.block import Block, Header
 from l2engine.types.payload import BuiltPayload, PayloadAttributes
 from l2engine.types.state import BlockExecution, Deadline, Executor, StateStore
@@ -35,6 +37,9 @@ _LAST_TRANSACTION_SECONDS = 0.3  # what a running pool transaction gets once the
 _SLOW_SECONDS = 0.25  # a transaction that was stopped after this long comes last from then on
 _SLOW_KEPT = 1024
 _LEAST_GAS = 21_000
+
+_Fill: TypeAlias = Callable[[BlockExecution], list[bytes]]
+"""Adds transactions to a block under execution and tells which."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +65,21 @@ class _Build:
 class Builder:
     """The payloads being built and the last ones built."""
 
-    def __init__(self, config: ChainConfig, executor: Executor, state: StateStore, pool: Pool, settings: BuilderSettings) -> None:
+    def __init__(
+        self,
+        config: ChainConfig,
+        executor: Executor,
+        state: StateStore,
+        pool: Pool,
+        settings: BuilderSettings,
+        disagreements: Disagreements,
+    ) -> None:
         self.max_transaction_da_size = 0
         """Largest DA size of a pool transaction in bytes (miner_setMaxDASize); 0 is unlimited."""
         self.max_block_da_size = 0
         """Largest sum of the DA sizes of a block's pool transactions; 0 is unlimited."""
         self._config, self._executor, self._state, self._pool, self._settings = config, executor, state, pool, settings
+        self._disagreements = disagreements
         self._builds: OrderedDict[bytes, _Build] = OrderedDict()
         self._executed: OrderedDict[Hash32, ExecutedBlock] = OrderedDict()
         self._slow: dict[Hash32, None] = {}
@@ -131,7 +145,7 @@ class Builder:
             self._stop(build)
         build = _Build(Deadline(time.monotonic() + self._settings.deadline_seconds), threading.Event())
         task = _Task(self._config, self._executor, self._state, parent, attributes)
-        forced = task.build()  # with or without the pool: a forced transaction that cannot stand is told at once
+        forced = self._build(task)  # with or without the pool: a forced transaction that cannot stand is told at once
         if attributes.no_tx_pool:
             self._publish(build, *forced)
         self._builds[identity] = build
@@ -179,6 +193,15 @@ class Builder:
                 self._executed.popitem(last=False)
         build.done.set()
 
+    def _build(self, task: "_Task", fill: _Fill | None = None) -> tuple[ExecutedBlock, int]:
+        try:
+            return task.build(fill)
+        except ExecutorsDisagree as error:
+            self._disagreements.keep(error, task.parent, replace(task.block, transactions=error.transactions), sealed=False)
+            for raw in error.transactions[-1:]:  # the next block shall not fail because of it
+                self._pool.drop(keccak(raw))
+            raise
+
     def _improve(self, build: _Build, task: "_Task", forced: tuple[ExecutedBlock, int]) -> None:
         """Build again whenever the pool has changed, until the build is stopped or its time is up. Should that fail, the
         block with the forced transactions alone is the answer."""
@@ -187,7 +210,7 @@ class Builder:
             while not build.stopped or build.executed is None:
                 if self._pool.revision != seen:
                     seen = self._pool.revision
-                    executed, value = task.build(lambda execution: self._fill(execution, task, build.deadline))
+                    executed, value = self._build(task, lambda execution: self._fill(execution, task, build.deadline))
                     if build.executed is None or (value > build.value and not build.stopped):
                         self._publish(build, executed, value)
                 if time.monotonic() + _REFRESH_SECONDS > build.deadline.at:
@@ -254,14 +277,14 @@ class _Task:
         self._executor, self._state = executor, state
         self._fork = config.fork_at(parent.number + 1, attributes.timestamp)
         self._activation = config.fork_at(parent.number, parent.timestamp).name != self._fork.name
-        self.header = _header(config, self._fork, parent, attributes)
-        self._block = Block(self.header, (), (), attributes.withdrawals)
+        self.block = draft_block(config, parent, attributes)
+        self.header = self.block.header
         self.footprint_scalar = self._read_footprint_scalar()
         """Gas per byte of DA size; 0 where there is no footprint."""
         forced = attributes.transactions or ()
         self.forced_footprint = sum(fees.da_footprint(raw, self.footprint_scalar) for raw in forced if raw[0] != DepositTransaction.type)
 
-    def build(self, fill: Callable[[BlockExecution], list[bytes]] | None = None) -> tuple[ExecutedBlock, int]:
+    def build(self, fill: _Fill | None = None) -> tuple[ExecutedBlock, int]:
         """The sealed block and its value. `fill` may add transactions of the pool after the forced ones.
 
         `InvalidAttributes` when a forced transaction cannot stand, or all of them not in one block.
@@ -272,7 +295,7 @@ class _Task:
             raws += fill(execution)
         result = execution.finish()
         prepared = self._state.prepare(self.parent.hash, result.diff)
-        block = Block(self.header, tuple(raws), (), self._block.withdrawals)
+        block = Block(self.header, tuple(raws), (), self.block.withdrawals)
         if self._fork.da_footprint and result.blob_gas_used > block.header.gas_limit:
             raise InvalidAttributes(f"DA footprint {result.blob_gas_used} exceeds block gas limit {block.header.gas_limit}")
         header = seal(block.header, self._fork, block, result, prepared, self._state)
@@ -280,7 +303,7 @@ class _Task:
         return ExecutedBlock(sealed, result.receipts, prepared), block_value(sealed, result.receipts)
 
     def _forced(self) -> BlockExecution:
-        execution = self._executor.begin(self._state.view(self.parent.hash), block_env(self._block, self.parent))
+        execution = self._executor.begin(self._state.view(self.parent.hash), block_env(self.block, self.parent))
         raws = self.attributes.transactions or ()
         failed = apply_all(execution, raws)
         if failed is not None:
@@ -303,32 +326,3 @@ class _Task:
         if not isinstance(first, DepositTransaction) or calldata_format(first.data) is not Format.JOVIAN:
             return 0
         return from_calldata(first.data).da_footprint_gas_scalar or 0
-
-
-def _header(config: ChainConfig, fork: Fork, parent: Header, attributes: PayloadAttributes) -> Header:
-    """The header of a block with these attributes, before anything has run."""
-    number = parent.number + 1
-    cancun = fork.has(L1Rules.CANCUN)
-    return Header(
-        parent_hash=parent.hash,
-        ommers_hash=EMPTY_OMMERS_HASH,
-        beneficiary=attributes.suggested_fee_recipient,
-        state_root=EMPTY_ROOT,
-        transactions_root=EMPTY_ROOT,
-        receipts_root=EMPTY_ROOT,
-        logs_bloom=EMPTY_BLOOM,
-        difficulty=0,
-        number=number,
-        gas_limit=parent.gas_limit if attributes.gas_limit is None else attributes.gas_limit,
-        gas_used=0,
-        timestamp=attributes.timestamp,
-        extra_data=eip1559.encode_extra_data(config, fork, attributes.eip_1559_params, attributes.min_base_fee),
-        prev_randao=attributes.prev_randao,
-        nonce=bytes(8),
-        base_fee_per_gas=eip1559.base_fee(config, parent, number, attributes.timestamp),
-        withdrawals_root=EMPTY_ROOT if fork.has(L1Rules.SHANGHAI) else None,
-        blob_gas_used=0 if cancun else None,
-        excess_blob_gas=blobs.excess_blob_gas(config, fork, parent) if cancun else None,
-        parent_beacon_block_root=attributes.parent_beacon_block_root if cancun else None,
-        requests_hash=EMPTY_REQUESTS_HASH if fork.has(L1Rules.PRAGUE) else None,
-    )

@@ -11,15 +11,18 @@ import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeVar
 
 from l2engine.chain import forkchoice
 from l2engine.chain.builder import Builder, BuilderSettings
+from l2engine.chain.disagreements import Disagreements
 from l2engine.chain.events import Events, NewHead
 from l2engine.chain.payload import to_block
 from l2engine.chain.pool import Pool
 from l2engine.chain.process import ExecutedBlock, process_block
-from l2engine.errors import InvalidBlock, InvalidPayload, StateUnavailable, UnknownBlock, UnknownPayload
+from l2engine.chain.witness import Witnesses
+from l2engine.errors import ExecutorsDisagree, InvalidBlock, InvalidPayload, StateUnavailable, UnknownBlock, UnknownPayload
 from l2engine.rules.config import ChainConfig
 from l2engine.store.blocks import BlockStore
 from l2engine.types.base import ZERO_HASH, BlockNumber, Hash32
@@ -54,6 +57,8 @@ class EngineSettings:
     sync_acknowledgements: bool = False
     """Wait for the disk before every answer (--db.sync always)."""
     builder: BuilderSettings = field(default_factory=BuilderSettings)
+    witness_folder: Path | None = None
+    """Where witnesses of blocks go on which two executors differ; None is among the system's temporary files."""
 
 
 @dataclass(slots=True)
@@ -83,7 +88,9 @@ class Engine:
         self.settings = settings or EngineSettings()
         self.events = events or Events()
         self.pool = pool or Pool(config)
-        self.builder = Builder(config, executor, state, self.pool, self.settings.builder)
+        self.witnesses = Witnesses(config, state, blocks)
+        self._disagreements = Disagreements(config, self.witnesses, self.settings.witness_folder)
+        self.builder = Builder(config, executor, state, self.pool, self.settings.builder, self._disagreements)
         self._kv = kv
         self._lock = threading.RLock()
         self._bad: OrderedDict[Hash32, _BadBlock] = OrderedDict()
@@ -181,7 +188,7 @@ class Engine:
         executed = self.builder.executed(block.hash)
         self._ensure_state(parent)
         if executed is None:
-            executed = process_block(self.config, self.executor, self.state, parent, block)
+            executed = self._process(parent, block)
         self._store(executed)
         elapsed = time.perf_counter() - started
         log.info(
@@ -218,8 +225,15 @@ class Engine:
             block = self.blocks.block(child.hash)
             if block is None:
                 raise StateUnavailable(f"missing body of block {child.number}")
-            self._store(process_block(self.config, self.executor, self.state, header, block))
+            self._store(self._process(header, block))
             header = child
+
+    def _process(self, parent: Header, block: Block) -> ExecutedBlock:
+        try:
+            return process_block(self.config, self.executor, self.state, parent, block)
+        except ExecutorsDisagree as error:
+            self._disagreements.keep(error, parent, block)
+            raise
 
     def _refuse_bad(self, suspect: Hash32, block_hash: Hash32) -> PayloadStatus | None:
         """INVALID when `suspect` is known to be bad; `block_hash`, which leads to it, is then remembered as well."""

@@ -1,4 +1,4 @@
-"""Execution payloads as blocks, and the identity of payloads being built.
+"""Execution payloads as blocks, and the identity and first draft of payloads being built.
 
 Whatever makes a payload contradict itself is found here, before its parent is looked at: `InvalidPayload` is answered as
 INVALID with latestValidHash null. Sources: execution-apis; OP specs, exec-engine.md; digest 4.3, 4.4 and section 0.
@@ -10,11 +10,12 @@ from collections.abc import Sequence
 import rlp
 
 from l2engine.errors import DecodeError, InvalidBlock, InvalidPayload
+from l2engine.rules import blobs, eip1559
 from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import ExtraDataForm, L1Rules
 from l2engine.rules.header import validate_static
 from l2engine.types.accelerated import ordered_root, undecodable
-from l2engine.types.base import EMPTY_OMMERS_HASH, EMPTY_REQUESTS_HASH, EMPTY_ROOT, Hash32, keccak
+from l2engine.types.base import EMPTY_BLOOM, EMPTY_OMMERS_HASH, EMPTY_REQUESTS_HASH, EMPTY_ROOT, Hash32, keccak
 from l2engine.types.block import Block, Header, Withdrawal
 from l2engine.types.payload import ExecutionPayload, PayloadAttributes
 from l2engine.types.transaction import POST_EXECUTION_TYPE, BlobTransaction, Transaction, decode_transaction
@@ -37,8 +38,8 @@ def to_block(
         raise InvalidPayload(f"invalid extradata length: {len(payload.extra_data)}")
     if len(payload.logs_bloom) != 256:
         raise InvalidPayload(f"invalid logsBloom length: {len(payload.logs_bloom)}")
-    blobs = [decode_transaction(raw) for raw in decodable if raw[0] == BlobTransaction.type]
-    blob_hashes = [h for tx in blobs if isinstance(tx, BlobTransaction) for h in tx.blob_versioned_hashes]
+    blob_transactions = [decode_transaction(raw) for raw in decodable if raw[0] == BlobTransaction.type]
+    blob_hashes = [h for tx in blob_transactions if isinstance(tx, BlobTransaction) for h in tx.blob_versioned_hashes]
     if blob_hashes != list(versioned_hashes):
         raise InvalidPayload(f"invalid number of versionedHashes: {len(versioned_hashes)} blobHashes: {len(blob_hashes)}")
     header = Header(
@@ -171,3 +172,34 @@ def payload_id(parent_hash: Hash32, attributes: PayloadAttributes, version: int)
 
 def _u64(value: int) -> bytes:
     return value.to_bytes(8, "big")
+
+
+def draft_block(config: ChainConfig, parent: Header, attributes: PayloadAttributes) -> Block:
+    """The block of these attributes without the pool, before anything has run: `seal` completes its header."""
+    number = parent.number + 1
+    fork = config.fork_at(number, attributes.timestamp)
+    cancun = fork.has(L1Rules.CANCUN)
+    header = Header(
+        parent_hash=parent.hash,
+        ommers_hash=EMPTY_OMMERS_HASH,
+        beneficiary=attributes.suggested_fee_recipient,
+        state_root=EMPTY_ROOT,
+        transactions_root=EMPTY_ROOT,
+        receipts_root=EMPTY_ROOT,
+        logs_bloom=EMPTY_BLOOM,
+        difficulty=0,
+        number=number,
+        gas_limit=parent.gas_limit if attributes.gas_limit is None else attributes.gas_limit,
+        gas_used=0,
+        timestamp=attributes.timestamp,
+        extra_data=eip1559.encode_extra_data(config, fork, attributes.eip_1559_params, attributes.min_base_fee),
+        prev_randao=attributes.prev_randao,
+        nonce=bytes(8),
+        base_fee_per_gas=eip1559.base_fee(config, parent, number, attributes.timestamp),
+        withdrawals_root=EMPTY_ROOT if fork.has(L1Rules.SHANGHAI) else None,
+        blob_gas_used=0 if cancun else None,
+        excess_blob_gas=blobs.excess_blob_gas(config, fork, parent) if cancun else None,
+        parent_beacon_block_root=attributes.parent_beacon_block_root if cancun else None,
+        requests_hash=EMPTY_REQUESTS_HASH if fork.has(L1Rules.PRAGUE) else None,
+    )
+    return Block(header, tuple(attributes.transactions or ()), (), attributes.withdrawals)

@@ -1,7 +1,8 @@
-"""Block witnesses: payload attributes, the parent header and every preimage that executing them on the parent touches.
+"""Block witnesses, read and executed: the block, its parent's header and every preimage that executing it on the parent touches.
 
-The format is that of kona's executor fixtures as JSON. State is read through trie nodes found by their hash; the root
-after the block comes from the same partial tries, so a witness must also hold the siblings that deletions pull up.
+Two formats, both JSON, plain or .gz: kona's executor fixtures, and debug_executionWitness's answer with the block and the chain's
+rules beside it. State is read through trie nodes found by their hash; the root after the block comes from the same partial
+tries, so a witness must also hold the siblings that deletions pull up.
 """
 
 import gzip
@@ -14,26 +15,23 @@ from typing import Any, cast
 
 import rlp
 
-from l2engine.chain.process import block_env, seal
+from l2engine.chain.payload import draft_block
+from l2engine.chain.process import apply_all, block_env, seal
 from l2engine.conformance.world import from_hex, to_int
-from l2engine.errors import StoreError
+from l2engine.errors import DecodeError, StoreError
 from l2engine.rules.config import ChainConfig, chain_config
-from l2engine.rules.eip1559 import base_fee, encode_extra_data
 from l2engine.rules.forks import L1Rules
 from l2engine.store.trie import NOTHING, Node, Trie, decode_node
 from l2engine.types.base import (
-    EMPTY_BLOOM,
     EMPTY_CODE_HASH,
-    EMPTY_OMMERS_HASH,
     EMPTY_ROOT,
-    ZERO_HASH,
     Address,
     BlockNumber,
     Hash32,
     encode_int,
     keccak,
 )
-from l2engine.types.block import Block, Header, decode_header
+from l2engine.types.block import Block, Header, decode_block, decode_header
 from l2engine.types.payload import PayloadAttributes
 from l2engine.types.state import Account, Executor, StateDiff, StateStore
 
@@ -44,56 +42,34 @@ class Witness:
 
     config: ChainConfig
     parent: Header
-    attributes: PayloadAttributes
-    expected_hash: Hash32
+    block: Block
+    """Of its header only what stands before execution is looked at."""
+    expected_hash: Hash32 | None
+    """None when nobody has sealed the block yet."""
     preimages: Mapping[Hash32, bytes]
 
 
 def read(path: Path) -> Witness:
-    """A witness file, plain or .gz."""
+    """A witness file, plain or .gz. `DecodeError` when it is neither of the two formats."""
     raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    document = json.loads(raw)
-    return Witness(
-        config=chain_config(_genesis_config(document["rollup_config"])),
-        parent=_header(document["parent_header"]),
-        attributes=_attributes(document["executing_payload"]),
-        expected_hash=from_hex(document["expected_block_hash"]),
-        preimages={from_hex(key): from_hex(value) for key, value in document["preimages"].items()},
-    )
+    try:
+        document = json.loads(raw)
+        return _read_fixture(document) if "executing_payload" in document else _read_answer(document)
+    except (KeyError, TypeError, ValueError) as error:
+        raise DecodeError(f"{path} is no witness file: {type(error).__name__} {error}") from error
 
 
 def execute(witness: Witness, executor: Executor) -> Header:
-    """The header of the block that the attributes make on the parent. `L2EngineError` when they make none."""
-    config, parent, attributes = witness.config, witness.parent, witness.attributes
-    number, timestamp = parent.number + 1, attributes.timestamp
-    fork = config.fork_at(number, timestamp)
-    draft = Header(  # what execution decides is filled in by `seal`
-        parent_hash=parent.hash,
-        ommers_hash=EMPTY_OMMERS_HASH,
-        beneficiary=attributes.suggested_fee_recipient,
-        state_root=ZERO_HASH,
-        transactions_root=ZERO_HASH,
-        receipts_root=ZERO_HASH,
-        logs_bloom=EMPTY_BLOOM,
-        difficulty=0,
-        number=number,
-        gas_limit=attributes.gas_limit if attributes.gas_limit is not None else parent.gas_limit,
-        gas_used=0,
-        timestamp=timestamp,
-        extra_data=encode_extra_data(config, fork, attributes.eip_1559_params, attributes.min_base_fee),
-        prev_randao=attributes.prev_randao,
-        nonce=bytes(8),
-        base_fee_per_gas=base_fee(config, parent, number, timestamp),
-        excess_blob_gas=0 if fork.has(L1Rules.CANCUN) else None,
-        parent_beacon_block_root=attributes.parent_beacon_block_root,
-    )
-    block = Block(draft, attributes.transactions or (), withdrawals=() if fork.has(L1Rules.SHANGHAI) else None)
+    """The header of the block that results on the parent. `L2EngineError` when none does."""
+    config, parent, block = witness.config, witness.parent, witness.block
+    fork = config.fork_at(block.number, block.header.timestamp)
     state = WitnessState(parent, witness.preimages)
-    execution = executor.begin(state, block_env(block, parent))
-    for raw in block.transactions:
-        execution.apply(raw)
+    execution = executor.begin(state, block_env(block, parent), lambda diff: state.prepare(parent.hash, diff).root)
+    failed = apply_all(execution, block.transactions)
+    if failed is not None:
+        raise failed[1]
     result = execution.finish()
-    return seal(draft, fork, block, result, state.prepare(parent.hash, result.diff), cast(StateStore, state))
+    return seal(block.header, fork, block, result, state.prepare(parent.hash, result.diff), cast(StateStore, state))
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +176,35 @@ class _WitnessTrie(Trie):
 
 
 # ---- the file's JSON ------------------------------------------------------------------------------------------------
+
+
+def _read_fixture(document: Mapping[str, Any]) -> Witness:
+    """kona's form."""
+    config, parent = chain_config(_genesis_config(document["rollup_config"])), _header(document["parent_header"])
+    return Witness(
+        config=config,
+        parent=parent,
+        block=draft_block(config, parent, _attributes(document["executing_payload"])),
+        expected_hash=from_hex(document["expected_block_hash"]),
+        preimages={from_hex(key): from_hex(value) for key, value in document["preimages"].items()},
+    )
+
+
+def _read_answer(document: Mapping[str, Any]) -> Witness:
+    """debug_executionWitness's form with `config` (as in a geth genesis) and `block` (RLP), or `header` (RLP) and `transactions`."""
+    config = chain_config(document["config"])
+    if "block" in document:
+        block = decode_block(from_hex(document["block"]))
+    else:
+        header = decode_header(from_hex(document["header"]))
+        shanghai = config.fork_at(header.number, header.timestamp).has(L1Rules.SHANGHAI)
+        block = Block(header, tuple(map(from_hex, document["transactions"])), withdrawals=() if shanghai else None)
+    preimages = {keccak(raw): raw for name in ("state", "codes", "headers") for raw in map(from_hex, document[name])}
+    if block.header.parent_hash not in preimages:
+        raise ValueError("the parent is not among the headers")
+    parent = decode_header(preimages[block.header.parent_hash])
+    return Witness(config, parent, block, block.hash if document.get("sealed", True) else None, preimages)
+
 
 _FORK_KEYS = ("canyon", "delta", "ecotone", "fjord", "granite", "holocene", "isthmus", "jovian", "karst")
 

@@ -5,16 +5,18 @@ slot, with both values. A call whose error texts differ in wording only counts a
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
-from typing import Any
+from typing import Any, TypeAlias
 
 from l2engine.errors import DecodeError, ExecutionTimeout, ExecutorsDisagree, InvalidBlock, InvalidTransaction, L2EngineError
 from l2engine.evm.native import NativeExecutor
 from l2engine.evm.reference import ReferenceExecutor
 from l2engine.rules.config import ChainConfig
+from l2engine.types.accelerated import ordered_root
 from l2engine.types.base import Address, Gas, Hash32, keccak
 from l2engine.types.state import (
+    Account,
     AccountDiff,
     AccountOverride,
     BlockEnv,
@@ -23,6 +25,7 @@ from l2engine.types.state import (
     Call,
     CallResult,
     Deadline,
+    Executor,
     StateDiff,
     StateView,
     Tracer,
@@ -31,21 +34,23 @@ from l2engine.types.state import (
 
 log = logging.getLogger(__name__)
 
+Difference: TypeAlias = tuple[str, Any, Any]
+"""What differs, its native and its reference value."""
+
 _REFUSALS = (InvalidTransaction, InvalidBlock, DecodeError)
+_LOGGED = 20  # differences of one block that the log lists
 
 
 class AgreementExecutor:
     """Implements `types.state.Executor`; answers with what the native executor gives."""
 
-    def __init__(self, config: ChainConfig) -> None:
-        self.config = config
-        self.native, self.reference = NativeExecutor(config), ReferenceExecutor(config)
+    def __init__(self, config: ChainConfig, native: Executor | None = None, reference: Executor | None = None) -> None:
+        self.native, self.reference = native or NativeExecutor(config), reference or ReferenceExecutor(config)
 
     def begin(
         self, view: StateView, env: BlockEnv, intermediate_root: Callable[[StateDiff], Hash32] | None = None
     ) -> "AgreementBlockExecution":
-        native = self.native.begin(view, env, intermediate_root)
-        return AgreementBlockExecution(env, native, self.reference.begin(view, env, intermediate_root))
+        return AgreementBlockExecution((self.native, self.reference), view, env, intermediate_root)
 
     def call(
         self,
@@ -60,72 +65,156 @@ class AgreementExecutor:
             return self.reference.call(view, env, call, overrides, deadline, tracer)
         native = _attempt(lambda: self.native.call(view, env, call, overrides, deadline))
         reference = _attempt(lambda: self.reference.call(view, env, call, overrides, deadline))
-        if isinstance(native, CallResult) and isinstance(reference, CallResult):
-            for name in ("success", "output", "gas_used", "gas_refund", "created", "logs"):
-                _same(f"call at block {env.number}, {name}", getattr(native, name), getattr(reference, name))
-            return native
-        return _both_refused(f"call at block {env.number}", native, reference)  # type: ignore[no-any-return]
+        for answer in (reference, native):
+            if isinstance(answer, ExecutionTimeout):
+                raise answer
+        found = _field_differences(("success", "output", "gas_used", "gas_refund", "created", "logs"), native, reference)
+        if found:
+            what, left, right = found[0]
+            raise ExecutorsDisagree(f"call at block {env.number}, {what}", left, right)
+        return _answer(native)  # type: ignore[no-any-return]
 
 
 class AgreementBlockExecution:
     """One block under execution, twice; implements `types.state.BlockExecution`."""
 
-    def __init__(self, env: BlockEnv, native: BlockExecution, reference: BlockExecution) -> None:
-        self._where = f"block {env.number}"
-        self._native, self._reference = native, reference
-        self._count = 0
+    def __init__(
+        self,
+        executors: tuple[Executor, Executor],
+        view: StateView,
+        env: BlockEnv,
+        intermediate_root: Callable[[StateDiff], Hash32] | None,
+    ) -> None:
+        self._executors, self._view, self._env, self._intermediate_root = executors, view, env, intermediate_root
+        self._native, self._reference = self._begin()
+        self._raws: list[bytes] = []
         self.gas_used: Gas = 0
+
+    def _begin(self) -> tuple[BlockExecution, BlockExecution]:
+        native, reference = (executor.begin(self._view, self._env, self._intermediate_root) for executor in self._executors)
+        return native, reference
 
     def apply(
         self, raw: bytes, sender: Address | None = None, deadline: float | Deadline | None = None, tracer: Tracer | None = None
     ) -> TransactionResult:
-        where = f"{self._where}, transaction {self._count} 0x{keccak(raw).hex()}"
-        native = _attempt(lambda: self._native.apply(raw, sender))
+        # The reference executor first: when its time is up, the native one must not have run the transaction either.
         reference = _attempt(lambda: self._reference.apply(raw, sender, deadline, tracer))
-        if not isinstance(native, TransactionResult) or not isinstance(reference, TransactionResult):
-            return _both_refused(where, native, reference)  # type: ignore[no-any-return]
-        for name in (field.name for field in fields(native.receipt)):
-            _same(f"{where}, receipt's {name}", getattr(native.receipt, name), getattr(reference.receipt, name))
-        for name in ("gas_used", "output", "l1_fee", "operator_fee"):
-            _same(f"{where}, {name}", getattr(native, name), getattr(reference, name))
-        self._count += 1
-        self.gas_used = self._native.gas_used
-        _same(f"{where}, gas of the block", self.gas_used, self._reference.gas_used)
-        return native
+        if isinstance(reference, ExecutionTimeout):
+            raise reference
+        native = _attempt(lambda: self._native.apply(raw, sender))
+        found = _transaction_differences(native, reference)
+        if not found and self._native.gas_used != self._reference.gas_used:
+            found = [("gas of the block", self._native.gas_used, self._reference.gas_used)]
+        if found:
+            raws = [*self._raws, raw]
+            raise self._disagreement(raws, [*found, *self._state_differences(raws)])
+        if isinstance(native, TransactionResult):
+            self._raws.append(raw)
+            self.gas_used = self._native.gas_used
+        return _answer(native)  # type: ignore[no-any-return]
 
     def finish(self) -> BlockResult:
         native, reference = _attempt(self._native.finish), _attempt(self._reference.finish)
-        if isinstance(native, L2EngineError) or isinstance(reference, L2EngineError):
-            return _both_refused(self._where, native, reference)  # type: ignore[no-any-return]
-        for name in ("gas_used", "blob_gas_used", "requests"):
-            _same(f"{self._where}, {name}", getattr(native, name), getattr(reference, name))
-        for what, left, right in differences(native.diff, reference.diff):
-            _same(f"{self._where}, {what}", left, right)
-        return native  # type: ignore[no-any-return]
+        found = _result_differences(native, reference)
+        if found:
+            first = self._first_differing()
+            if first is None:
+                raise self._disagreement(self._raws, found, "end of the block")
+            raise self._disagreement(self._raws[:first], [*self._state_differences(self._raws[:first]), *found])
+        return _answer(native)  # type: ignore[no-any-return]
+
+    def _first_differing(self) -> int | None:
+        """How many transactions it takes until the states differ, found by halving; None when only the end of the block differs."""
+        below, above = -1, len(self._raws)
+        if not self._state_differences(self._raws):
+            return None
+        while above - below > 1:
+            middle = (below + above) // 2
+            if self._state_differences(self._raws[:middle]):
+                above = middle
+            else:
+                below = middle
+        return above
+
+    def _state_differences(self, raws: Sequence[bytes]) -> list[Difference]:
+        """Where the states differ once these transactions have run, by running them again."""
+        diffs = []
+        for execution in self._begin():
+            for raw in raws:
+                _attempt(lambda execution=execution, raw=raw: execution.apply(raw))  # type: ignore[misc]
+            result = _attempt(execution.finish)
+            diffs.append(result.diff if isinstance(result, BlockResult) else StateDiff({}, {}))
+        return list(differences(*diffs))
+
+    def _disagreement(self, raws: Sequence[bytes], found: Sequence[Difference], place: str | None = None) -> ExecutorsDisagree:
+        """The error, with the transactions up to the first differing one; the log gets all that differs."""
+        if place is None:
+            place = f"transaction {len(raws) - 1} 0x{keccak(raws[-1]).hex()}" if raws else "beginning of the block"
+        where = f"block {self._env.number}, {place}"
+        for what, native, reference in found[:_LOGGED]:
+            row = {"block": self._env.number, "at": place, "what": what, "native": native, "reference": reference}
+            log.critical("The executors disagree", extra={"fields": row})
+        what, native, reference = found[0]
+        return ExecutorsDisagree(f"{where}, {what}", native, reference, tuple(raws), self._executors)
 
 
-def differences(native: StateDiff, reference: StateDiff) -> Iterator[tuple[str, Any, Any]]:
-    """Where two diffs differ: what, and both values; accounts in order of address."""
+def _transaction_differences(native: Any, reference: Any) -> list[Difference]:
+    if not isinstance(native, TransactionResult) or not isinstance(reference, TransactionResult):
+        return _field_differences((), native, reference)
+    names = [field.name for field in fields(native.receipt)]
+    found = [(f"receipt's {what}", left, right) for what, left, right in _field_differences(names, native.receipt, reference.receipt)]
+    return found + _field_differences(("gas_used", "output", "l1_fee", "operator_fee"), native, reference)
+
+
+def _result_differences(native: Any, reference: Any) -> list[Difference]:
+    """Where the ends of a block differ; roots and blooms that an executor has computed along the way count."""
+    if not isinstance(native, BlockResult) or not isinstance(reference, BlockResult):
+        return _field_differences((), native, reference)
+    found = [*differences(native.diff, reference.diff), *_field_differences(("gas_used", "blob_gas_used", "requests"), native, reference)]
+    left, right = _receipts_root(native), _receipts_root(reference)
+    return found if left == right else [*found, ("receipts root", left, right)]
+
+
+def _receipts_root(result: BlockResult) -> Hash32:
+    return result.receipts_root or ordered_root([receipt.encode_for_root() for receipt in result.receipts])
+
+
+def differences(native: StateDiff, reference: StateDiff) -> Iterator[Difference]:
+    """Where two diffs differ, accounts in order of address."""
     for address in sorted(native.accounts.keys() | reference.accounts.keys()):
         left, right = native.accounts.get(address), reference.accounts.get(address)
         who = f"account 0x{address.hex()}"
         if left is None or right is None:
             yield who, left, right
-            continue
-        yield from _account_differences(who, left, right)
+        else:
+            yield from _account_differences(who, left, right)
     for code_hash in sorted(native.codes.keys() | reference.codes.keys()):
         if native.codes.get(code_hash) != reference.codes.get(code_hash):
             yield f"code 0x{code_hash.hex()}", native.codes.get(code_hash), reference.codes.get(code_hash)
 
 
-def _account_differences(who: str, left: AccountDiff, right: AccountDiff) -> Iterator[tuple[str, Any, Any]]:
-    if left.account != right.account:
-        yield who, left.account, right.account
+def _account_differences(who: str, left: AccountDiff, right: AccountDiff) -> Iterator[Difference]:
+    names = [field.name for field in fields(Account)]
+    for what, native, reference in _field_differences(names, left.account, right.account):
+        yield f"{who}, {what}", native, reference
     if left.destroyed != right.destroyed:
         yield f"{who}, destroyed", left.destroyed, right.destroyed
     for slot in sorted(left.storage.keys() | right.storage.keys()):
         if left.storage.get(slot) != right.storage.get(slot):
             yield f"{who}, slot {slot:#x}", left.storage.get(slot), right.storage.get(slot)
+
+
+def _field_differences(names: Sequence[str], native: Any, reference: Any) -> list[Difference]:
+    """The named fields that differ; where one of the two is missing or was refused, that is the difference."""
+    if isinstance(native, Exception) and isinstance(reference, Exception):
+        return []
+    if isinstance(native, Exception) or isinstance(reference, Exception):
+        left, right = (str(side) if isinstance(side, Exception) else None for side in (native, reference))
+        return [("refusal", left, right)]
+    if native is None or reference is None:
+        return [] if native is reference else [("existence", native, reference)]
+    pairs = ((name, getattr(native, name), getattr(reference, name)) for name in names)
+    return [(name, left, right) for name, left, right in pairs if left != right]
 
 
 def _attempt(work: Callable[[], Any]) -> Any:
@@ -136,18 +225,8 @@ def _attempt(work: Callable[[], Any]) -> Any:
         return error
 
 
-def _both_refused(where: str, native: Any, reference: Any) -> Any:
-    """Raise what both raised; `ExecutorsDisagree` when only one did."""
-    for error in (reference, native):
-        if isinstance(error, ExecutionTimeout):
-            raise error
-    if isinstance(native, _REFUSALS) and isinstance(reference, _REFUSALS):
-        raise reference
-    _same(f"{where}, refusal", native if isinstance(native, Exception) else None, reference if isinstance(reference, Exception) else None)
-    raise AssertionError("one of the two must have refused")
-
-
-def _same(where: str, native: object, reference: object) -> None:
-    if native != reference:
-        log.critical("The executors disagree", extra={"fields": {"where": where, "native": native, "reference": reference}})
-        raise ExecutorsDisagree(where, native, reference)
+def _answer(result: Any) -> Any:
+    """What both agree on, raised when it is a refusal."""
+    if isinstance(result, L2EngineError):
+        raise result
+    return result

@@ -94,6 +94,34 @@ def chain_config(config: Mapping[str, Any]) -> ChainConfig:
     return _ethereum_config(config)
 
 
+def geth_config(config: ChainConfig) -> dict[str, Any]:
+    """The geth genesis `config` that describes these rules: the inverse of `chain_config`. `ConfigError` for schedules that no
+    genesis can express."""
+    keys = {fork.name: key for key, fork in (*_ETHEREUM_BLOCK_KEYS, ("mergeNetsplitBlock", forks.PARIS))}
+    keys |= {fork.name: key for key, fork, _ in _ETHEREUM_TIME_KEYS}
+    keys |= {fork.name: key for key, fork in (("bedrockBlock", forks.BEDROCK), *_OP_TIME_KEYS)}
+    document: dict[str, Any] = {"chainId": config.chain_id}
+    schedule = {}
+    for activation in config.activations:
+        name = activation.fork.name
+        if name in keys:
+            document[keys[name]] = activation.block if keys[name].endswith("Block") else activation.time
+        if activation.fork.blobs is not None and not config.is_optimism:
+            blobs = activation.fork.blobs
+            schedule[name] = {"target": blobs.target, "max": blobs.max, "baseFeeUpdateFraction": blobs.base_fee_update_fraction}
+    if config.is_optimism:
+        fees = config.eip_1559
+        names = ("eip1559Elasticity", "eip1559Denominator", "eip1559DenominatorCanyon")
+        document["optimism"] = dict(zip(names, (fees.elasticity, fees.denominator, fees.denominator_canyon), strict=True))
+    else:
+        document |= {"blobSchedule": schedule, "terminalTotalDifficulty": config.terminal_total_difficulty}
+        if config.deposit_contract:
+            document["depositContractAddress"] = "0x" + config.deposit_contract.hex()
+    if chain_config(document) != config:
+        raise ConfigError("no genesis describes this schedule of forks")
+    return document
+
+
 def _op_config(config: Mapping[str, Any]) -> ChainConfig:
     for key in ("interopTime", "lagoonTime"):
         if config.get(key) is not None:

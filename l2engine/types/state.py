@@ -42,6 +42,18 @@ class StateView(Protocol):
         """The hash of the ancestor with this number, the viewed block included; None when unknown."""
 
 
+class TrieView(StateView, Protocol):
+    """A view whose Merkle trie can be walked as well; what stores hand out."""
+
+    @property
+    def state_root(self) -> Hash32: ...
+    def storage_root(self, address: Address) -> Hash32:
+        """The root of the account's storage trie, the empty root when there is no such account."""
+
+    def node(self, key: bytes) -> bytes | None:
+        """A trie node by database key (`store.schema.node_key`); `StateUnavailable` where no nodes are kept."""
+
+
 @dataclass(frozen=True, slots=True)
 class AccountDiff:
     """One account after a block, as far as the block changed it."""
@@ -330,7 +342,7 @@ class PreparedState(Protocol):
 class StateStore(Protocol):
     """State of every kept block: a canonical base on disk, its past, and one layer per recent block."""
 
-    def view(self, block_hash: Hash32) -> StateView:
+    def view(self, block_hash: Hash32) -> TrieView:
         """The state after that block; `StateUnavailable` when it is not kept."""
 
     def prepare(self, parent_hash: Hash32, diff: StateDiff) -> PreparedState:

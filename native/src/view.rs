@@ -38,6 +38,11 @@ pub trait StateView: Send + Sync {
     fn storage(&self, address: Address, slot: U256) -> Result<U256, StateError>;
     fn code(&self, code_hash: B256) -> Result<Bytes, StateError>;
     fn block_hash(&self, number: u64) -> Result<Option<B256>, StateError>;
+
+    /// Whether code known from elsewhere may stand in for asking this view.
+    fn shares_code(&self) -> bool {
+        true
+    }
 }
 
 /// A `StateView` written in Python; each read takes the GIL.
@@ -81,6 +86,11 @@ impl StateView for PythonView {
             if hash.is_none() { Ok(None) } else { Ok(Some(B256::from_slice(hash.extract()?))) }
         })
         .map_err(StateError::Python)
+    }
+
+    /// It may be recording what is read.
+    fn shares_code(&self) -> bool {
+        false
     }
 }
 
@@ -152,7 +162,9 @@ impl Database for Source {
         if code_hash == KECCAK_EMPTY {
             return Ok(Bytecode::default());
         }
-        if let Some(known) = ANALYSED.lock().unwrap().get(&code_hash) {
+        if self.view.shares_code()
+            && let Some(known) = ANALYSED.lock().unwrap().get(&code_hash)
+        {
             return Ok(known.clone());
         }
         let code = analyse(self.view.code(code_hash)?);
