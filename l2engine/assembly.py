@@ -163,6 +163,7 @@ def open_chain(settings: Settings, kv: KeyValue | None = None) -> Chain:
             allow_unwind_canonical_header=settings.engine_allow_unwind_canonical_header,
             sync_acknowledgements=settings.db_sync == "always",
             builder=BuilderSettings(deadline_seconds=settings.builder_deadline),
+            witness_folder=data_directory(settings) / "witnesses" if kv is None else None,
         )
         pool = Pool(config, pool_settings, events)
         engine = Engine(config, opened, blocks, state, executor, pool, events, engine_settings)

@@ -115,13 +115,22 @@ class AgreementBlockExecution:
 
     def finish(self) -> BlockResult:
         native, reference = _attempt(self._native.finish), _attempt(self._reference.finish)
-        found = _result_differences(native, reference)
+        found = self._result_differences(native, reference)
         if found:
             first = self._first_differing()
             if first is None:
                 raise self._disagreement(self._raws, found, "end of the block")
-            raise self._disagreement(self._raws[:first], [*self._state_differences(self._raws[:first]), *found])
+            raise self._disagreement(self._raws[:first], self._state_differences(self._raws[:first]))
         return _answer(native)  # type: ignore[no-any-return]
+
+    def _result_differences(self, native: Any, reference: Any) -> list[Difference]:
+        """Where the ends of a block differ; roots and blooms that an executor has computed along the way count."""
+        if not isinstance(native, BlockResult) or not isinstance(reference, BlockResult):
+            return _field_differences((), native, reference)
+        found = list(differences(native.diff, reference.diff, self._view))
+        found += _field_differences(("gas_used", "blob_gas_used", "requests"), native, reference)
+        left, right = _receipts_root(native), _receipts_root(reference)
+        return found if left == right else [*found, ("receipts root", left, right)]
 
     def _first_differing(self) -> int | None:
         """How many transactions it takes until the states differ, found by halving; None when only the end of the block differs."""
@@ -144,7 +153,7 @@ class AgreementBlockExecution:
                 _attempt(lambda execution=execution, raw=raw: execution.apply(raw))  # type: ignore[misc]
             result = _attempt(execution.finish)
             diffs.append(result.diff if isinstance(result, BlockResult) else StateDiff({}, {}))
-        return list(differences(*diffs))
+        return list(differences(diffs[0], diffs[1], self._view))
 
     def _disagreement(self, raws: Sequence[bytes], found: Sequence[Difference], place: str | None = None) -> ExecutorsDisagree:
         """The error, with the transactions up to the first differing one; the log gets all that differs."""
@@ -166,42 +175,36 @@ def _transaction_differences(native: Any, reference: Any) -> list[Difference]:
     return found + _field_differences(("gas_used", "output", "l1_fee", "operator_fee"), native, reference)
 
 
-def _result_differences(native: Any, reference: Any) -> list[Difference]:
-    """Where the ends of a block differ; roots and blooms that an executor has computed along the way count."""
-    if not isinstance(native, BlockResult) or not isinstance(reference, BlockResult):
-        return _field_differences((), native, reference)
-    found = [*differences(native.diff, reference.diff), *_field_differences(("gas_used", "blob_gas_used", "requests"), native, reference)]
-    left, right = _receipts_root(native), _receipts_root(reference)
-    return found if left == right else [*found, ("receipts root", left, right)]
-
-
 def _receipts_root(result: BlockResult) -> Hash32:
     return result.receipts_root or ordered_root([receipt.encode_for_root() for receipt in result.receipts])
 
 
-def differences(native: StateDiff, reference: StateDiff) -> Iterator[Difference]:
-    """Where two diffs differ, accounts in order of address."""
+def differences(native: StateDiff, reference: StateDiff, before: StateView) -> Iterator[Difference]:
+    """Where two diffs on the state `before` differ, accounts in order of address."""
     for address in sorted(native.accounts.keys() | reference.accounts.keys()):
         left, right = native.accounts.get(address), reference.accounts.get(address)
+        if left == right:
+            continue
         who = f"account 0x{address.hex()}"
-        if left is None or right is None:
+        found = list(_account_differences(address, left, right, before))
+        yield from ((f"{who}, {what}", *values) for what, *values in found)
+        if not found:  # one of the two lists what has not changed
             yield who, left, right
-        else:
-            yield from _account_differences(who, left, right)
     for code_hash in sorted(native.codes.keys() | reference.codes.keys()):
         if native.codes.get(code_hash) != reference.codes.get(code_hash):
             yield f"code 0x{code_hash.hex()}", native.codes.get(code_hash), reference.codes.get(code_hash)
 
 
-def _account_differences(who: str, left: AccountDiff, right: AccountDiff) -> Iterator[Difference]:
-    names = [field.name for field in fields(Account)]
-    for what, native, reference in _field_differences(names, left.account, right.account):
-        yield f"{who}, {what}", native, reference
+def _account_differences(address: Address, left: AccountDiff | None, right: AccountDiff | None, before: StateView) -> Iterator[Difference]:
+    unchanged = AccountDiff(before.account(address))
+    left, right = left or unchanged, right or unchanged
+    yield from _field_differences([field.name for field in fields(Account)], left.account, right.account)
     if left.destroyed != right.destroyed:
-        yield f"{who}, destroyed", left.destroyed, right.destroyed
+        yield "destroyed", left.destroyed, right.destroyed
     for slot in sorted(left.storage.keys() | right.storage.keys()):
-        if left.storage.get(slot) != right.storage.get(slot):
-            yield f"{who}, slot {slot:#x}", left.storage.get(slot), right.storage.get(slot)
+        values = [diff.storage.get(slot, 0 if diff.destroyed else before.storage(address, slot)) for diff in (left, right)]
+        if values[0] != values[1]:
+            yield f"slot {slot:#x}", values[0], values[1]
 
 
 def _field_differences(names: Sequence[str], native: Any, reference: Any) -> list[Difference]:
