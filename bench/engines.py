@@ -1,0 +1,148 @@
+"""Engines side by side over real HTTP: how long newPayload takes, and the whole sequencing cycle.
+
+    .venv/bin/python bench/engines.py [--peer PATH] [--gas 30,100] [--reference-gas 6] [--blocks 10]
+
+Every engine gets the same genesis and the same blocks, in turns, so that a slow moment of the machine hits all of them. First
+each sequences (forkchoiceUpdated with attributes, getPayload, newPayload, forkchoiceUpdated: the cycle); then a second, fresh
+instance of each is given those payloads (newPayload of blocks that it has not built). All must agree on every block's hash.
+`--peer` names an op-geth binary. Prints Markdown; ratios are the peer's median time over ours.
+The blocks come from the drivers in ../shared/tools/bench, without which nothing is measured.
+"""
+
+import argparse
+import gc
+import statistics
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from bench import drivers
+from bench.drivers import KINDS, Node
+from l2engine.evm import native
+
+FORK = "jovian"
+WARM = 2  # blocks of each kind that do not count
+FIRST_PORT = 28_600
+
+Payload = tuple[str, bool, list[Any]]
+"""Kind, whether it is measured, and the parameters of newPayload."""
+
+
+def start_all(names: list[str], folder: Path, genesis: dict[str, Any], peer: Path | None) -> list[Node]:
+    """The engines of these names, each on its own fresh directory."""
+    nodes = []
+    for index, name in enumerate(names):
+        port = FIRST_PORT + 10 * index
+        if name == "op-geth":
+            assert peer is not None
+            nodes.append(drivers.start_peer(name, peer, folder / name, genesis, port))
+        else:
+            nodes.append(drivers.start_ours(name, {"reference": "py"}.get(name, name), folder / name, genesis, port))
+    return nodes
+
+
+@contextmanager
+def running(names: list[str], genesis: dict[str, Any], peer: Path | None, gas: int) -> Iterator[list[Any]]:
+    """A driver for each engine, all at the genesis."""
+    with tempfile.TemporaryDirectory() as folder:
+        nodes = start_all(names, Path(folder), genesis, peer)
+        try:
+            yield [node.driver(FORK, gas) for node in nodes]
+        finally:
+            for node in nodes:
+                node.stop()
+
+
+def in_turns(items: list[Any], turn: int) -> list[tuple[int, Any]]:
+    """The items with their places, beginning with another one each turn."""
+    numbered = list(enumerate(items))
+    return numbered[turn % len(items) :] + numbered[: turn % len(items)]
+
+
+def sequence(engines: list[Any], kinds: list[str], gas: int, blocks: int) -> tuple[list[Payload], list[dict[str, list[float]]]]:
+    """Let all engines build the same blocks: the payloads, and for each engine the cycle's seconds by kind."""
+    workloads = drivers.load("workloads").Workloads()
+    payloads: list[Payload] = []
+    seconds: list[dict[str, list[float]]] = [{kind: [] for kind in kinds} for _ in engines]
+    for kind in kinds:
+        for block in range(WARM + blocks):
+            transactions = workloads.block(kind, gas)
+            built = {}
+            for place, engine in in_turns(engines, block):
+                built[place] = engine.build(transactions)
+                if block >= WARM:
+                    seconds[place][kind].append(engine.t["total"])
+            hashes = {params[0]["blockHash"] for params in built.values()}
+            assert len(hashes) == 1, f"the engines built different blocks: {hashes}"
+            assert len(built[0][0]["transactions"]) == len(transactions) + 1
+            payloads.append((kind, block >= WARM, built[0]))
+    return payloads, seconds
+
+
+def validate(engines: list[Any], kinds: list[str], payloads: list[Payload]) -> list[dict[str, list[float]]]:
+    """Give all engines the payloads: for each engine newPayload's seconds by kind."""
+    seconds: list[dict[str, list[float]]] = [{kind: [] for kind in kinds} for _ in engines]
+    for turn, (kind, measured, params) in enumerate(payloads):
+        for place, engine in in_turns(engines, turn):
+            took, _ = engine.insert(params)
+            if measured:
+                seconds[place][kind].append(took)
+    return seconds
+
+
+def spread(seconds: list[float]) -> str:
+    """Median (least-most), p99, all in milliseconds."""
+    ordered = sorted(seconds)
+    late = ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
+    return f"{statistics.median(ordered) * 1e3:.1f} ({ordered[0] * 1e3:.1f}–{ordered[-1] * 1e3:.1f}) | {late * 1e3:.1f}"
+
+
+def report(names: list[str], payloads: list[Payload], new: list[dict[str, list[float]]], cycle: list[dict[str, list[float]]]) -> None:
+    """One row a kind and engine."""
+    peer = names.index("op-geth") if "op-geth" in names else None
+    for kind in dict.fromkeys(kind for kind, _, _ in payloads):
+        params = [params[0] for other, measured, params in payloads if measured and other == kind]
+        mgas = statistics.median(int(payload["gasUsed"], 16) for payload in params) / 1e6
+        for place, name in enumerate(names):
+            cells = [kind, f"{mgas:.1f}", str(len(params[0]["transactions"]) - 1), name]
+            for seconds in (new, cycle):
+                median = statistics.median(seconds[place][kind])
+                ratio = "" if peer is None else f"{statistics.median(seconds[peer][kind]) / median:.2f}"
+                cells += [spread(seconds[place][kind]), f"{mgas / median:.0f}", ratio]
+            print("| " + " | ".join(cells) + " |", flush=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--peer", type=Path, help="an op-geth binary to measure as well")
+    parser.add_argument("--gas", default="30,100", help="Mgas in a block of the fast engines, several with commas")
+    parser.add_argument("--reference-gas", type=int, default=6, help="Mgas in a block of the round with the reference executor; 0 for none")
+    parser.add_argument("--blocks", type=int, default=10, help="measured blocks of each kind")
+    parser.add_argument("--kinds", default=",".join(KINDS))
+    arguments = parser.parse_args()
+    if not drivers.available():
+        return 0
+    fast = (["native"] if native.available() else []) + (["op-geth"] if arguments.peer else [])
+    rounds = [(["reference", *fast], arguments.reference_gas)] if arguments.reference_gas else []
+    rounds += [(fast, int(gas)) for gas in arguments.gas.split(",") if gas and fast]
+    kinds = arguments.kinds.split(",")
+    print("| block | Mgas | txs | engine | newPayload ms | p99 | Mgas/s | ratio | cycle ms | p99 | Mgas/s | ratio |")
+    print(f"|{'---|' * 12}")
+    gc.disable()
+    for names, mgas in rounds:
+        gas = mgas * 1_000_000
+        genesis = drivers.load("genesis").build(FORK, gas)
+        with running(names, genesis, arguments.peer, gas) as engines:
+            payloads, cycle = sequence(engines, kinds, gas, arguments.blocks)
+        with running(names, genesis, arguments.peer, gas) as engines:
+            report(names, payloads, validate(engines, kinds, payloads), cycle)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
