@@ -10,7 +10,7 @@ import rlp
 
 from l2engine.conformance.world import World
 from l2engine.rules import forks
-from l2engine.rules.config import Activation, ChainConfig
+from l2engine.rules.config import ChainConfig, chain_config
 from l2engine.rules.forks import Fork, L1Rules
 from l2engine.rules.l1_attributes import L1Attributes, encode_calldata, format_of
 from l2engine.rules.predeploys import BEACON_ROOTS, CONSOLIDATION_REQUESTS, DEPOSITOR, HISTORY_STORAGE, L1_BLOCK, WITHDRAWAL_REQUESTS
@@ -18,13 +18,14 @@ from l2engine.types.base import EMPTY_CODE_HASH, EMPTY_OMMERS_HASH, EMPTY_ROOT, 
 from l2engine.types.block import Header, Withdrawal
 from l2engine.types.state import Account, BlockEnv
 from l2engine.types.transaction import encode_deposit
+from tests.agreement.precompile_inputs import NUMBERS, precompile_input
 
 FORKS = (*forks.OP_FORKS, forks.PARIS, forks.SHANGHAI, forks.CANCUN, forks.PRAGUE, forks.OSAKA)
 CHAIN_ID = 901
 KEYS = [coincurve.PrivateKey(keccak(bytes([i]))) for i in range(1, 6)]
 SENDERS: list[Address] = [keccak(key.public_key.format(compressed=False)[1:])[12:] for key in KEYS]
 CONTRACTS: list[Address] = [bytes([0xC0 + i]) * 20 for i in range(6)]
-PRECOMPILES: list[Address] = [i.to_bytes(20, "big") for i in (*range(1, 0x12), 0x100)]
+PRECOMPILES: list[Address] = [i.to_bytes(20, "big") for i in NUMBERS]
 _INTERESTING = (0, 1, 2, 31, 32, 33, 255, 256, 2**16, 2**32, 2**64 - 1, 2**64, 2**128, 2**255, 2**256 - 1)
 
 # opcodes with how many words they take and leave
@@ -48,13 +49,7 @@ def random_block(seed: int, count: int = 12) -> RandomBlock:
     """A block of about `count` transactions; some of them cannot stand."""
     rng = random.Random(seed)
     fork = FORKS[seed % len(FORKS)]
-    config = ChainConfig(
-        CHAIN_ID,
-        (Activation(fork, block=0),),
-        is_optimism=fork.is_optimism,
-        terminal_total_difficulty=0,
-        deposit_contract=None if fork.is_optimism else CONTRACTS[0],
-    )
+    config = rules(fork)
     world = _world(rng, fork)
     base_fee = rng.choice((0, 7, 1000, 10**9))
     parent = Header(
@@ -77,6 +72,22 @@ def random_block(seed: int, count: int = 12) -> RandomBlock:
     transactions = [_l1_attributes(rng, fork)] if fork.is_optimism else []
     transactions += [_transaction(rng, fork, base_fee, nonces) for _ in range(rng.randrange(count // 2, count + 1))]
     return RandomBlock(config, world, env, tuple(transactions))
+
+
+def rules(fork: Fork) -> ChainConfig:
+    """A chain on which this fork holds from its beginning."""
+    rows = FORKS[: FORKS.index(fork) + 1]
+    times = {row.name + "Time": 0 for row in rows if row.is_optimism == fork.is_optimism}
+    if fork.is_optimism:
+        return chain_config({"chainId": CHAIN_ID, "bedrockBlock": 0, "optimism": {}} | times)
+    blocks = dict.fromkeys(_ETHEREUM_BLOCKS, 0)
+    return chain_config({"chainId": CHAIN_ID, "terminalTotalDifficulty": 0, "depositContractAddress": CONTRACTS[0].hex()} | blocks | times)
+
+
+_ETHEREUM_BLOCKS = [
+    name + "Block"
+    for name in ("homestead", "eip150", "eip158", "byzantium", "constantinople", "petersburg", "istanbul", "berlin", "london")
+]
 
 
 def _world(rng: random.Random, fork: Fork) -> World:
@@ -182,13 +193,29 @@ def _call(rng: random.Random, depth: int) -> bytes:
     return b"\x60\x20\x60\x00" + length + b"\x60\x00" + value + _address(rng) + gas + bytes([opcode]) + b"\x60\x00\x52"
 
 
+def _to_memory(data: bytes) -> bytes:
+    """Code that puts `data` at the beginning of memory."""
+    words = range(0, len(data), 32)
+    return b"".join(_push(int.from_bytes(data[i : i + 32].ljust(32, b"\0"), "big")) + _push(i) + b"\x52" for i in words)
+
+
+def _precompile(rng: random.Random, depth: int) -> bytes:
+    """Call a precompile with an input made for it, and keep success, size and hash of the answer in storage."""
+    if depth:
+        return b"\x5b"
+    number = rng.choice(NUMBERS)
+    data = precompile_input(rng, number)
+    gas = rng.choice((b"\x5a", b"\x5a", _push(rng.choice((0, 100, 3450, 6900, 50_000)))))
+    call = b"\x60\x00" * 2 + _push(len(data)) + b"\x60\x00" + _push(number) + gas + b"\xfa"
+    answer = b"\x3d\x60\x00\x60\x00\x3e\x3d\x60\x00\x20"  # returndatacopy, keccak256
+    return _to_memory(data) + call + b"\x3d\x01" + answer + b"\x01" + _push(rng.randrange(6)) + b"\x55"
+
+
 def _create(rng: random.Random, depth: int) -> bytes:
     if depth > 1:
         return b"\x5b"
     initcode = code(rng, depth + 1)[:120]
-    stores = b"".join(
-        _push(int.from_bytes(initcode[i : i + 32].ljust(32, b"\0"), "big")) + _push(i) + b"\x52" for i in range(0, len(initcode), 32)
-    )
+    stores = _to_memory(initcode)
     value = _push(rng.choice((0, 0, 1)))
     if rng.random() < 0.5:
         return stores + _push(len(initcode)) + b"\x60\x00" + value + b"\xf0\x60\x00\x55"
@@ -205,8 +232,9 @@ def _end(rng: random.Random, depth: int) -> bytes:
 
 _STEPS: tuple[Callable[[random.Random, int], bytes], ...] = (
     _arithmetic, _storage, _transient, _look, _memory, _log, _call, _create, _jump, _end,
+    _precompile,
 )  # fmt: skip
-_WEIGHTS = (10, 12, 2, 6, 6, 3, 8, 3, 2, 1)
+_WEIGHTS = (10, 12, 2, 6, 6, 3, 8, 3, 2, 1, 3)
 
 
 def _l1_attributes(rng: random.Random, fork: Fork) -> bytes:
@@ -218,6 +246,8 @@ def _l1_attributes(rng: random.Random, fork: Fork) -> bytes:
 def _transaction(rng: random.Random, fork: Fork, base_fee: int, nonces: dict[Address, int]) -> bytes:
     to = rng.choice((*CONTRACTS, *CONTRACTS, rng.choice(SENDERS), rng.choice(PRECOMPILES), rng.randbytes(20), b""))
     data = code(rng) if to == b"" else rng.randbytes(rng.choice((0, 4, 32, 160, 1000)))
+    if to in PRECOMPILES and rng.random() < 0.7:
+        data = precompile_input(rng, int.from_bytes(to, "big"))
     value = rng.choice((0, 0, 1, 10**12))
     gas = rng.choice((150_000, 300_000, 800_000, 1_500_000))
     if fork.is_optimism and rng.random() < 0.3:
