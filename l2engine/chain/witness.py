@@ -71,6 +71,10 @@ class RecordingView:
         self.slots.setdefault(address, {})[slot] = None
         return self.view.storage(address, slot)
 
+    def has_storage(self, address: Address) -> bool:
+        self.slots.setdefault(address, {})
+        return self.view.has_storage(address)
+
     def code(self, code_hash: Hash32) -> bytes:
         code = self.codes[code_hash] = self.view.code(code_hash)
         return code

@@ -54,7 +54,7 @@ def read(path: Path) -> Witness:
     raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     try:
         document = json.loads(raw)
-        return _read_fixture(document) if "executing_payload" in document else _read_answer(document)
+        return _from_fixture(document) if "executing_payload" in document else from_json(document)
     except (KeyError, TypeError, ValueError) as error:
         raise DecodeError(f"{path} is no witness file: {type(error).__name__} {error}") from error
 
@@ -96,6 +96,9 @@ class WitnessState:
     def storage(self, address: Address, slot: int) -> int:
         value = self._get(self._storage_root(address), keccak(slot.to_bytes(32, "big")))
         return 0 if value is None else int.from_bytes(rlp.decode(value), "big")
+
+    def has_storage(self, address: Address) -> bool:
+        return self._storage_root(address) != EMPTY_ROOT
 
     def code(self, code_hash: Hash32) -> bytes:
         return b"" if code_hash == EMPTY_CODE_HASH else self._preimage(code_hash)
@@ -178,7 +181,7 @@ class _WitnessTrie(Trie):
 # ---- the file's JSON ------------------------------------------------------------------------------------------------
 
 
-def _read_fixture(document: Mapping[str, Any]) -> Witness:
+def _from_fixture(document: Mapping[str, Any]) -> Witness:
     """kona's form."""
     config, parent = chain_config(_genesis_config(document["rollup_config"])), _header(document["parent_header"])
     return Witness(
@@ -190,7 +193,7 @@ def _read_fixture(document: Mapping[str, Any]) -> Witness:
     )
 
 
-def _read_answer(document: Mapping[str, Any]) -> Witness:
+def from_json(document: Mapping[str, Any]) -> Witness:
     """debug_executionWitness's form with `config` (as in a geth genesis) and `block` (RLP), or `header` (RLP) and `transactions`."""
     config = chain_config(document["config"])
     if "block" in document:

@@ -44,6 +44,9 @@ class World:
     def storage(self, address: Address, slot: int) -> int:
         return self.storages.get(address, {}).get(slot, 0)
 
+    def has_storage(self, address: Address) -> bool:
+        return bool(self.storages.get(address))
+
     def code(self, code_hash: Hash32) -> bytes:
         try:
             return self.codes[code_hash]

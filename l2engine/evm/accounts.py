@@ -30,7 +30,7 @@ class AccountDatabase(AccountDatabaseAPI):
         self._storage: dict[Address, dict[int, int]] = {}
         """Slots that were read or written, by account."""
         self._wiped: dict[Address, bool] = {}
-        """Accounts whose slots in the view are gone (destroyed, or created over leftovers)."""
+        """Accounts whose slots in the view are gone."""
         self._codes: dict[Hash32, bytes] = {EMPTY_CODE_HASH: b""}
         self._before: dict[Address, _Fields | None] = {}
         """What the view said of each account, and below of each slot."""
@@ -124,8 +124,10 @@ class AccountDatabase(AccountDatabaseAPI):
         return fields is None or fields == _EMPTY
 
     def account_has_code_or_nonce(self, address: Address) -> bool:
+        """Whether no contract can be created here. Storage forbids it as well (EIP-7610); without code and nonce only a genesis
+        leaves any behind, so the view is the one to ask."""
         fields = self._fields(address)
-        return fields is not None and (fields[0] != 0 or fields[2] != EMPTY_CODE_HASH)
+        return fields is not None and (fields[0] != 0 or fields[2] != EMPTY_CODE_HASH or self.has_storage(address))
 
     def touch_account(self, address: Address) -> None:
         """Create the account if it is missing; an empty one will be removed from Spurious Dragon on."""
@@ -284,6 +286,10 @@ class AccountDatabase(AccountDatabaseAPI):
 
     def storage(self, address: Address, slot: int) -> int:
         return self.get_storage(address, slot)
+
+    def has_storage(self, address: Address) -> bool:
+        """As it was before the block, unless the account was removed since."""
+        return address not in self._wiped and self._view.has_storage(address)
 
     def code(self, code_hash: Hash32) -> bytes:
         code = self._codes.get(code_hash)

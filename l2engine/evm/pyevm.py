@@ -203,8 +203,6 @@ class LeanComputation(BaseComputation):
         accounts, address = state.accounts, message.storage_address
         checkpoint = accounts.record()
         state.contracts_created.add(address)
-        if accounts.account_exists(address):
-            accounts.delete_storage(address)  # leftovers from before EIP-161; only test states have them
         if cls.fork.has(L1Rules.SPURIOUS_DRAGON):
             accounts.set_nonce(address, 1)
             cls.validate_create_message(message)

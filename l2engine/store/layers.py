@@ -141,6 +141,9 @@ class LayeredView:
         row = self._read(b"s" + hash_address(address) + hash_slot(slot))
         return int.from_bytes(row, "big") if row else 0
 
+    def has_storage(self, address: Address) -> bool:
+        return self.storage_root(address) != EMPTY_ROOT
+
     def block_hash(self, number: BlockNumber) -> Hash32 | None:
         if not 0 <= number <= self.number:
             return None

@@ -16,7 +16,7 @@ from l2engine.store.kv import claim_path, claim_schema, explain, refuse_other_fi
 from l2engine.store.layers import hash_address, hash_slot
 from l2engine.store.state import HISTORY_PROOFS, HISTORY_STATE, LAYERS, SIDE_BYTES
 from l2engine.store.trie import prove
-from l2engine.types.base import ZERO_HASH, Address, BlockNumber, Hash32
+from l2engine.types.base import EMPTY_ROOT, ZERO_HASH, Address, BlockNumber, Hash32
 from l2engine.types.block import Block, Header
 from l2engine.types.state import Account, AccountProof, Batch, PreparedState, Snapshot, StateDiff
 
@@ -92,6 +92,9 @@ class NativeView:
     def account(self, address: Address) -> Account | None:
         found = self.native.account(address)
         return None if found is None else Account(*found)
+
+    def has_storage(self, address: Address) -> bool:
+        return self.storage_root(address) != EMPTY_ROOT
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,9 @@ class StateView(Protocol):
     def storage(self, address: Address, slot: int) -> int:
         """The slot's value, 0 when never set."""
 
+    def has_storage(self, address: Address) -> bool:
+        """Whether any slot of the account is set. Asked only where a contract is created over an account without code and nonce."""
+
     def code(self, code_hash: Hash32) -> bytes:
         """The code with this hash; `StoreError` when it is missing."""
 

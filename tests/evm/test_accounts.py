@@ -189,6 +189,7 @@ def test_destroyed_and_created_again_starts_empty() -> None:
     database.end_transaction(remove_empty=True)
     database.begin_transaction(())
     assert database.get_storage(address, 1) == 0
+    assert not database.account_has_code_or_nonce(address)
     database.set_nonce(address, 1)
     database.set_storage(address, 2, 8)
     change = database.diff().accounts[address]

@@ -15,7 +15,7 @@ from l2engine.rules.forks import Fork, L1FeeRule, OperatorFeeRule
 from l2engine.rules.l1_attributes import L1Attributes
 from l2engine.rules.predeploys import BASE_FEE_VAULT, L1_BLOCK, L1_FEE_VAULT, OPERATOR_FEE_VAULT
 from l2engine.types.base import encode_int, keccak
-from l2engine.types.state import Call
+from l2engine.types.state import Account, Call
 from tests.evm.states import BASE_FEE, BENEFICIARY, ETHER, Before, block, config, env, l1_info, world
 from tests.helpers.accounts import Signer, signer
 
@@ -280,9 +280,19 @@ def test_calls_nest_1024_deep() -> None:
     assert result.success and int.from_bytes(result.output, "big") == 1_025
 
 
-def test_create_collision_burns_the_gas() -> None:
+@pytest.mark.parametrize("there", [Before(nonce=1), Before(code=b"\x00"), Before(storage={1: 1})], ids=["nonce", "code", "EIP-7610"])
+def test_create_collision_burns_the_gas(there: Before) -> None:
     who = signer("collision")
     taken = created_address(who.address, 0)
-    accounts = state(who) | {taken: Before(nonce=1)}
+    accounts = state(who) | {taken: there}
     result = block(forks.JOVIAN, accounts).apply(who.sign(None, gas=100_000, max_fee=2 * BASE_FEE))
     assert result.receipt.status == 0 and result.gas_used == 100_000
+
+
+def test_a_creation_keeps_the_balance_that_it_finds() -> None:
+    who = signer("heir")
+    found = created_address(who.address, 0)
+    execution = block(forks.JOVIAN, state(who) | {found: Before(balance=7)})
+    assert execution.apply(who.sign(None, gas=100_000, max_fee=2 * BASE_FEE)).receipt.status == 1
+    change = execution.finish().diff.accounts[found]
+    assert change.account == Account(1, 7) and not change.destroyed

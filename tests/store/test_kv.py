@@ -1,5 +1,6 @@
 """Byte stores: both behave alike, and a LevelDB directory that is not ours to open is refused."""
 
+import json
 import subprocess
 import sys
 import threading
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from l2engine.errors import StoreError
 from l2engine.store import schema
 from l2engine.store.kv import LevelDB, MemoryKeyValue
+from tests.helpers.vectors import VECTORS, needs_vectors
 
 KEYS = st.sampled_from([b"a", b"ab", b"b", b"c\x00", b"c\xff"])
 CHANGES = st.lists(st.lists(st.tuples(KEYS, st.none() | st.binary(max_size=3)), max_size=4), max_size=8)
@@ -44,6 +46,23 @@ def test_both_stores_and_their_snapshots_answer_like_a_dictionary(tmp_path_facto
                 assert all(picture.get(key) == then.get(key) for key in (b"a", b"ab", b"b", b"c\x00", b"c\xff"))
     finally:
         level.close()
+
+
+@needs_vectors
+def test_neighbours_of_keys(tmp_path) -> None:
+    """TrieTests' walks along keys: how rows of the state are found in order."""
+    case = json.loads((VECTORS / "ethereum-tests/TrieTests/trietestnextprev.json").read_text())["basic"]
+    level = LevelDB(tmp_path / "level")
+    for kv in (MemoryKeyValue(), level):
+        batch = kv.batch()
+        for key in case["in"]:
+            batch.put(b"s" + key.encode(), b"value")
+        batch.write()
+        for key, before, after in case["tests"]:
+            row = b"s" + key.encode()
+            smaller, greater = kv.iterate(b"s", row, reverse=True), kv.iterate(row + b"\0", b"t")
+            assert [next(rows, (b"s", b""))[0][1:].decode() for rows in (smaller, greater)] == [before, after], key
+    level.close()
 
 
 def test_memory_drops_versions_that_nobody_can_read() -> None:

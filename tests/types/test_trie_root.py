@@ -12,7 +12,7 @@ from l2engine.types.base import EMPTY_ROOT, keccak
 from l2engine.types.trie_root import ordered_root, trie_root
 from tests.helpers.vectors import VECTORS, needs_vectors
 
-NEIGHBOURS = "trietestnextprev.json"  # about walking through keys, which these functions do not do
+NEIGHBOURS = "trietestnextprev.json"  # walks through keys: tests/store/test_kv.py
 
 
 @needs_vectors
