@@ -18,6 +18,12 @@ _NAMES = {
     0xFA: "STATICCALL",
     0xFD: "REVERT INVALID SELFDESTRUCT",
 }
+EVERY_OPCODE = frozenset(range(256))
+SLOT_OPCODES = frozenset((0x54, 0x55))
+"""They name a slot: SLOAD, SSTORE."""
+ACCOUNT_OPCODES = frozenset((0x31, 0x3B, 0x3C, 0x3F, 0xFF))
+"""They name an account: BALANCE, EXTCODESIZE, EXTCODECOPY, EXTCODEHASH, SELFDESTRUCT."""
+CALL_OPCODES = frozenset((0xF1, 0xF2, 0xF4, 0xFA))
 NAMES = {start + offset: name for start, names in _NAMES.items() for offset, name in enumerate(names.split())}
 
 

@@ -22,17 +22,16 @@ from l2engine.types.base import MAX_UINT64, Address, Gas, encode_int, keccak
 from l2engine.types.state import Tracer
 
 _CREATES = {0xF0, 0xF5}
-_CALLS = {0xF1, 0xF2, 0xF4, 0xFA}
 _SELFDESTRUCT, _SSTORE, _TSTORE = 0xFF, 0x55, 0x5D
 _STATIC_WRITES = {*_CREATES, _TSTORE, 0xA0, 0xA1, 0xA2, 0xA3, 0xA4}
-_OPENS_FRAMES = _CREATES | _CALLS | {_SELFDESTRUCT}
+_OPENS_FRAMES = _CREATES | opcodes.CALL_OPCODES | {_SELFDESTRUCT}
 _STACK_LIMIT = 1024
 
 
 def attach(state: Any, tracer: Tracer) -> None:
     """Make the py-evm State report to `tracer`, until `detach`."""
     state.tracing = _Session(tracer)
-    state.computation_class = _traced(type(state).computation_class)
+    state.computation_class = _traced(type(state).computation_class, tracer.steps)
 
 
 def detach(state: Any) -> None:
@@ -101,11 +100,11 @@ class _TracedGasMeter(GasMeter):
 
 
 @cache
-def _traced(base: Any) -> Any:
-    """The computation class `base`, reporting."""
+def _traced(base: Any, steps: frozenset[int]) -> Any:
+    """The computation class `base`, reporting frames, logs and the steps of some opcodes."""
 
     class Traced(base):
-        opcodes = _table(base.metered_opcodes)
+        opcodes = _table(base, steps)
 
         def _configure_gas_meter(self) -> Any:
             meter = super()._configure_gas_meter()
@@ -156,12 +155,15 @@ def _frame(state: Any, message: Any, run: Callable[[], Any]) -> Any:
 # ---- opcodes --------------------------------------------------------------------------------------------------------
 
 
-def _table(table: dict[int, Any]) -> dict[int, Any]:
-    return {code: _step_opcode(code, table.get(code)) for code in range(256)}
+def _table(base: Any, steps: frozenset[int]) -> dict[int, Any]:
+    """The opcodes of the class: those that may open a frame and those of `steps` report, the others are as fast as ever.
+    SSTORE is among them for geth's words in a static frame."""
+    metered = base.metered_opcodes
+    return {**base.opcodes, **{code: _step_opcode(code, metered.get(code), code in steps) for code in steps | _OPENS_FRAMES | {_SSTORE}}}
 
 
-def _step_opcode(code: int, plain: Any) -> Callable[[Any], None]:
-    """Any opcode, defined or not, with its step."""
+def _step_opcode(code: int, plain: Any, wanted: bool) -> Callable[[Any], None]:
+    """Any opcode, defined or not, with its step, which the tracer hears of when `wanted`."""
     run = InvalidOpcode(code) if plain is None else _frame_opcode(code, plain) if code in _OPENS_FRAMES else plain
 
     def traced(computation: Any) -> None:
@@ -170,9 +172,9 @@ def _step_opcode(code: int, plain: Any) -> Callable[[Any], None]:
             return
         session = computation.state.tracing
         tracer, meter = session.tracer, computation._gas_meter
-        if tracer.wants_steps:
+        if wanted:
             tracer.step(computation, computation.code.program_counter - 1, code)
-        step = _Step(computation, tracer.wants_steps)
+        step = _Step(computation, wanted)
         session.steps.append(step)
         meter.charged, meter.dry, meter.lenient = 0, False, True
         failure = _early_failure(computation, code) if plain is not None else None
@@ -217,7 +219,7 @@ def _frame_opcode(code: int, run: Any) -> Callable[[Any], None]:
         operands = [_to_int(item) for item in stack[-1:-8:-1]]
         session.operands = operands
         before = session.frames
-        session.kind, session.target = name, _to_address(operands[1]) if code in _CALLS and len(operands) > 1 else None
+        session.kind, session.target = name, _to_address(operands[1]) if code in opcodes.CALL_OPCODES and len(operands) > 1 else None
         computation._gas_meter.returned = 0
         balance = computation.state.get_balance(computation.msg.storage_address) if code == _SELFDESTRUCT else 0
         try:
@@ -268,7 +270,7 @@ def _early_failure(computation: Any, code: int) -> _Failure | None:
         return _Failure(exceptions.OutOfGas, constant, text)
     if code == _SSTORE and gas <= 2300:
         return _Failure(exceptions.OutOfGas, constant, _SENTRY)
-    if code in _CALLS and gas - constant < _call_gas(computation, code, [_to_int(item) for item in stack[-7:]]):
+    if code in opcodes.CALL_OPCODES and gas - constant < _call_gas(computation, code, [_to_int(item) for item in stack[-7:]]):
         return _Failure(exceptions.OutOfGas, constant, "out of gas: out of gas")
     return None
 
@@ -285,16 +287,17 @@ _SENTRY = "out of gas: not enough gas for reentrancy sentry"
 
 def _call_gas(computation: Any, code: int, stack: list[int]) -> Gas:
     """What geth charges a call while it computes the gas: for an account not yet touched and its delegate (EIP-2929, 7702),
-    for CALL, and for all from Prague on, also the value, the new account and the memory."""
+    for CALL, and for all from Prague on, also the value and the memory, and from Prague on the new account."""
     state, address = computation.state, _to_address(stack[-2])
     gas = 0 if state.is_address_warm(address) else 2500
     target = state.get_code(address)
     if len(target) == 23 and target.startswith(b"\xef\x01\x00"):
         gas += 100 if state.is_address_warm(target[3:]) else 2600
-    if code == 0xF1 or computation.fork.has(L1Rules.PRAGUE):
+    from_prague = computation.fork.has(L1Rules.PRAGUE)
+    if code == 0xF1 or from_prague:
         gas += _memory_growth(computation, code, stack)
         if code in (0xF1, 0xF2) and stack[-3]:
-            gas += 34000 if code == 0xF1 and state.account_is_empty(address) else 9000
+            gas += 34000 if code == 0xF1 and from_prague and state.account_is_empty(address) else 9000
     return gas
 
 
@@ -393,8 +396,15 @@ def _out_of_gas(message: str) -> str:
         return f"max code size exceeded: code size {size} limit {limit}"
     if "Write contract code" in message or "contract code for CREATE" in message:
         return "contract creation code storage out of gas"
+    if "Net-metered SSTORE always fails" in message:
+        return _SENTRY
+    grown = _EXPANDING.search(message)
+    if grown and int(grown[1]) > _MEMORY_LIMIT:
+        return f"out of gas: {_OVERFLOW}" if int(grown[1]) < MAX_UINT64 else _OVERFLOW
     return "out of gas"
 
+
+_EXPANDING = re.compile(r"Expanding memory \d+ -> (\d+)")
 
 _ERROR_TEXTS: tuple[tuple[type[exceptions.VMError], str | Callable[[str], str]], ...] = (
     (exceptions.Revert, "execution reverted"),

@@ -154,8 +154,8 @@ class Tracer(Protocol):
     """Listens to the execution of one transaction or call; see `evm/tracers` for those of debug_*, `evm/trace.py` for how the
     Python executor attaches them. Every method may do nothing."""
 
-    wants_steps: bool
-    """Whether `step` and `step_done` are called; without them tracing costs next to nothing."""
+    steps: frozenset[int]
+    """The opcodes for which `step` and `step_done` are called; without any, tracing costs next to nothing."""
 
     def begin(self, transaction: TracedTransaction) -> None:
         """Before anything is charged."""

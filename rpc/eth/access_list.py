@@ -6,6 +6,7 @@ from typing import Any
 import rlp
 
 from l2engine.errors import ExecutionTimeout, InvalidTransaction
+from l2engine.evm.opcodes import ACCOUNT_OPCODES, CALL_OPCODES, SLOT_OPCODES
 from l2engine.evm.tracers.base import NoopTracer
 from l2engine.types.base import Address, Hash32, encode_int, keccak
 from l2engine.types.block import Header
@@ -20,10 +21,6 @@ from rpc.eth.fees import suggested_tip
 from rpc.jsonrpc import Place, method
 
 MAX_ROUNDS = 64  # each round can only change what earlier ones declared; contracts that never settle are refused
-
-_SLOT_OPCODES = frozenset((0x54, 0x55))  # SLOAD, SSTORE
-_ACCOUNT_OPCODES = frozenset((0x31, 0x3B, 0x3C, 0x3F, 0xFF))  # BALANCE, EXTCODESIZE, EXTCODECOPY, EXTCODEHASH, SELFDESTRUCT
-_CALL_OPCODES = frozenset((0xF1, 0xF2, 0xF4, 0xFA))  # CALL, CALLCODE, DELEGATECALL, STATICCALL
 
 
 def create_access_list(context: Context, args: dict[str, Any], block: BlockReference, overrides: Overrides | None) -> dict[str, Any]:
@@ -70,7 +67,7 @@ def _with_fees(context: Context, args: dict[str, Any], header: Header) -> dict[s
 class _Touched(NoopTracer):
     """Notes the accounts and slots of a run that an access list can make cheaper."""
 
-    wants_steps = True
+    steps = SLOT_OPCODES | ACCOUNT_OPCODES | CALL_OPCODES
 
     def __init__(self, sender: Address) -> None:
         self._free: set[Address] = {sender}
@@ -82,11 +79,11 @@ class _Touched(NoopTracer):
 
     def step(self, frame: Any, pc: int, opcode: int) -> None:
         stack = frame._stack.values
-        if opcode in _SLOT_OPCODES and stack:
+        if opcode in SLOT_OPCODES and stack:
             self._slots.setdefault(frame.msg.storage_address, set()).add(_int(stack[-1]))
-        elif opcode in _ACCOUNT_OPCODES and stack:
+        elif opcode in ACCOUNT_OPCODES and stack:
             self._touch(stack[-1])
-        elif opcode in _CALL_OPCODES and len(stack) >= 5:
+        elif opcode in CALL_OPCODES and len(stack) >= 5:
             self._touch(stack[-2])
 
     def _touch(self, item: int | bytes) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from l2engine.evm import opcode_table
+from l2engine.evm import opcode_table, opcodes
 from l2engine.evm.pyevm import state_class
 from l2engine.evm.reference import ReferenceExecutor
 from l2engine.rules import forks
@@ -43,7 +43,7 @@ programs = st.lists(fragments, max_size=30).map(b"".join)
 class Silent:
     """A tracer that only makes every opcode run in its traced form, which is py-evm's own."""
 
-    wants_steps = True
+    steps = opcodes.EVERY_OPCODE
 
     def __getattr__(self, name: str) -> Any:
         return lambda *arguments: None

@@ -10,23 +10,10 @@ import pytest
 
 from tests.helpers.in_process import InProcess
 from tests.helpers.vectors import VECTORS, json_lines, needs_vectors
+from tests.recordings.departures import DEPARTURES, FIRST_KARST_PRECOMPILE
 from tests.recordings.test_recordings import without_nulls
 
 CHAINS = ("bedrock", "regolith", "canyon", "ecotone", "fjord", "granite", "holocene", "isthmus", "jovian", "ladder")
-
-DEPARTURES = {
-    "blobGasUsed + ": ("INVALID", "the specification wants 0 from Ecotone to Isthmus; op-geth does not look"),
-    "blobGasUsed above gasLimit": ("INVALID", "the same"),
-    "attributes: blob transaction": (-38003, "op-geth's handler crashes (-32603)"),
-    "attributes: minBaseFee before Jovian": (-38003, "op-geth ignores it"),
-    "attributes: DA footprint above gasLimit": (-38003, "op-geth builds a payload that its own newPayload refuses"),
-    "attributes: minBaseFee as hex string": ("VALID", "both forms of the number are taken"),
-}
-"""Where the digest's section 0 or the set's README say that op-geth is not to be followed: our answer, and why. Before the
-Ecotone fork and from Jovian on, the blobGasUsed cases are answered as op-geth does."""
-
-FIRST_KARST_PRECOMPILE = 114
-"""The first block of `ladder` that runs a precompile which op-geth did not reprice for Karst; it cannot be followed from there."""
 
 pytestmark = needs_vectors
 

@@ -50,7 +50,7 @@ class MuxTracer(NoopTracer):
 
     def __init__(self, tracers: Mapping[str, NoopTracer]) -> None:
         self._tracers = dict(tracers)
-        self.wants_steps = any(tracer.wants_steps for tracer in tracers.values())
+        self.steps = frozenset().union(*(tracer.steps for tracer in tracers.values()))
 
     def begin(self, transaction: TracedTransaction) -> None:
         for tracer in self._tracers.values():

@@ -9,7 +9,7 @@ from l2engine.types.state import TracedTransaction
 class NoopTracer:
     """Does nothing; the others override what they listen to."""
 
-    wants_steps = False
+    steps: frozenset[int] = frozenset()
 
     def begin(self, transaction: TracedTransaction) -> None:
         self.transaction = transaction

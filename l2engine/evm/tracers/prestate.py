@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from l2engine.evm.opcodes import ACCOUNT_OPCODES, CALL_OPCODES, SLOT_OPCODES
 from l2engine.evm.tracers.base import NoopTracer, stack_address, stack_int, to_hex
 from l2engine.types.base import EMPTY_CODE_HASH, ZERO_HASH, Address, Gas, Wei
 from l2engine.types.state import Account, TracedTransaction
@@ -10,7 +11,7 @@ from l2engine.types.state import Account, TracedTransaction
 class PrestateTracer(NoopTracer):
     """The accounts that a transaction touches as they were before it, or (`diffMode`) what it changed, before and after."""
 
-    wants_steps = True
+    steps = SLOT_OPCODES | ACCOUNT_OPCODES | CALL_OPCODES
 
     def __init__(
         self, diff_mode: bool = False, disable_code: bool = False, disable_storage: bool = False, include_empty: bool = False
@@ -40,13 +41,13 @@ class PrestateTracer(NoopTracer):
         stack = frame._stack.values
         height = len(stack)
         self._added.clear()
-        if opcode in (0x54, 0x55) and height:
+        if opcode in SLOT_OPCODES and height:
             self._look_up_slot(frame.msg.storage_address, stack_int(stack[-1]))
-        elif opcode in (0x31, 0x3B, 0x3C, 0x3F, 0xFF) and height:
+        elif opcode in ACCOUNT_OPCODES and height:
             self._look_up(stack_address(stack[-1]))
             if opcode == 0xFF:
                 self._deleted.add(frame.msg.storage_address)
-        elif opcode in (0xF1, 0xF2, 0xF4, 0xFA) and height >= 5:
+        elif opcode in CALL_OPCODES and height >= 5:
             self._look_up_with_delegate(stack_address(stack[-2]))
 
     def enter(self, kind: str, sender: Address, to: Address, value: Wei, gas: Gas, data: bytes) -> None:

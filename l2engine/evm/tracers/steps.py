@@ -14,7 +14,7 @@ class StructLogger(NoopTracer):
     `limit` is in bytes of JSON: the step that passes it is the last one (0: none).
     """
 
-    wants_steps = True
+    steps = opcodes.EVERY_OPCODE
 
     def __init__(
         self,
@@ -93,7 +93,7 @@ def _memory_words(memory: bytes) -> list[str]:
 class JsonTracer(NoopTracer):
     """Writes each step to `out` once its cost is known."""
 
-    wants_steps = True
+    steps = opcodes.EVERY_OPCODE
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
