@@ -1,11 +1,12 @@
-"""Cases of the public suites that are known to differ, each with its reason. A case listed here that passes is an error too."""
+"""Cases of the public suites that are known to differ, each with its reason, by executor. One listed here that passes is an error too."""
 
 _EIP_7610 = (
-    "creates a contract at an address that has storage but neither code nor nonce, which EIP-7610 refuses. Since EIP-161 no "
-    "transaction can leave such an account behind, only a genesis could; a `StateView` cannot be asked for it, and revm leaves these cases out too"
+    "creates a contract at an address that has storage but neither code nor nonce, which EIP-7610 refuses and revm does not. Since "
+    "EIP-161 no transaction can leave such an account behind, only a genesis could"
 )
 
-EXCEPTIONS: dict[str, str] = {
+REFERENCE: dict[str, str] = {}
+NATIVE: dict[str, str] = {
     "create2collisionStorageParis": _EIP_7610,
     "RevertInCreateInInit_Paris": _EIP_7610,
     "RevertInCreateInInitCreate2Paris": _EIP_7610,

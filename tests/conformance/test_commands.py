@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from l2engine.__main__ import main
+from tests.conformance.families import needs_native
 from tests.helpers.vectors import VECTORS, archive, needs_vectors
 
 pytestmark = needs_vectors
+each_executor = pytest.mark.parametrize("evm", ["py", pytest.param("native", marks=needs_native), pytest.param("both", marks=needs_native)])
 
 STATE_TEST = "GeneralStateTests/stExample/add11.json"
 BLOCK_TEST = "BlockchainTests/ValidBlocks/bcExample/basefeeExample.json"
@@ -32,9 +34,10 @@ def _write(folder: Path, document: Any) -> str:
     return str(path)
 
 
-def test_statetest_prints_one_record_a_case(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@each_executor
+def test_statetest_prints_one_record_a_case(evm: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     document = _first("ethereum-tests/general-state-tests.tar.zst", STATE_TEST)
-    assert main(["statetest", "--evm", "py", _write(tmp_path, document)]) == 0
+    assert main(["statetest", "--evm", evm, _write(tmp_path, document)]) == 0
     printed = capsys.readouterr()
     records = json.loads(printed.out)
     assert records and all(record["pass"] and record["stateRoot"].startswith("0x") for record in records)
@@ -42,13 +45,14 @@ def test_statetest_prints_one_record_a_case(tmp_path: Path, capsys: pytest.Captu
     assert "case.json" in printed.err
 
 
-def test_statetest_with_a_wrong_root_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@each_executor
+def test_statetest_with_a_wrong_root_fails(evm: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     document = _first("ethereum-tests/general-state-tests.tar.zst", STATE_TEST)
     for test in document.values():
         for outcomes in test["post"].values():
             for outcome in outcomes:
                 outcome["hash"] = "0x" + "11" * 32
-    assert main(["statetest", "--evm", "py", _write(tmp_path, document)]) == 1
+    assert main(["statetest", "--evm", evm, _write(tmp_path, document)]) == 1
     records = json.loads(capsys.readouterr().out)
     assert all(not record["pass"] and "state root mismatch" in record["error"] for record in records)
 
@@ -67,31 +71,34 @@ def test_statetest_fork_filter_and_json_trace(tmp_path: Path, capsys: pytest.Cap
     assert json.loads(capsys.readouterr().out) == []
 
 
-def test_blocktest_accepts_a_good_chain_and_notices_a_wrong_head(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@each_executor
+def test_blocktest_accepts_a_good_chain_and_notices_a_wrong_head(evm: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     document = _first("ethereum-tests/blockchain-tests.tar.zst", BLOCK_TEST)
-    assert main(["blocktest", "--evm", "py", _write(tmp_path, document)]) == 0
+    assert main(["blocktest", "--evm", evm, _write(tmp_path, document)]) == 0
     assert all(record["pass"] for record in json.loads(capsys.readouterr().out))
     for test in document.values():
         test["lastblockhash"] = "0x" + "22" * 32
-    assert main(["blocktest", "--evm", "py", _write(tmp_path, document)]) == 1
+    assert main(["blocktest", "--evm", evm, _write(tmp_path, document)]) == 1
     assert "head is" in json.loads(capsys.readouterr().out)[0]["error"]
 
 
-def test_replay_prints_the_hash_and_fails_on_another(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@each_executor
+def test_replay_prints_the_hash_and_fails_on_another(evm: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = VECTORS / "kona-blocks" / "26207960.json.gz"
-    assert main(["replay", "--evm", "py", str(source)]) == 0
+    assert main(["replay", "--evm", evm, str(source)]) == 0
     printed = capsys.readouterr().out
     document = json.loads(gzip.decompress(source.read_bytes()))
     assert document["expected_block_hash"] in printed and "Mgas/s" in printed and printed.rstrip().endswith("OK")
     document["expected_block_hash"] = "0x" + "33" * 32
-    assert main(["replay", "--evm", "py", _write(tmp_path, document)]) == 1
+    assert main(["replay", "--evm", evm, _write(tmp_path, document)]) == 1
     assert "DIFFERS" in capsys.readouterr().out
 
 
-def test_missing_preimage_is_an_error_not_a_wrong_hash(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@each_executor
+def test_missing_preimage_is_an_error_not_a_wrong_hash(evm: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     document = json.loads(gzip.decompress((VECTORS / "kona-blocks" / "26207960.json.gz").read_bytes()))
     document["preimages"] = {}
-    assert main(["replay", "--evm", "py", _write(tmp_path, document)]) == 1
+    assert main(["replay", "--evm", evm, _write(tmp_path, document)]) == 1
     assert "StoreError" in capsys.readouterr().out
 
 
