@@ -4,6 +4,7 @@
 Canyon denominator) and fork times. Allocations are not shipped: they come from the registry, or ready-made from the user.
 """
 
+import difflib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -110,7 +111,7 @@ def registered_chains() -> Mapping[str, RegisteredChain]:
 def find(name: str) -> RegisteredChain:
     """The chain called `name`: the registry's key (mainnet/op), chain-network (op-mainnet) or a common alias, any case.
 
-    `ConfigError` lists what there is when nothing fits.
+    `ConfigError` when nothing fits names what comes near, or all that there is.
     """
     chains = registered_chains()
     wanted = name.lower()
@@ -121,8 +122,9 @@ def find(name: str) -> RegisteredChain:
         network, _, short = key.partition("/")
         if wanted in (f"{short}-{network}", f"{network}-{short}"):
             return chain
-    names = ", ".join(f"{key.partition('/')[2]}-{key.partition('/')[0]}" for key in chains)
-    raise ConfigError(f"unknown network {name!r}; known are: {names}")
+    names = ["-".join(reversed(key.split("/"))) for key in chains]
+    near = difflib.get_close_matches(wanted, names, 3, 0.5)
+    raise ConfigError(f"unknown network {name!r}; " + (f"did you mean {' or '.join(near)}?" if near else f"known are: {', '.join(names)}"))
 
 
 def load_named(name: str, allocation: Path | None, overrides: Mapping[str, int] | None = None) -> Genesis:
@@ -132,6 +134,8 @@ def load_named(name: str, allocation: Path | None, overrides: Mapping[str, int] 
     gives another block 0 than the registered one.
     """
     chain = find(name)
+    if allocation is None and chain.key in _BLOCK_0:
+        raise ConfigError(f"{chain.name} began before Bedrock: it starts from the state at its Bedrock block, which cannot be imported yet")
     if allocation is None:
         raise ConfigError(
             f"{chain.name} needs its genesis allocation, which is not part of this program. Get\n"

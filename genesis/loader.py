@@ -4,7 +4,6 @@ The header's optional fields follow the forks active at the genesis timestamp. S
 """
 
 import gzip
-import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -77,7 +76,10 @@ def read(path: Path) -> dict[str, Any]:
         if data[:2] == b"\x1f\x8b":
             data = gzip.decompress(data)
         elif data[:4] == b"\x28\xb5\x2f\xfd":
-            data = zstandard.ZstdDecompressor().stream_reader(io.BytesIO(data)).read()
+            frame = zstandard.ZstdDecompressor().decompressobj()
+            data = frame.decompress(data)
+            if not frame.eof:
+                raise EOFError("the compressed file is cut off")
         content = json.loads(data)
     except (OSError, EOFError, ValueError, zstandard.ZstdError) as error:
         raise ConfigError(f"cannot read genesis file {path}: {error}") from error
@@ -97,9 +99,11 @@ def load(source: Path | str | Mapping[str, Any], geth_config: Mapping[str, Any] 
         raise ConfigError("genesis has no chain configuration")
     try:
         config = chain_config(config_section)
-        alloc = {_address(address): _account(account) for address, account in (content.get("alloc") or {}).items()}
+        alloc = dict(_entry(address, account) for address, account in (content.get("alloc") or {}).items())
         header = _header(config, config_section, content, alloc)
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+    except ValueError as error:
+        raise ConfigError(f"invalid genesis: {error}") from error
+    except (KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ConfigError(f"invalid genesis: {type(error).__name__}: {error}") from error
     return Genesis(config, header, alloc, config_section)
 
@@ -125,43 +129,41 @@ def state_root(alloc: Mapping[Address, GenesisAccount]) -> Hash32:
 def _header(
     config: ChainConfig, config_section: Mapping[str, Any], content: Mapping[str, Any], alloc: Mapping[Address, GenesisAccount]
 ) -> Header:
-    timestamp = _number(content.get("timestamp"))
-    number = _number(content.get("number"))
+    timestamp = _number(content, "timestamp")
+    number = _number(content, "number")
     fork = config.fork_at(number, timestamp)
     base_fee = withdrawals_root = beacon_root = requests_hash = None
     blob_gas_used = excess_blob_gas = None
     if fork.has(L1Rules.LONDON):
-        given = content.get("baseFeePerGas")
-        base_fee = INITIAL_BASE_FEE if given is None else _number(given)
+        base_fee = INITIAL_BASE_FEE if content.get("baseFeePerGas") is None else _number(content, "baseFeePerGas")
     if fork.has(L1Rules.SHANGHAI):
         withdrawals_root = EMPTY_ROOT
         if fork.withdrawals_root_is_message_passer and L2_TO_L1_MESSAGE_PASSER in alloc:
             withdrawals_root = alloc[L2_TO_L1_MESSAGE_PASSER].storage_root
     if fork.has(L1Rules.CANCUN):
-        blob_gas_used, excess_blob_gas = _number(content.get("blobGasUsed")), _number(content.get("excessBlobGas"))
-        beacon_root = _bytes(content.get("parentBeaconBlockRoot"), 32)
+        blob_gas_used, excess_blob_gas = _number(content, "blobGasUsed"), _number(content, "excessBlobGas")
+        beacon_root = _bytes(content, "parentBeaconBlockRoot", 32)
     if fork.has(L1Rules.PRAGUE):
         requests_hash = EMPTY_REQUESTS_HASH
-    difficulty = content.get("difficulty")
-    if difficulty is None:
-        difficulty = _DEFAULT_DIFFICULTY if config_section.get("ethash") is not None else 0
-    state_hash = content.get("stateHash")
+    difficulty = _number(content, "difficulty")
+    if content.get("difficulty") is None and config_section.get("ethash") is not None:
+        difficulty = _DEFAULT_DIFFICULTY
     return Header(
-        parent_hash=_bytes(content.get("parentHash"), 32),
+        parent_hash=_bytes(content, "parentHash", 32),
         ommers_hash=EMPTY_OMMERS_HASH,
-        beneficiary=_bytes(content.get("coinbase"), 20),
-        state_root=_bytes(state_hash, 32) if state_hash else state_root(alloc),
+        beneficiary=_bytes(content, "coinbase", 20),
+        state_root=_bytes(content, "stateHash", 32) if content.get("stateHash") else state_root(alloc),
         transactions_root=EMPTY_ROOT,
         receipts_root=EMPTY_ROOT,
         logs_bloom=EMPTY_BLOOM,
-        difficulty=_number(difficulty),
+        difficulty=difficulty,
         number=number,
-        gas_limit=_number(content.get("gasLimit")) or _DEFAULT_GAS_LIMIT,
-        gas_used=_number(content.get("gasUsed")),
+        gas_limit=_number(content, "gasLimit") or _DEFAULT_GAS_LIMIT,
+        gas_used=_number(content, "gasUsed"),
         timestamp=timestamp,
-        extra_data=bytes.fromhex((content.get("extraData") or "0x").removeprefix("0x")),
-        prev_randao=_bytes(content.get("mixHash") or content.get("mixhash"), 32),
-        nonce=_number(content.get("nonce")).to_bytes(8, "big"),
+        extra_data=_bytes(content, "extraData"),
+        prev_randao=_bytes(content, "mixHash" if content.get("mixHash") else "mixhash", 32),
+        nonce=_number(content, "nonce").to_bytes(8, "big"),
         base_fee_per_gas=base_fee,
         withdrawals_root=withdrawals_root,
         blob_gas_used=blob_gas_used,
@@ -171,34 +173,42 @@ def _header(
     )
 
 
-def _account(account: Mapping[str, Any]) -> GenesisAccount:
-    return GenesisAccount(
-        balance=_number(account.get("balance")),
-        nonce=_number(account.get("nonce")),
-        code=bytes.fromhex((account.get("code") or "0x").removeprefix("0x")),
-        storage={int(slot, 16): int(value, 16) for slot, value in (account.get("storage") or {}).items()},
-    )
+def _entry(address: str, account: Mapping[str, Any]) -> tuple[Address, GenesisAccount]:
+    """One entry of an allocation; the error of a bad one says which."""
+    try:
+        return bytes.fromhex(address.removeprefix("0x").rjust(40, "0")), GenesisAccount(
+            balance=_number(account, "balance"),
+            nonce=_number(account, "nonce"),
+            code=_bytes(account, "code"),
+            storage={int(slot, 16): int(value, 16) for slot, value in (account.get("storage") or {}).items()},
+        )
+    except ValueError as error:
+        raise ValueError(f"account {address}: {error}") from error
 
 
-def _address(text: str) -> Address:
-    return bytes.fromhex(text.removeprefix("0x").rjust(40, "0"))
-
-
-def _bytes(text: str | None, length: int) -> bytes:
-    """A hash or address, zeros when absent."""
+def _bytes(source: Mapping[str, Any], name: str, length: int | None = None) -> bytes:
+    """Bytes of any length, or a hash or address; empty or zeros when absent."""
+    text = source.get(name)
     if text is None:
-        return ZERO_HASH[:length]
-    value = bytes.fromhex(text.removeprefix("0x"))
-    if len(value) != length:
-        raise ValueError(f"expected {length} bytes, got {text}")
+        return ZERO_HASH[: length or 0]
+    try:
+        value = bytes.fromhex(text.removeprefix("0x"))
+    except ValueError:
+        raise ValueError(f"{name} is not hexadecimal: {text[:80]!r}") from None
+    if length is not None and len(value) != length:
+        raise ValueError(f"{name} has {len(value)} bytes instead of {length}: {text[:80]}")
     return value
 
 
-def _number(value: Any) -> int:
+def _number(source: Mapping[str, Any], name: str) -> int:
     """A number as genesis files write it: hex or decimal text, or a JSON number; 0 when absent."""
+    value = source.get(name)
     if value is None or value == "":
         return 0
-    number = value if isinstance(value, int) else int(value, 0) if value.startswith("0x") else int(value)
+    try:
+        number = value if isinstance(value, int) else int(value, 16 if value.startswith("0x") else 10)
+    except ValueError:
+        raise ValueError(f"{name} is not a number: {value!r}") from None
     if number < 0:
-        raise ValueError(f"negative number {value}")
+        raise ValueError(f"{name} is negative: {value}")
     return int(number)

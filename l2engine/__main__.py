@@ -7,8 +7,8 @@ import argparse
 import importlib
 import os
 import sys
-from collections.abc import Sequence
-from typing import NoReturn
+from collections.abc import Iterable, Sequence
+from typing import Any, NoReturn
 
 from l2engine import __version__
 from l2engine.errors import L2EngineError
@@ -58,6 +58,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output left, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:  # a file or folder of the user's that cannot be used
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"l2engine: {where}{error.strerror or error}", file=sys.stderr)
+        return 1
 
 
 class _Parser(argparse.ArgumentParser):
@@ -69,6 +73,18 @@ class _Parser(argparse.ArgumentParser):
 class _Help(argparse.RawDescriptionHelpFormatter):
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=34, width=120)
+
+    def add_usage(self, usage: str | None, actions: Iterable[argparse.Action], groups: Any, prefix: str | None = None) -> None:
+        """One line: the flags, which may be eighty, are listed below it."""
+        words = [self._format_args(action, action.dest) for action in actions if not action.option_strings]
+        super().add_usage(" ".join([self._prog, "[FLAGS]", *words]), (), (), prefix)
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        """All names of a flag, then its value once."""
+        if not action.option_strings:
+            return super()._format_action_invocation(action)
+        value = "" if action.nargs == 0 else self._format_args(action, action.dest.upper())
+        return f"{', '.join(action.option_strings)} {value}".rstrip()
 
 
 def _overview() -> str:

@@ -51,11 +51,15 @@ def data_directory(settings: Settings) -> Path:
     return (settings.datadir or DEFAULT_DATADIR).expanduser()
 
 
+def _database(settings: Settings) -> Path:
+    return data_directory(settings) / "chaindata"
+
+
 def open_database(settings: Settings, create: bool = True) -> KeyValue:
     """The LevelDB below the data directory; `StoreError` when it is in use, foreign or (with `create` False) not there."""
     from l2engine.conformance.executors import is_native
 
-    path = data_directory(settings) / "chaindata"
+    path = _database(settings)
     if not create and not path.is_dir():
         raise ConfigError(f"no database at {path}; `l2engine init` makes one")
     if create:
@@ -113,16 +117,16 @@ def write(kv: KeyValue, genesis: Genesis) -> None:
     write_genesis(kv, genesis.block, genesis.alloc, json.dumps(genesis.geth_config, separators=(",", ":")).encode())
 
 
-def prepare_rules(kv: KeyValue, settings: Settings) -> ChainConfig:
+def prepare_rules(kv: KeyValue, settings: Settings, genesis: Genesis | None = None) -> ChainConfig:
     """The chain's rules: from the genesis that is named, which an empty database takes, or from what the database says.
 
-    `ConfigError` when neither is there; `GenesisMismatch` when they differ.
+    `genesis` is the named one where it has been read already. `ConfigError` when there is none; `GenesisMismatch` when they differ.
     """
     from l2engine.store.blocks import BlockStore
 
     blocks = BlockStore(kv)
     if settings.genesis is not None or blocks.genesis is None:
-        genesis = read_genesis(settings)
+        genesis = genesis or read_genesis(settings)
         write(kv, genesis)
         return genesis.config
     document = json.loads(blocks.config or b"{}")
@@ -142,9 +146,11 @@ def open_chain(settings: Settings, kv: KeyValue | None = None) -> Chain:
     from l2engine.conformance.executors import executor_factory
     from l2engine.store.blocks import BlockStore
 
+    is_new = kv is None and not _database(settings).exists()
+    genesis = read_genesis(settings) if is_new else None  # first: a mistake in it leaves no directory behind
     opened = kv if kv is not None else open_database(settings)
     try:
-        config = prepare_rules(opened, settings)
+        config = prepare_rules(opened, settings, genesis)
         blocks = BlockStore(opened)
         blocks.repair_tail()
         state = open_state(opened, settings)

@@ -84,11 +84,11 @@ class Node:
             log.warning(warning)
         started = time.monotonic()
         try:
-            secret_path = self.settings.authrpc_jwtsecret or assembly.data_directory(self.settings) / "jwtsecret"
-            secret = auth.load_secret(secret_path)
             engine_thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
             self.chain = await asyncio.get_running_loop().run_in_executor(engine_thread, assembly.open_chain, self.settings, self._kv)
             self._stops.append(lambda: self._close_chain(engine_thread))
+            secret_path = self.settings.authrpc_jwtsecret or assembly.data_directory(self.settings) / "jwtsecret"
+            secret = auth.load_secret(secret_path)
             await self._open_ports(engine_thread, secret, secret_path)
             if self._service is not None:
                 self._stops.append(await self._service(self.chain, engine_thread))

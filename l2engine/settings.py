@@ -31,6 +31,28 @@ def parse_bool(text: str) -> bool:
     return known[text.lower()]
 
 
+def parse_number(text: str) -> int:
+    """A whole number that is not negative, also as 0x…."""
+    if not re.fullmatch(r"\d+|0x[0-9a-fA-F]+", text):
+        raise ValueError(f"not a number: {text!r}")
+    return int(text, 16 if text[:2] == "0x" else 10)
+
+
+def parse_port(text: str) -> int:
+    """A TCP or UDP port; 0 lets the system choose."""
+    number = parse_number(text)
+    if number >= 1 << 16:
+        raise ValueError(f"not a port: {text!r}")
+    return number
+
+
+def parse_amount(text: str) -> float:
+    """A number, perhaps with a fraction, that is not negative."""
+    if not re.fullmatch(r"\d+(\.\d*)?|\.\d+", text):
+        raise ValueError(f"not an amount: {text!r}")
+    return float(text)
+
+
 def parse_list(text: str) -> tuple[str, ...]:
     """Values separated by commas; spaces around them do not count."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
@@ -61,6 +83,15 @@ class Flag:
         return ENVIRONMENT_PREFIX + self.name.upper().replace(".", "_").replace("-", "_")
 
 
+_PARSERS: Mapping[type, Callable[[str], Any]] = {
+    bool: parse_bool,
+    tuple: parse_list,
+    int: parse_number,
+    float: parse_amount,
+    str: str,
+}
+
+
 def _flag(
     name: str,
     default: Any,
@@ -70,7 +101,7 @@ def _flag(
     choices: tuple[str, ...] = (),
 ) -> Any:
     if parse is None:
-        parse = parse_bool if isinstance(default, bool) else parse_list if isinstance(default, tuple) else type(default)
+        parse = _PARSERS[type(default)]
     return field(default=default, metadata={"flag": (name, parse, help, aliases, choices)})
 
 
@@ -82,7 +113,7 @@ class Settings:
     datadir: Path | None = _flag("datadir", None, "data directory (default ~/.l2engine; `dev` stays in memory)", "data-dir", parse=Path)
     network: str | None = _flag("network", None, "registered chain, like op-mainnet or base-sepolia", "op-network", "chain", parse=str)
     genesis: Path | None = _flag("genesis", None, "genesis file in geth's format (.json, .gz, .zst)", parse=Path)
-    networkid: int | None = _flag("networkid", None, "network id (default: the chain id)", parse=int)
+    networkid: int | None = _flag("networkid", None, "network id (default: the chain id)", parse=parse_number)
     syncmode: str = _flag("syncmode", "full", "how to catch up from peers", choices=("full", "snap"))
     gcmode: str = _flag("gcmode", "full", "archive keeps all history", choices=("full", "archive"))
     history_state: int = _flag("history.state", 302_400, "blocks whose state stays readable; 0 keeps all")
@@ -94,20 +125,20 @@ class Settings:
     # HTTP and WebSocket
     http: bool = _flag("http", False, "serve JSON-RPC over HTTP")
     http_addr: str = _flag("http.addr", "127.0.0.1", "HTTP address")
-    http_port: int = _flag("http.port", 8545, "HTTP port; 0 picks a free one")
+    http_port: int = _flag("http.port", 8545, "HTTP port; 0 picks a free one", parse=parse_port)
     http_api: tuple[str, ...] = _flag("http.api", ("eth", "net", "web3"), "namespaces over HTTP")
     http_corsdomain: tuple[str, ...] = _flag("http.corsdomain", (), "origins that browsers may call from; * for all")
     http_vhosts: tuple[str, ...] = _flag("http.vhosts", ("localhost",), "Host names that are served; * for all")
     ws: bool = _flag("ws", False, "serve JSON-RPC over WebSocket")
     ws_addr: str = _flag("ws.addr", "127.0.0.1", "WebSocket address")
-    ws_port: int = _flag("ws.port", 8546, "WebSocket port; 0 picks a free one")
+    ws_port: int = _flag("ws.port", 8546, "WebSocket port; 0 picks a free one", parse=parse_port)
     ws_api: tuple[str, ...] = _flag("ws.api", ("eth", "net", "web3"), "namespaces over WebSocket")
     ws_origins: tuple[str, ...] = _flag("ws.origins", (), "origins that may connect; * for all")
     ipcdisable: bool = _flag("ipcdisable", False, "no IPC socket")
 
     # Engine API
     authrpc_addr: str = _flag("authrpc.addr", "127.0.0.1", "Engine API address")
-    authrpc_port: int = _flag("authrpc.port", 8551, "Engine API port; 0 picks a free one")
+    authrpc_port: int = _flag("authrpc.port", 8551, "Engine API port; 0 picks a free one", parse=parse_port)
     authrpc_jwtsecret: Path | None = _flag(
         "authrpc.jwtsecret", None, "file of the shared secret (default: jwtsecret in the data directory)", "authrpc.jwt-secret", parse=Path
     )
@@ -148,7 +179,9 @@ class Settings:
 
     # building and pool
     builder_deadline: float = _flag("builder.deadline", 2.0, "seconds that a build may go on improving", parse=parse_seconds)
-    miner_gaslimit: int | None = _flag("miner.gaslimit", None, "gas limit of the dev chain's blocks", "builder.gaslimit", parse=int)
+    miner_gaslimit: int | None = _flag(
+        "miner.gaslimit", None, "gas limit of the dev chain's blocks", "builder.gaslimit", parse=parse_number
+    )
     txpool_pricelimit: int = _flag("txpool.pricelimit", 1, "lowest tip in wei", "txpool.minimal-protocol-fee")
     txpool_pricebump: int = _flag("txpool.pricebump", 10, "percent by which a replacement must pay more")
     txpool_accountslots: int = _flag("txpool.accountslots", 16, "executable transactions kept per account", "txpool.max-account-slots")
@@ -158,8 +191,8 @@ class Settings:
     txpool_lifetime: float = _flag("txpool.lifetime", 10_800.0, "how long a transaction with a nonce gap waits", parse=parse_seconds)
 
     # peers
-    port: int = _flag("port", 30303, "TCP port for peers")
-    discovery_port: int | None = _flag("discovery.port", None, "UDP port for discovery (default: --port)", parse=int)
+    port: int = _flag("port", 30303, "TCP port for peers", parse=parse_port)
+    discovery_port: int | None = _flag("discovery.port", None, "UDP port for discovery (default: --port)", parse=parse_port)
     bootnodes: tuple[str, ...] = _flag("bootnodes", (), "enode or enr records to start from")
     nodiscover: bool = _flag("nodiscover", False, "do not look for peers", "disable-discovery")
     maxpeers: int = _flag("maxpeers", 50, "peers at most", "max-peers")
@@ -169,7 +202,7 @@ class Settings:
     # operation
     metrics: bool = _flag("metrics", False, "serve metrics for Prometheus")
     metrics_addr: str = _flag("metrics.addr", "127.0.0.1", "metrics address")
-    metrics_port: int = _flag("metrics.port", 6060, "metrics port")
+    metrics_port: int = _flag("metrics.port", 6060, "metrics port", parse=parse_port)
     log_format: str = _flag("log.format", "terminal", "form of log lines", "log.stdout.format", choices=("terminal", "logfmt", "json"))
     verbosity: int = _flag("verbosity", 3, "0 silent, 1 error, 2 warn, 3 info, 4 debug, 5 trace")
 
@@ -192,6 +225,14 @@ class Settings:
 FLAGS = tuple(Flag(name, f.name, parse, text, aliases, choices) for f in fields(Settings) if "flag" in f.metadata
               for name, parse, text, aliases, choices in [f.metadata["flag"]])  # fmt: skip
 _BY_NAME = {name: flag for flag in FLAGS for name in (flag.name, *flag.aliases)}
+_METAVARS: Mapping[Callable[[str], Any], str] = {
+    parse_bool: "",
+    parse_number: "N",
+    parse_port: "PORT",
+    parse_list: "A,B,…",
+    parse_seconds: "TIME",
+    Path: "PATH",
+}
 _SWITCHES = frozenset(name for name, flag in _BY_NAME.items() if flag.parse is parse_bool)
 
 _GETH_SWITCHES = """
@@ -212,16 +253,20 @@ IGNORED_VALUES = frozenset(_GETH_VALUES.split())
 assert not (IGNORED_SWITCHES | IGNORED_VALUES) & _BY_NAME.keys()
 
 
-def add_flags(parser: argparse.ArgumentParser, *names: str) -> None:
-    """Let `parser` take the named flags, or all of them, the ignored ones and `--config` included."""
-    for flag in FLAGS if not names else [_BY_NAME[name] for name in names]:
-        _add(parser, [flag.name, *flag.aliases], flag.field, flag.parse, flag.help, flag.choices)
-    if not names:
-        _add(parser, ["config"], "config", Path, "TOML file of settings")
-        for name in OVERRIDES:
-            _add(parser, [name], name, int, f"time at which {name.removeprefix('override.')} begins")
-        for name in sorted(IGNORED_SWITCHES | IGNORED_VALUES):
-            parser.add_argument(f"--{name}", dest="ignored", action="append", help=argparse.SUPPRESS, default=argparse.SUPPRESS)
+def add_flags(parser: argparse.ArgumentParser, *listed: str) -> None:
+    """Let `parser` take all flags, the ignored ones and `--config` included, so that one set of them serves every command.
+    Its help lists those that matter to the command, or all."""
+    for flag in FLAGS:
+        text = flag.help if flag.name in listed or not listed else None
+        _add(parser, [flag.name, *flag.aliases], flag.field, flag.parse, text, flag.choices)
+    _add(parser, ["config"], "config", Path, "TOML file of settings")
+    for name in OVERRIDES:
+        text = f"time at which {name.removeprefix('override.')} begins"
+        _add(parser, [name], name, parse_number, text if "override" in listed or not listed else None)
+    for name in sorted(IGNORED_SWITCHES | IGNORED_VALUES):
+        parser.add_argument(f"--{name}", dest="ignored", action="append", help=argparse.SUPPRESS, default=argparse.SUPPRESS)
+    if listed:
+        parser.epilog = "The other flags of `l2engine run` are taken, too."
 
 
 def spell_out(arguments: Sequence[str]) -> list[str]:
@@ -264,19 +309,37 @@ def resolve(args: argparse.Namespace, environment: Mapping[str, str] = os.enviro
     return settings
 
 
+def argument(parse: Callable[[str], Any]) -> Callable[[str], Any]:
+    """`parse` for argparse, which would hide its message."""
+
+    def read(text: str) -> Any:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return read
+
+
 def _add(
-    parser: argparse.ArgumentParser, names: Iterable[str], key: str, parse: Callable[[str], Any], text: str, choices: tuple[str, ...] = ()
+    parser: argparse.ArgumentParser,
+    names: Iterable[str],
+    key: str,
+    parse: Callable[[str], Any],
+    text: str | None,
+    choices: tuple[str, ...] = (),
 ) -> None:
+    """One flag; without `text` the help does not list it."""
     default = Settings.__dataclass_fields__[key].default if key in Settings.__dataclass_fields__ else None
-    shown = "" if default in (None, MISSING, False, "", ()) or "(default" in text else f" (default {_shown(default)})"
-    metavar = "{" + "|".join(c for c in choices if c) + "}" if choices else "" if parse is parse_bool else "VALUE"
+    shown = "" if default in (None, MISSING, False, "", ()) or "(default" in (text or "") else f" (default {_shown(default)})"
+    metavar = "{" + "|".join(c for c in choices if c) + "}" if choices else _METAVARS.get(parse, "VALUE")
     parser.add_argument(
         *(f"--{name}" for name in names),
         dest=key,
-        type=parse,
+        type=argument(parse),
         choices=choices or None,
         metavar=metavar,
-        help=text.replace("%", "%%") + shown,
+        help=text.replace("%", "%%") + shown if text is not None else argparse.SUPPRESS,
         default=argparse.SUPPRESS,
     )
 

@@ -10,6 +10,7 @@ import gzip
 import ipaddress
 import itertools
 import logging
+import os
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -19,6 +20,7 @@ from typing import Any
 from aiohttp import WSMsgType, web
 from aiohttp.web_exceptions import HTTPRequestEntityTooLarge
 
+from l2engine.errors import ConfigError
 from l2engine.types.base import Hash32
 from rpc import auth
 from rpc.context import Context
@@ -193,7 +195,11 @@ class _Listener:
     async def start(self) -> int:
         await self._runner.setup()
         site = web.TCPSite(self._runner, self._port.host, self._port.port, shutdown_timeout=1.0)
-        await site.start()
+        try:
+            await site.start()
+        except OSError as error:
+            reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror  # a name that is not found has its own
+            raise ConfigError(f"cannot listen on {self._port.host}:{self._port.port}: {reason}") from error
         address: tuple[Any, ...] = self._runner.addresses[0]
         return int(address[1])
 

@@ -13,9 +13,9 @@ from l2engine.store import verify
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """verify or stats, and the data directory."""
-    parser.add_argument("action", choices=("verify", "stats"))
+    parser.add_argument("action", choices=("verify", "stats"), help="what to do")
     parser.add_argument("--all", action="store_true", help="verify: print every difference")
-    settings.add_flags(parser)
+    settings.add_flags(parser, "datadir", "cache")
 
 
 def run(args: argparse.Namespace) -> int:

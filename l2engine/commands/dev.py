@@ -39,7 +39,12 @@ APIS = ("eth", "net", "web3", "debug", "txpool", "admin", "miner")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """All settings of `run`, and what is particular to the dev chain."""
-    parser.add_argument("--block-time", type=float, metavar="SECONDS", help="make blocks by the clock (default: one per transaction)")
+    parser.add_argument(
+        "--block-time",
+        type=settings.argument(settings.parse_seconds),
+        metavar="SECONDS",
+        help="make blocks by the clock (default: one per transaction)",
+    )
     parser.add_argument("--fork", choices=[fork.name for fork in OP_FORKS], help=f"fork in force from block 0 (default {DEFAULT_FORK})")
     settings.add_flags(parser)
 

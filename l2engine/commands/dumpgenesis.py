@@ -19,7 +19,7 @@ from l2engine.rules.forks import OP_FORKS
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags that choose a chain, and --fork for the dev chain."""
     parser.add_argument("--fork", default="jovian", choices=[fork.name for fork in OP_FORKS], help="the dev chain's fork (default jovian)")
-    settings.add_flags(parser)
+    settings.add_flags(parser, "network", "genesis", "override")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -17,10 +17,11 @@ from l2engine.store.blocks import BlockStore
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """FILE [FIRST [LAST]]."""
-    parser.add_argument("file", type=Path, metavar="CHAIN.rlp")
-    parser.add_argument("first", type=int, nargs="?", default=1, help="first block (default 1)")
-    parser.add_argument("last", type=int, nargs="?", help="last block (default: the head)")
-    settings.add_flags(parser)
+    block = settings.argument(settings.parse_number)
+    parser.add_argument("file", type=Path, metavar="CHAIN.rlp", help="the file to write")
+    parser.add_argument("first", type=block, nargs="?", metavar="FIRST", default=1, help="first block (default 1)")
+    parser.add_argument("last", type=block, nargs="?", metavar="LAST", help="last block (default: the head)")
+    settings.add_flags(parser, "datadir", "cache")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -43,7 +44,10 @@ def run(args: argparse.Namespace) -> int:
                 file.write(block.encode())
                 progress.step(number=number)
         partial.replace(args.file)
-        print(f"exported blocks {args.first} to {last} to {args.file}", file=sys.stderr)
+        print(
+            f"exported {last - args.first + 1} blocks to {args.file}" + (f": {args.first} to {last}" if last >= args.first else ""),
+            file=sys.stderr,
+        )
         return 0
     finally:
         kv.close()

@@ -29,8 +29,19 @@ INTERRUPTED = 130  # what shells report for SIGINT
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The files and all flags of `run`."""
-    parser.add_argument("files", nargs="+", type=Path, metavar="CHAIN.rlp")
-    settings.add_flags(parser)
+    parser.add_argument("files", nargs="+", type=Path, metavar="CHAIN.rlp", help="concatenated blocks")
+    names = (
+        "datadir",
+        "network",
+        "genesis",
+        "evm",
+        "gcmode",
+        "history.state",
+        "history.proofs",
+        "cache",
+        "db.sync",
+    )
+    settings.add_flags(parser, *names)
 
 
 def run(args: argparse.Namespace) -> int:

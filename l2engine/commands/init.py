@@ -15,7 +15,7 @@ from l2engine.errors import ConfigError, GenesisMismatch
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of `run`, and geth's form `init FILE`."""
     parser.add_argument("file", nargs="?", type=Path, metavar="GENESIS", help="genesis file, as --genesis")
-    settings.add_flags(parser)
+    settings.add_flags(parser, "datadir", "network", "genesis", "cache", "override")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -7,8 +7,8 @@ from l2engine import assembly, logs, settings
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The block's number and all flags of `run`."""
-    parser.add_argument("number", type=lambda text: int(text, 0), metavar="NUMBER")
-    settings.add_flags(parser)
+    parser.add_argument("number", type=settings.argument(settings.parse_number), metavar="NUMBER", help="the new head")
+    settings.add_flags(parser, "datadir", "cache", "evm")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -15,7 +15,7 @@ from eth.vm.forks.homestead.headers import dao_drain_list, dao_refund_contract
 from l2engine.chain.process import process_block
 from l2engine.conformance.statetest import FORKS, Outcome
 from l2engine.conformance.world import World, from_hex
-from l2engine.errors import InvalidBlock, L2EngineError, UnknownBlock
+from l2engine.errors import DecodeError, InvalidBlock, L2EngineError, UnknownBlock
 from l2engine.rules.config import Activation, ChainConfig
 from l2engine.rules.forks import L1Rules
 from l2engine.rules.header import validate_header
@@ -36,8 +36,10 @@ class BlockTest:
 
 
 def read(document: Mapping[str, Any], fork: str | None = None) -> Iterator[BlockTest]:
-    """The tests in one file, optionally of one network name only."""
+    """The tests in one file, optionally of one network name only. `DecodeError` for a file of another kind."""
     for name, test in document.items():
+        if not isinstance(test, dict) or "network" not in test:
+            raise DecodeError(f"{name!r} is no blockchain test")
         if fork is None or test["network"].lower() == fork.lower():
             yield BlockTest(name, test["network"], test)
 

@@ -12,11 +12,14 @@ from l2engine.errors import ConfigError
 
 
 def documents(paths: list[Path]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Name and content of every test document below the paths; `ConfigError` for a path that holds none."""
+    """Name and content of every test document below the paths; `ConfigError` for a path that holds none or something else."""
     for path in paths:
         found = False
         for name, raw in _files(path):
-            content = json.loads(raw)
+            try:
+                content = json.loads(raw)
+            except ValueError as error:
+                raise ConfigError(f"{name} is no JSON file: {error}") from error
             if isinstance(content, dict):
                 found = True
                 yield name, content

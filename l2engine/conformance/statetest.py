@@ -83,8 +83,10 @@ class Outcome:
 
 
 def read(document: Mapping[str, Any], fork: str | None = None) -> Iterator[StateTest]:
-    """The cases in one test file, optionally of one fork name only."""
+    """The cases in one test file, optionally of one fork name only. `DecodeError` for a file of another kind."""
     for name, test in document.items():
+        if not isinstance(test, dict) or "post" not in test:
+            raise DecodeError(f"{name!r} is no state test")
         for fork_name, outcomes in test["post"].items():
             if fork is None or fork_name.lower() == fork.lower():
                 for outcome in outcomes:

@@ -7,6 +7,7 @@ tries, so a witness must also hold the siblings that deletions pull up.
 
 import gzip
 import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -51,11 +52,11 @@ class Witness:
 
 def read(path: Path) -> Witness:
     """A witness file, plain or .gz. `DecodeError` when it is neither of the two formats."""
-    raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    raw = path.read_bytes()
     try:
-        document = json.loads(raw)
+        document = json.loads(gzip.decompress(raw) if path.suffix == ".gz" else raw)
         return _from_fixture(document) if "executing_payload" in document else from_json(document)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DecodeError(f"{path} is no witness file: {type(error).__name__} {error}") from error
 
 

@@ -82,7 +82,7 @@ def test_dumped_settings_are_read_back_the_same(tmp_path):
 @pytest.mark.parametrize(
     ("words", "error"),
     [
-        (["--http.port=x"], "invalid int value"),
+        (["--http.port=x"], "not a number"),
         (["--gcmode=some"], "invalid choice"),
         (["--http.api=eth,nope"], "unknown API 'nope'"),
     ],

@@ -106,12 +106,17 @@ def test_an_unknown_name_is_answered_with_what_there_is():
         find("base-seplia")
 
 
-@pytest.mark.parametrize("key", ["mainnet/op", "sepolia/base"])
+@pytest.mark.parametrize("key", ["mainnet/ink", "sepolia/base"])
 def test_without_an_allocation_the_error_says_where_to_get_it(key: str):
     with pytest.raises(ConfigError) as caught:
         load_named(key, None)
     for needed in (f"superchain/extra/genesis/{key}.json.zst", "dictionary", "superchain-registry", "--genesis"):
         assert needed in str(caught.value)
+
+
+def test_a_chain_from_before_bedrock_says_that_its_state_is_needed():
+    with pytest.raises(ConfigError, match="OP Mainnet began before Bedrock"):
+        load_named("op-mainnet", None)
 
 
 def test_overrides_move_the_implied_ethereum_fork_too():
