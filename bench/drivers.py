@@ -8,6 +8,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -75,7 +76,15 @@ def start_ours(name: str, evm: str, folder: Path, genesis: dict[str, Any], port:
     command += ["--http", f"--http.port={port}", f"--authrpc.port={port + 1}", f"--authrpc.jwtsecret={folder / 'jwt.hex'}"]
     command += ["--ipcdisable", "--http.api=eth,net,web3,debug,txpool", f"--evm={evm}", *options]
     url = f"http://127.0.0.1:{port}"
-    process, seconds = load("common").start(command, str(folder / "log"), url)
+    started = time.perf_counter()
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+    try:
+        load("common").wait_rpc(url)
+    except TimeoutError:
+        process.kill()
+        raise RuntimeError((folder / "log").read_text()) from None
+    seconds = time.perf_counter() - started
     return Node(name, process, seconds, url, f"http://127.0.0.1:{port + 1}", secret)
 
 

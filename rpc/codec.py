@@ -79,9 +79,21 @@ def data(value: Any) -> bytes:
     """Hex bytes of any length."""
     text = _hex_text(value, "hexutil.Bytes")
     try:
-        return bytes.fromhex(text) if " " not in text else _not_hex("hexutil.Bytes")
+        found = bytes.fromhex(text)
     except ValueError:
         return _not_hex("hexutil.Bytes")
+    return found if 2 * len(found) == len(text) else _not_hex("hexutil.Bytes")  # Python's own takes white space between digits
+
+
+def data_list(value: Any) -> list[bytes]:
+    """A list of hex bytes; as `list_of(data, "hexutil.Bytes")`, but quick for the many transactions of a block."""
+    try:
+        found = [bytes.fromhex(item[2:]) for item in value if item[:2] == "0x"]
+        if isinstance(value, list) and len(found) == len(value) and 2 * sum(map(len, found)) == sum(map(len, value)) - 2 * len(value):
+            return found
+    except (TypeError, ValueError):
+        pass
+    return _any_data_list(value)  # finds what is wrong
 
 
 def address(value: Any) -> Address:
@@ -200,6 +212,9 @@ def list_of(parser: Parser[T], kind: str) -> Parser[list[T]]:
         return [parser(item) for item in value]
 
     return parse
+
+
+_any_data_list = list_of(data, "hexutil.Bytes")
 
 
 def struct(name: str, fields: Mapping[str, Parser[Any]], required: tuple[str, ...] = ()) -> Parser[dict[str, Any]]:

@@ -26,6 +26,7 @@ from rpc.codec import (
     any_json,
     boolean,
     data,
+    data_list,
     hash32,
     list_of,
     payload_id,
@@ -69,7 +70,7 @@ _PAYLOAD_FIELDS: dict[str, Parser[Any]] = {
     "extraData": data,
     "baseFeePerGas": uint256,
     "blockHash": hash32,
-    "transactions": list_of(data, "hexutil.Bytes"),
+    "transactions": data_list,
     "withdrawals": list_of(withdrawal, "*types.Withdrawal"),
     "blobGasUsed": uint64,
     "excessBlobGas": uint64,
@@ -113,7 +114,7 @@ _attributes = struct(
         "withdrawals": list_of(withdrawal, "*types.Withdrawal"),
         "parentBeaconBlockRoot": hash32,
         "slotNumber": uint64,
-        "transactions": list_of(data, "hexutil.Bytes"),
+        "transactions": data_list,
         "noTxPool": boolean,
         "gasLimit": uint64,
         "eip1559Params": data,
@@ -468,7 +469,7 @@ def _version(version: bytes) -> tuple[int, int, int]:
 _signal = struct("catalyst.SuperchainSignal", {"recommended": hash32, "required": hash32})
 
 _hashes = or_null(list_of(hash32, "common.Hash"))
-_requests = or_null(list_of(data, "hexutil.Bytes"))
+_requests = or_null(data_list)
 _state_and_attributes = (forkchoice_state, Optional(payload_attributes))
 
 METHODS = {

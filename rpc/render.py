@@ -13,6 +13,7 @@ from l2engine.rules import fees, l1_attributes
 from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import Fork
 from l2engine.rules.l1_attributes import L1Attributes
+from l2engine.types.accelerated import fast_lz_length
 from l2engine.types.base import ZERO_ADDRESS, Address, Hash32, Timestamp, Wei, encode_int, keccak
 from l2engine.types.block import Block, Header, Log, Receipt, Withdrawal
 from l2engine.types.transaction import (
@@ -301,7 +302,7 @@ class L1Costs:
             # With both scalars 0 the state transition falls back to the older formula, the receipt does not: no fee.
             fields["l1GasUsed"], fields["l1Fee"] = hex(fees.data_gas(self._fork.l1_fee, raw)), "0x0"
         else:
-            cost = fees.l1_fee(self._fork, raw, l1)
+            cost = fees.l1_fee(self._fork, raw, l1, fast_lz_length)
             fields["l1GasUsed"], fields["l1Fee"] = hex(cost.gas_used), hex(cost.fee)
         if l1.base_fee_scalar is None:
             fields["l1FeeScalar"] = scalar_text(l1.scalar or 0)
@@ -314,7 +315,7 @@ class L1Costs:
             fields["operatorFeeConstant"] = hex(l1.operator_fee_constant or 0)
         if l1.da_footprint_gas_scalar is not None:
             fields["daFootprintGasScalar"] = hex(l1.da_footprint_gas_scalar)
-            fields["blobGasUsed"] = hex(fees.da_footprint(raw, l1.da_footprint_gas_scalar))
+            fields["blobGasUsed"] = hex(fees.da_footprint(raw, l1.da_footprint_gas_scalar, fast_lz_length))
 
 
 def scalar_text(scalar: int) -> str:

@@ -11,6 +11,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TypeAlias
 
 from l2engine.chain.disagreements import Disagreements
@@ -22,8 +23,8 @@ from l2engine.rules import eip1559, fees
 from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import Fork
 from l2engine.rules.l1_attributes import Format, calldata_format, from_calldata
-from l2engine.types.accelerated import undecodable
-from l2engine.types.base import Hash32, keccak
+from l2engine.types.accelerated import fast_lz_length, undecodable
+from l2engine.types.base import Gas, Hash32, keccak
 from l2engine.types.block import Block, Header
 from l2engine.types.payload import BuiltPayload, PayloadAttributes
 from l2engine.types.state import BlockExecution, Deadline, Executor, StateStore
@@ -113,7 +114,7 @@ class Builder:
         for raw in transactions:
             if raw[0] == BlobTransaction.type:
                 raise InvalidAttributes(f"failed to force-include tx: 0x{keccak(raw).hex()} type: 3: transaction type not supported")
-            if mint_overflows(raw):
+            if raw[0] == DepositTransaction.type and mint_overflows(raw):
                 raise InvalidAttributes(f"failed to force-include tx: 0x{keccak(raw).hex()} type: 126: mint overflows the balance")
         if not fork.da_footprint:
             return
@@ -236,7 +237,7 @@ class Builder:
             started = time.monotonic()
             if started > deadline.at or gas_limit - execution.gas_used < _LEAST_GAS:
                 break
-            size = fees.da_size(pooled.raw) if measured else 0
+            size = fees.da_size(pooled.raw, fast_lz_length) if measured else 0
             too_large = (
                 gas_limit - execution.gas_used < pooled.tx.gas
                 or (max_transaction and size > max_transaction)
@@ -281,8 +282,12 @@ class _Task:
         self.header = self.block.header
         self.footprint_scalar = self._read_footprint_scalar()
         """Gas per byte of DA size; 0 where there is no footprint."""
-        forced = attributes.transactions or ()
-        self.forced_footprint = sum(fees.da_footprint(raw, self.footprint_scalar) for raw in forced if raw[0] != DepositTransaction.type)
+
+    @cached_property
+    def forced_footprint(self) -> Gas:
+        """The DA footprint of the forced transactions, which only a block with pool transactions needs to know beforehand."""
+        forced = [raw for raw in self.attributes.transactions or () if raw[0] != DepositTransaction.type]
+        return sum(fees.da_footprint(raw, self.footprint_scalar, fast_lz_length) for raw in forced) if self.footprint_scalar else 0
 
     def build(self, fill: _Fill | None = None) -> tuple[ExecutedBlock, int]:
         """The sealed block and its value. `fill` may add transactions of the pool after the forced ones.

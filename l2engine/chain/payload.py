@@ -14,8 +14,8 @@ from l2engine.rules import blobs, eip1559
 from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import ExtraDataForm, L1Rules
 from l2engine.rules.header import validate_static
-from l2engine.types.accelerated import ordered_root, undecodable
-from l2engine.types.base import EMPTY_BLOOM, EMPTY_OMMERS_HASH, EMPTY_REQUESTS_HASH, EMPTY_ROOT, Hash32, keccak
+from l2engine.types.accelerated import keccak_all, ordered_root, undecodable
+from l2engine.types.base import EMPTY_BLOOM, EMPTY_OMMERS_HASH, EMPTY_REQUESTS_HASH, EMPTY_ROOT, Hash32
 from l2engine.types.block import Block, Header, Withdrawal
 from l2engine.types.payload import ExecutionPayload, PayloadAttributes
 from l2engine.types.transaction import POST_EXECUTION_TYPE, BlobTransaction, Transaction, decode_transaction
@@ -160,7 +160,7 @@ def payload_id(parent_hash: Hash32, attributes: PayloadAttributes, version: int)
         parts.append(a.parent_beacon_block_root)
     if a.no_tx_pool or a.transactions:
         transactions = a.transactions or ()
-        parts += [bytes([a.no_tx_pool]), _u64(len(transactions)), *(keccak(raw) for raw in transactions)]
+        parts += [bytes([a.no_tx_pool]), _u64(len(transactions)), *keccak_all(transactions)]
     if a.gas_limit is not None:
         parts.append(_u64(a.gas_limit))
     if a.eip_1559_params:

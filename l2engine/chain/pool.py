@@ -19,6 +19,7 @@ from l2engine.rules.forks import Fork, L1Rules
 from l2engine.rules.intrinsic_gas import TRANSACTION_GAS_CAP, floor_gas, intrinsic_gas, validate_form
 from l2engine.rules.l1_attributes import L1Attributes, from_storage
 from l2engine.rules.predeploys import L1_BLOCK
+from l2engine.types.accelerated import fast_lz_length
 from l2engine.types.base import Address, Gas, Hash32, Wei, keccak
 from l2engine.types.block import Block, Header
 from l2engine.types.state import Account, StateView
@@ -284,7 +285,7 @@ class Pool:
         """The most that a transaction can take from its sender."""
         cost = tx.gas * tx.max_fee_per_gas + tx.value
         if self._fork is not None and self._fork.is_optimism:
-            cost += fees.l1_fee(self._fork, tx.raw, self._l1).fee + fees.operator_fee(self._fork, tx.gas, self._l1)
+            cost += fees.l1_fee(self._fork, tx.raw, self._l1, fast_lz_length).fee + fees.operator_fee(self._fork, tx.gas, self._l1)
         return cost
 
     # ---- following the chain ----------------------------------------------------------------------------------------
@@ -303,7 +304,7 @@ class Pool:
                     is_late = pooled.tx.nonce > queue.end and pooled.added_at < oldest
                     if pooled.tx.nonce < queue.nonce or pooled.cost > queue.balance or pooled.tx.gas > gas_limit or is_late:
                         self._remove(pooled)
-            included = {keccak(raw) for block in added for raw in block.transactions}
+            included = {keccak(raw) for block in added for raw in block.transactions} if removed else set()
             executable = [
                 pooled
                 for block in reversed(removed)

@@ -80,15 +80,13 @@ def validate_body(fork: Fork, block: Block) -> None:
         if any(raw[0] == BlobTransaction.type for raw in block.transactions):
             raise InvalidBlock("data blobs present in block body")
         for index, raw in enumerate(block.transactions):
-            if mint_overflows(raw):
+            if raw[0] == DepositTransaction.type and mint_overflows(raw):
                 raise InvalidBlock(f"could not apply tx {index} [0x{keccak(raw).hex()}]: mint overflows the balance")
         validate_l1_attributes(fork, block.transactions)
 
 
 def mint_overflows(raw: bytes) -> bool:
-    """Whether this is a deposit that mints more than any balance can hold."""
-    if raw[0] != DepositTransaction.type:
-        return False
+    """Whether this deposit mints more than any balance can hold."""
     tx = decode_transaction(raw)
     return isinstance(tx, DepositTransaction) and tx.mint > MAX_UINT256
 

@@ -15,7 +15,7 @@ from l2engine.rules.forks import Fork, L1Rules
 from l2engine.rules.l1_attributes import Format, calldata_format, from_calldata
 from l2engine.rules.predeploys import CONSOLIDATION_REQUESTS, CREATE2_DEPLOYER, SYSTEM_CALLER, WITHDRAWAL_REQUESTS, create2_deployer_code
 from l2engine.rules.system_calls import system_calls
-from l2engine.types.base import Address, Gas, Hash32, Wei
+from l2engine.types.base import Address, BlockNumber, Gas, Hash32, Wei
 from l2engine.types.block import Log, Receipt
 from l2engine.types.state import (
     Account,
@@ -132,9 +132,10 @@ class NativeBlockExecution:
             if self._fork.has(L1Rules.PRAGUE):
                 requests = self._requests()
         block = self._block
-        receipts_root, logs_bloom, row = block.seal()
+        value = block.value
+        receipts_root, logs_bloom, row, receipts = block.seal()
         return BlockResult(
-            receipts=NativeReceipts(block, row),
+            receipts=NativeReceipts(receipts, row, value),
             gas_used=block.gas_used,
             blob_gas_used=self._blob_gas_used(),
             requests=requests,
@@ -183,13 +184,13 @@ class NativeReceipts(Sequence[Receipt]):
     """A block's receipts, which leave Rust only when somebody asks; `row` is what the store keeps of them, `value` what
     the beneficiary has earned."""
 
-    def __init__(self, block: Any, row: bytes) -> None:
-        self._block, self.row = block, row
-        self.value: Wei = block.value
+    def __init__(self, native: Any, row: bytes, value: Wei) -> None:
+        self._native, self.row, self.value = native, row, value
+        self.log_keys: Callable[[BlockNumber], list[bytes]] = native.log_keys
 
     @cached_property
     def _all(self) -> tuple[Receipt, ...]:
-        return tuple(_receipt(fields) for fields in self._block.receipts())
+        return tuple(_receipt(fields) for fields in self._native.all())
 
     def __getitem__(self, index: Any) -> Any:
         return self._all[index]

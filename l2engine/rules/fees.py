@@ -4,6 +4,7 @@ Pure integer arithmetic, rounded down. `raw` is always the signed EIP-2718 encod
 fjord, isthmus and jovian exec-engine.md; digest section 3.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -24,11 +25,12 @@ class L1Fee:
     """l1GasUsed of the receipt; deprecated from Fjord on."""
 
 
-def l1_fee(fork: Fork, raw: bytes, attributes: L1Attributes) -> L1Fee:
+def l1_fee(fork: Fork, raw: bytes, attributes: L1Attributes, length: Callable[[bytes], int] | None = None) -> L1Fee:
     """The L1 data fee of a transaction by the fork's rule. Deposits and Ethereum's forks pay nothing.
 
     In the first Ecotone block L1Block has no Ecotone parameters yet, and the Regolith formula still holds; op-geth
-    recognises that by the blob base fee and both scalars being zero (digest section 0).
+    recognises that by the blob base fee and both scalars being zero (digest section 0). `length` may stand in for
+    `fast_lz_length`.
     """
     rule = fork.l1_fee
     if rule is L1FeeRule.NONE or not raw or raw[0] == DEPOSIT_TYPE:
@@ -43,7 +45,7 @@ def l1_fee(fork: Fork, raw: bytes, attributes: L1Attributes) -> L1Fee:
     if rule is L1FeeRule.ECOTONE:
         gas = data_gas(rule, raw)
         return L1Fee(gas * price // 16_000_000, gas)
-    size = _estimated_size_scaled(fast_lz_length(raw))
+    size = _estimated_size_scaled((length or fast_lz_length)(raw))
     return L1Fee(size * price // 10**12, size * 16 // 10**6)
 
 
@@ -68,14 +70,14 @@ def operator_fee(fork: Fork, gas: Gas, attributes: L1Attributes) -> Wei:
     return 0
 
 
-def da_size(raw: bytes) -> int:
-    """The estimated compressed size of a transaction in bytes, at least 100."""
-    return _estimated_size_scaled(fast_lz_length(raw)) // 10**6
+def da_size(raw: bytes, length: Callable[[bytes], int] | None = None) -> int:
+    """The estimated compressed size of a transaction in bytes, at least 100. `length` may stand in for `fast_lz_length`."""
+    return _estimated_size_scaled((length or fast_lz_length)(raw)) // 10**6
 
 
-def da_footprint(raw: bytes, scalar: int) -> Gas:
+def da_footprint(raw: bytes, scalar: int, length: Callable[[bytes], int] | None = None) -> Gas:
     """A transaction's share of the block's DA footprint (Jovian): its size, rounded down first, times the gas scalar."""
-    return da_size(raw) * scalar
+    return da_size(raw, length) * scalar
 
 
 def _estimated_size_scaled(fast_lz: int) -> int:

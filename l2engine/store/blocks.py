@@ -8,13 +8,14 @@ import heapq
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Generic, TypeVar
 
 import rlp
 
 from l2engine.errors import StoreError
 from l2engine.store import schema
+from l2engine.types.accelerated import keccak_all
 from l2engine.types.base import Address, BlockNumber, Hash32, keccak
 from l2engine.types.block import Block, Header, Receipt, decode_body, decode_header, decode_receipt
 from l2engine.types.state import Batch, KeyValue
@@ -167,16 +168,17 @@ class BlockStore:
         for block in removed:
             batch.delete(schema.canonical_key(block.number))
             place = schema.u64(block.number)
-            for raw in block.transactions:
-                key = schema.transaction_key(keccak(raw))
+            for transaction_hash in keccak_all(block.transactions):
+                key = schema.transaction_key(transaction_hash)
                 if (self._kv.get(key) or b"").startswith(place):
                     batch.delete(key)
             for key in self._log_keys(block):
                 batch.delete(key)
         for block in added:
             batch.put(schema.canonical_key(block.number), block.hash)
-            for index, raw in enumerate(block.transactions):
-                batch.put(schema.transaction_key(keccak(raw)), schema.u64(block.number) + index.to_bytes(4, "big"))
+            place = schema.u64(block.number)
+            for index, transaction_hash in enumerate(keccak_all(block.transactions)):
+                batch.put(schema.transaction_key(transaction_hash), place + index.to_bytes(4, "big"))
             for key in self._log_keys(block):
                 batch.put(key, b"")
 
@@ -212,10 +214,13 @@ class BlockStore:
         batch.write(sync=True)
         log.warning("repaired the end of the chain: %d damaged blocks dropped, head is now block %d 0x%s", lost, number, block_hash.hex())
 
-    def _log_keys(self, block: Block) -> set[bytes]:
+    def _log_keys(self, block: Block) -> Iterable[bytes]:
         receipts = self.receipts(block.hash)
         if receipts is None:
             raise StoreError(f"no receipts of block {block.number}")
+        native: Callable[[BlockNumber], list[bytes]] | None = getattr(receipts, "log_keys", None)
+        if native is not None:  # receipts that live in the native core
+            return native(block.number)
         items = {item for receipt in receipts for event in receipt.logs for item in (event.address, *event.topics)}
         return {schema.log_key(keccak(item), block.number) for item in items}
 

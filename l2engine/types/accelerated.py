@@ -1,10 +1,10 @@
 """Pure functions on the engine's hot path, taken from the native core where it is installed: the same answers, many times faster."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from l2engine.errors import DecodeError
 from l2engine.types import trie_root
-from l2engine.types.base import Hash32
+from l2engine.types.base import Hash32, keccak
 from l2engine.types.transaction import decode_transaction
 
 try:
@@ -12,12 +12,25 @@ try:
 except ImportError:
     _native = None
 
+fast_lz_length: Callable[[bytes], int] | None = None if _native is None else _native.fast_lz_length
+"""Stands in for `rules.fees.fast_lz_length`; None without the native core."""
+
+encode_transactions: Callable[[Sequence[bytes]], bytes] | None = None if _native is None else _native.encode_transactions
+"""Stands in for `types.block.encode_transactions`; None without the native core."""
+
 
 def ordered_root(values: Sequence[bytes]) -> Hash32:
     """The root of a list, keyed by the RLP of each index: the transactions root and the receipts root."""
     if _native is None:
         return trie_root.ordered_root(values)
     return _native.ordered_root(values)  # type: ignore[no-any-return]
+
+
+def keccak_all(values: Sequence[bytes]) -> list[Hash32]:
+    """The hash of each."""
+    if _native is None:
+        return [keccak(value) for value in values]
+    return _native.keccak_all(values)  # type: ignore[no-any-return]
 
 
 def undecodable(raws: Sequence[bytes]) -> tuple[int, DecodeError] | None:

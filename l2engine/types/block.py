@@ -12,6 +12,7 @@ from typing import Any
 import rlp
 
 from l2engine.errors import DecodeError
+from l2engine.types import accelerated
 from l2engine.types.base import (
     EMPTY_BLOOM,
     EMPTY_OMMERS_HASH,
@@ -143,7 +144,7 @@ class Block:
 
     def encode_body(self) -> bytes:
         """The RLP of transactions, ommers and, from Canyon on, withdrawals."""
-        parts = [_list([raw if raw[0] >= 0xC0 else _string(raw) for raw in self.transactions])]  # raw legacy bytes are lists already
+        parts = [(accelerated.encode_transactions or encode_transactions)(self.transactions)]
         parts.append(rlp.encode([ommer.rlp_items() for ommer in self.ommers]))
         if self.withdrawals is not None:
             parts.append(rlp.encode([withdrawal.rlp_items() for withdrawal in self.withdrawals]))
@@ -352,6 +353,11 @@ def _fixed(item: Any, length: int) -> bytes:
     if not isinstance(item, bytes) or len(item) != length:
         raise DecodeError(f"expected {length} bytes")
     return item
+
+
+def encode_transactions(raws: Sequence[bytes]) -> bytes:
+    """The RLP list of a body's transactions: typed ones are strings, raw legacy bytes are lists already."""
+    return _list([raw if raw[0] >= 0xC0 else _string(raw) for raw in raws])
 
 
 def _list(encoded: Sequence[bytes]) -> bytes:

@@ -25,11 +25,14 @@ use pyo3::prelude::*;
 fn l2engine_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<fork::Fork>()?;
     module.add_class::<python::Block>()?;
+    module.add_class::<python::Receipts>()?;
     module.add_class::<python::Diff>()?;
     module.add_function(wrap_pyfunction!(python::call_message, module)?)?;
     module.add_function(wrap_pyfunction!(python::recover_senders, module)?)?;
     module.add_function(wrap_pyfunction!(python::undecodable, module)?)?;
     module.add_function(wrap_pyfunction!(python::ordered_root, module)?)?;
+    module.add_function(wrap_pyfunction!(python::keccak_all, module)?)?;
+    module.add_function(wrap_pyfunction!(python::encode_transactions, module)?)?;
     module.add_function(wrap_pyfunction!(python::fast_lz_length, module)?)?;
     module.add_class::<store::KeyValue>()?;
     module.add_class::<store::Snapshot>()?;

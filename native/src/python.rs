@@ -7,6 +7,7 @@ use crate::fork::Fork;
 use crate::machine::with_deadline;
 use crate::receipt::{BLOOM_BYTES, Receipt};
 use crate::rlp;
+use crate::schema;
 use crate::transaction::{self, Recovered, Recovery};
 use crate::trie;
 use crate::view::{Account, PythonView, StateView, to_python, uint};
@@ -15,7 +16,7 @@ use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 use rayon::prelude::*;
 use revm::context::BlockEnv;
 use revm::context_interface::block::BlobExcessGasAndPrice;
-use revm::primitives::{Address, B256, Bytes, U256};
+use revm::primitives::{Address, B256, Bytes, HashSet, U256, keccak256};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -188,14 +189,13 @@ impl Block {
 
     /// All receipts so far.
     fn receipts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        let receipts = self.receipts.lock().unwrap();
-        let tuples: PyResult<Vec<_>> = receipts.iter().map(|receipt| receipt_tuple(py, receipt)).collect();
-        PyList::new(py, tuples?)
+        receipt_list(py, &self.receipts.lock().unwrap())
     }
 
-    /// (receipts root, logs bloom, RLP list of the receipts' network forms as strings).
+    /// (receipts root, logs bloom, RLP list of the receipts' network forms as strings, the receipts), which the block then
+    /// has no more.
     fn seal<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        let receipts = self.receipts.lock().unwrap();
+        let receipts = std::mem::take(&mut *self.receipts.lock().unwrap());
         let (root, bloom, row) = py.detach(|| {
             let encoded: Vec<_> = receipts
                 .par_iter()
@@ -216,8 +216,39 @@ impl Block {
             rlp::put_list(&mut row, &payload);
             (trie::ordered_root(&leaves), all, row)
         });
-        (PyBytes::new(py, root.as_slice()), PyBytes::new(py, &bloom), PyBytes::new(py, &row)).into_pyobject(py)
+        (PyBytes::new(py, root.as_slice()), PyBytes::new(py, &bloom), PyBytes::new(py, &row), Receipts(receipts))
+            .into_pyobject(py)
     }
+}
+
+/// The receipts of a finished block; they outlive the memory that executing it took.
+#[pyclass(frozen, module = "l2engine_native")]
+pub struct Receipts(Vec<Receipt>);
+
+#[pymethods]
+impl Receipts {
+    fn all<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        receipt_list(py, &self.0)
+    }
+
+    /// The rows that index the addresses and topics in the logs of block `number`, each once.
+    fn log_keys<'py>(&self, py: Python<'py>, number: u64) -> PyResult<Bound<'py, PyList>> {
+        let keys: Vec<Bytes> = py.detach(|| {
+            let logs = self.0.iter().flat_map(|receipt| &receipt.logs);
+            let items: HashSet<&[u8]> = logs
+                .flat_map(|log| {
+                    std::iter::once(log.address.as_slice()).chain(log.topics().iter().map(|topic| topic.as_slice()))
+                })
+                .collect();
+            items.into_iter().map(|item| schema::log_key(keccak256(item), number)).collect()
+        });
+        PyList::new(py, keys.iter().map(|key| PyBytes::new(py, key)))
+    }
+}
+
+fn receipt_list<'py>(py: Python<'py>, receipts: &[Receipt]) -> PyResult<Bound<'py, PyList>> {
+    let tuples: PyResult<Vec<_>> = receipts.iter().map(|receipt| receipt_tuple(py, receipt)).collect();
+    PyList::new(py, tuples?)
 }
 
 fn apply_recovered(execution: &mut BlockExecution, recovered: &Recovered) -> Result<Outcome, ExecutionError> {
@@ -453,6 +484,27 @@ pub fn ordered_root<'py>(py: Python<'py>, values: Vec<Bound<'py, PyBytes>>) -> B
         }
     });
     PyBytes::new(py, root.as_slice())
+}
+
+/// The hashes of many byte strings.
+#[pyfunction]
+pub fn keccak_all<'py>(py: Python<'py>, values: Vec<Bound<'py, PyBytes>>) -> PyResult<Bound<'py, PyList>> {
+    PyList::new(py, values.iter().map(|value| PyBytes::new(py, keccak256(value.as_bytes()).as_slice())))
+}
+
+/// The RLP list of transactions as a block's body has it: typed ones as strings, legacy ones as the lists that they are.
+#[pyfunction]
+pub fn encode_transactions<'py>(py: Python<'py>, raws: Vec<Bound<'py, PyBytes>>) -> Bound<'py, PyBytes> {
+    let mut payload = Vec::with_capacity(raws.iter().map(|raw| raw.as_bytes().len() + 4).sum());
+    for raw in &raws {
+        match raw.as_bytes() {
+            list @ [(0xc0..), ..] => payload.extend_from_slice(list),
+            typed => rlp::put_bytes(&mut payload, typed),
+        }
+    }
+    let mut list = Vec::with_capacity(payload.len() + 5);
+    rlp::put_list(&mut list, &payload);
+    PyBytes::new(py, &list)
 }
 
 /// The length of data after FastLZ compression at level 1.

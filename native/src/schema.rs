@@ -35,6 +35,11 @@ pub fn code_key(hash: B256) -> Bytes {
     join(&[b"k", hash.as_slice()])
 }
 
+/// `digest` is keccak of an address or a topic.
+pub fn log_key(digest: B256, number: u64) -> Bytes {
+    [&b"l"[..], &digest[..8], &number.to_be_bytes()].concat().into()
+}
+
 pub fn number_key(hash: B256) -> Bytes {
     join(&[b"n", hash.as_slice()])
 }
