@@ -7,7 +7,7 @@ Canyon denominator) and fork times. Allocations are not shipped: they come from 
 import difflib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 from genesis import loader
 from genesis.loader import Genesis
 from l2engine.errors import ConfigError, GenesisMismatch
+from l2engine.rules.config import chain_config
 from l2engine.types.base import Hash32
 
 REGISTRY = "https://github.com/ethereum-optimism/superchain-registry"
@@ -38,6 +39,8 @@ _BLOCK_0 = {
     "mainnet/boba": "dcd9e6a8f9973eaa62da2874959cb152faeb4fd6929177bd6335a1a16074ef9c",
     "sepolia/boba": "c6171953a6a376ece6e33149686044f24f58a387ce2636a54e391d330b2326b5",
 }
+# Chains of the registry whose blocks hold what no OP Stack specification describes (Celo's transaction types and fee currencies).
+_OWN_RULES = ("mainnet/celo", "sepolia/celo-sep")
 _BERLIN_BLOCK = {"mainnet/op": 3_950_000}
 
 
@@ -130,24 +133,28 @@ def find(name: str) -> RegisteredChain:
 def load_named(name: str, allocation: Path | None, overrides: Mapping[str, int] | None = None) -> Genesis:
     """The genesis of a registered chain: fork times from the registry, the allocation from `allocation`.
 
-    `ConfigError` without an allocation file says where to get it; `GenesisMismatch` has both hashes when the file
+    `ConfigError` without an allocation file says where to get it, and for a chain that is not followed why; `GenesisMismatch` has both hashes when the file
     gives another block 0 than the registered one.
     """
     chain = find(name)
+    if chain.key in _OWN_RULES:
+        raise ConfigError(f"{chain.name} has transaction types and fee currencies of its own, which this engine does not know")
     if allocation is None and chain.key in _BLOCK_0:
         raise ConfigError(f"{chain.name} began before Bedrock: it starts from the state at its Bedrock block, which cannot be imported yet")
     if allocation is None:
         raise ConfigError(
             f"{chain.name} needs its genesis allocation, which is not part of this program. Get\n"
             f"  superchain/extra/genesis/{chain.key}.json.zst and superchain/extra/dictionary\n"
-            f"from {REGISTRY}, unpack it with\n"
-            f"  zstd -d -D dictionary {chain.key.rpartition('/')[2]}.json.zst\n"
-            "and name the file with --genesis."
+            f"from {REGISTRY}\n"
+            "and name the first with --genesis; the second is found in the folder beside it or above it."
         )
-    genesis = loader.load(allocation, override_forks(chain.geth_config(), overrides or {}))
+    genesis = loader.load(allocation, chain.geth_config())
     if genesis.hash != chain.block_0_hash:
         raise GenesisMismatch(chain.block_0_hash, genesis.hash)
-    return genesis
+    if not overrides:
+        return genesis
+    config = override_forks(chain.geth_config(), overrides)  # only now: a fork moved to the start is not in the registered block 0
+    return replace(genesis, config=chain_config(config), geth_config=config)
 
 
 def override_forks(geth_config: Mapping[str, Any], overrides: Mapping[str, int]) -> dict[str, Any]:

@@ -76,7 +76,7 @@ def read(path: Path) -> dict[str, Any]:
         if data[:2] == b"\x1f\x8b":
             data = gzip.decompress(data)
         elif data[:4] == b"\x28\xb5\x2f\xfd":
-            frame = zstandard.ZstdDecompressor().decompressobj()
+            frame = zstandard.ZstdDecompressor(_dictionary(path, data)).decompressobj()
             data = frame.decompress(data)
             if not frame.eof:
                 raise EOFError("the compressed file is cut off")
@@ -86,6 +86,19 @@ def read(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ConfigError(f"cannot read genesis file {path}: not a JSON object")
     return content
+
+
+def _dictionary(path: Path, data: bytes) -> zstandard.ZstdCompressionDict | None:
+    """What a file of the superchain registry was compressed with: `dictionary`, beside it or in a folder above it."""
+    wanted = zstandard.get_frame_parameters(data).dict_id
+    if not wanted:
+        return None
+    for folder in list(path.resolve().parents)[:3]:
+        if (folder / "dictionary").is_file():
+            dictionary = zstandard.ZstdCompressionDict((folder / "dictionary").read_bytes())
+            if dictionary.dict_id() == wanted:
+                return dictionary
+    raise ValueError(f"it is compressed with the registry's dictionary {wanted}; put superchain/extra/dictionary beside it")
 
 
 def load(source: Path | str | Mapping[str, Any], geth_config: Mapping[str, Any] | None = None) -> Genesis:

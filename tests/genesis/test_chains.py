@@ -132,3 +132,16 @@ def test_an_override_reaches_the_rules():
     assert genesis.config.fork_at(9, 1_899_999_999) is forks.JOVIAN
     assert genesis.config.fork_at(9, 1_900_000_000) is forks.KARST
     assert genesis.hash == registered_chains()["sepolia/op"].genesis_hash
+
+
+@needs_vectors
+def test_a_fork_moved_to_the_start_leaves_block_0_as_registered():
+    genesis = load_named("sepolia/op", VECTORS / "superchain/genesis/sepolia/op.json.zst", {"karst": 0})
+    assert genesis.config.fork_at(1, genesis.header.timestamp + 2) is forks.KARST
+    assert genesis.hash == registered_chains()["sepolia/op"].genesis_hash
+
+
+@pytest.mark.parametrize("key", ["mainnet/celo", "sepolia/celo-sep"])
+def test_a_chain_with_rules_of_its_own_is_refused(key: str):
+    with pytest.raises(ConfigError, match="Celo.* transaction types and fee currencies of its own"):
+        load_named(key, None)

@@ -56,6 +56,21 @@ def test_compressed_files(tmp_path: Path, pack):
     assert load(path).hash == load(document).hash == load(str(path)).hash
 
 
+def test_a_file_as_the_registry_keeps_it(tmp_path: Path):
+    """Compressed with a dictionary that lies some folders above, as in a checkout of the superchain registry."""
+    document = op_genesis("jovian")
+    text = json.dumps(document).encode()
+    samples = [text[i % 50 :] + bytes([i % 256]) for i in range(200)]
+    dictionary = zstandard.train_dictionary(4096, samples)
+    path = tmp_path / "genesis" / "mainnet" / "some.json.zst"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(zstandard.ZstdCompressor(dict_data=dictionary).compress(text))
+    with pytest.raises(ConfigError, match="put superchain/extra/dictionary beside it"):
+        load(path)
+    (tmp_path / "dictionary").write_bytes(dictionary.as_bytes())
+    assert load(path).hash == load(document).hash
+
+
 @pytest.mark.parametrize(
     ("fork", "present"),
     [("regolith", 1), ("canyon", 2), ("holocene", 5), ("isthmus", 6), ("karst", 6)],
