@@ -6,12 +6,15 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from web3 import Web3
+from web3 import AsyncWeb3, Web3, WebSocketProvider
+from web3.exceptions import ContractLogicError, Web3RPCError
 
 import genesis.dev
 from genesis.dev.accounts import DEV_ACCOUNTS
+from l2engine.evm import native
 from l2engine.rules.forks import OP_FORKS
 from tests.helpers.running import RunningNode, l2engine, send
+from tests.helpers.transactions import transfer
 
 CODE = json.loads((Path(genesis.dev.__file__).parent / "contracts.json").read_text())["code"]
 L1_BLOCK, ORACLE, MESSAGE_PASSER, FEE_VAULT = (
@@ -33,6 +36,7 @@ WETH_ABI = [
         "inputs": [{"name": "dst", "type": "address", "indexed": True}, {"name": "wad", "type": "uint256", "indexed": False}],
     },
 ]
+needs_native = pytest.mark.skipif(not native.available(), reason="the native core is not installed")
 RICH, OTHER = (Web3.to_checksum_address(account.address) for account in DEV_ACCOUNTS[:2])
 
 
@@ -117,6 +121,53 @@ def test_engine_api_is_open_beside(node):
     assert node.engine_call("engine_forkchoiceUpdatedV3", state, None)["payloadStatus"]["status"] == "VALID"
 
 
+def test_what_a_wallet_asks_before_it_sends(node, web3):
+    """MetaMask's requests when it adds the network and when a user confirms a transfer."""
+    assert node.call("eth_chainId") == hex(901)
+    assert node.call("net_version") == "901"
+    assert node.call("web3_clientVersion").startswith("l2engine/v")
+    assert node.call("eth_syncing") is False
+    assert "baseFeePerGas" in node.call("eth_getBlockByNumber", "latest", False)
+    assert int(node.call("eth_getBalance", RICH, "pending"), 16) > 0
+    history = node.call("eth_feeHistory", "0x5", "latest", [10, 20, 30])
+    assert len(history["baseFeePerGas"]) == len(history["gasUsedRatio"]) + 1 and all(len(row) == 3 for row in history["reward"])
+    tip, price = (int(node.call(method), 16) for method in ("eth_maxPriorityFeePerGas", "eth_gasPrice"))
+    assert price >= int(history["baseFeePerGas"][-1], 16) and 0 < tip <= price
+    assert node.call("eth_getCode", OTHER, "latest") == "0x"  # no contract: 21,000 gas will do
+    assert node.call("eth_estimateGas", {"from": RICH, "to": OTHER, "value": hex(10**18)}) == hex(21_000)
+    nonce = int(node.call("eth_getTransactionCount", RICH, "pending"), 16)
+    transaction = {"type": 2, "chainId": 901, "nonce": nonce, "to": OTHER, "value": 10**18, "gas": 21_000}
+    transaction |= {"maxFeePerGas": 2 * price, "maxPriorityFeePerGas": tip}
+    signed = web3.eth.account.sign_transaction(transaction, DEV_ACCOUNTS[0].private_key)
+    sent = node.call("eth_sendRawTransaction", "0x" + signed.raw_transaction.hex())
+    assert web3.eth.wait_for_transaction_receipt(sent, poll_latency=0.01).status == 1
+    assert node.call("eth_getTransactionByHash", sent)["from"] == RICH.lower()
+
+
+def test_what_fails_says_why(web3):
+    with pytest.raises(ContractLogicError, match="execution reverted"):
+        web3.eth.estimate_gas({"from": RICH, "to": MESSAGE_PASSER, "data": "0xdeadbeef"})
+    account = web3.eth.account.from_key(DEV_ACCOUNTS[0].private_key)
+    poor = {"chainId": 901, "nonce": 0, "to": OTHER, "value": 0, "gas": 21_000, "gasPrice": 10**10}
+    with pytest.raises(Web3RPCError, match="nonce too low"):
+        web3.eth.send_raw_transaction(account.sign_transaction(poor).raw_transaction)
+
+
+async def test_web3_subscribes_to_heads_and_logs_over_websocket(node, web3):
+    deployed = pay(web3, data=creation_code(CODE["WETH9"])).contractAddress
+    async with AsyncWeb3(WebSocketProvider(node.ws)) as socket:
+        heads = await socket.eth.subscribe("newHeads")
+        logs = await socket.eth.subscribe("logs", {"address": deployed})
+        receipt = pay(web3, to=deployed, value=7)
+        got = {}
+        async for message in socket.socket.process_subscriptions():
+            got[message["subscription"]] = message["result"]
+            if len(got) == 2:
+                break
+    assert got[heads].number == receipt.blockNumber and got[heads].hash == receipt.blockHash
+    assert (got[logs].transactionHash, int(got[logs].data.hex(), 16)) == (receipt.transactionHash, 7)
+
+
 async def test_new_heads_come_over_websocket(node, web3):
     async with aiohttp.ClientSession() as session, session.ws_connect(node.ws) as socket:
         await socket.send_json({"jsonrpc": "2.0", "id": 1, "method": "eth_subscribe", "params": ["newHeads"]})
@@ -167,6 +218,19 @@ def test_idle_is_cheap(node):
     before = cpu_ticks(node.process.pid)
     time.sleep(2)
     assert cpu_ticks(node.process.pid) - before <= 4  # of 10 ms
+
+
+@pytest.mark.parametrize(("evm", "seconds"), [("py", 4), pytest.param("native", 1, marks=needs_native)])
+def test_ready_and_mining_are_quick(evm, seconds):
+    """Ready in 4 s (native: 1 s), a transaction in 50 ms. Processor time, since neighbours lengthen the other."""
+    with RunningNode("dev", f"--evm={evm}") as node:
+        started = cpu_ticks(node.process.pid)
+        assert started < 100 * seconds  # of 10 ms
+        for nonce in range(20):
+            sent = node.call("eth_sendRawTransaction", "0x" + transfer(DEV_ACCOUNTS[0], nonce, DEV_ACCOUNTS[1].address, 1).hex())
+            while node.call("eth_getTransactionReceipt", sent) is None:
+                time.sleep(0.002)
+        assert cpu_ticks(node.process.pid) - started < 20 * 5
 
 
 def cpu_ticks(pid: int) -> int:
