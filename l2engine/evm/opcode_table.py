@@ -14,6 +14,7 @@ from eth.vm.opcode import as_opcode
 
 from l2engine.evm import opcodes as names
 from l2engine.rules.forks import Fork, L1Rules
+from l2engine.rules.intrinsic_gas import MAX_INITCODE_SIZE
 
 Function: TypeAlias = Callable[[Any], None]
 
@@ -22,6 +23,7 @@ _WORD = 2**256
 _MAX = _WORD - 1
 _SIGN = 2**255
 _CLZ, _RETURNDATACOPY, _JUMP, _JUMPI, _JUMPDEST, _TLOAD, _TSTORE = 0x1E, 0x3E, 0x56, 0x57, 0x5B, 0x5C, 0x5D
+_CREATE, _CREATE2 = 0xF0, 0xF5
 
 
 def metered(opcodes: dict[int, Any], fork: Fork) -> dict[int, Any]:
@@ -33,6 +35,8 @@ def metered(opcodes: dict[int, Any], fork: Fork) -> dict[int, Any]:
     table[_JUMPI] = as_opcode(_metered_jumpi, "JUMPI", 10)
     if _RETURNDATACOPY in table:  # py-evm looks at the bounds before the gas, geth the other way round
         table[_RETURNDATACOPY] = as_opcode(_returndatacopy, "RETURNDATACOPY", 3)
+    if fork.has(L1Rules.SHANGHAI):  # py-evm looks at the init code's length only after balance, depth and collision
+        table[_CREATE], table[_CREATE2] = _limited(table[_CREATE]), _limited(table[_CREATE2])
     if fork.has(L1Rules.CANCUN):
         table[_TLOAD] = as_opcode(_tload, "TLOAD", 100)
         table[_TSTORE] = as_opcode(_tstore, "TSTORE", 100)
@@ -66,6 +70,16 @@ def _checked(code: int, plain: Any) -> Function:
 def _check_deadline(computation: Any) -> None:
     if computation.state.deadline is not None:
         computation.state.check_deadline()
+
+
+def _limited(create: Function) -> Function:
+    def opcode(computation: Any) -> None:
+        stack = computation._stack.values
+        if len(stack) >= 3 and stack[-3] > MAX_INITCODE_SIZE:
+            raise OutOfGas(f"max initcode size exceeded: code size {stack[-3]} limit {MAX_INITCODE_SIZE}")
+        create(computation)
+
+    return opcode
 
 
 def _metered_jump(computation: Any) -> None:

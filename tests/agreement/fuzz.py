@@ -214,9 +214,16 @@ def _precompile(rng: random.Random, depth: int) -> bytes:
 def _create(rng: random.Random, depth: int) -> bytes:
     if depth > 1:
         return b"\x5b"
+    kind = rng.randrange(8)
+    if kind == 0:  # lengths around the limit of init code (EIP-3860), from memory as it is
+        return _push(rng.choice((49_152, 49_153))) + b"\x60\x00" + _push(rng.choice((0, 10**20))) + b"\xf0\x60\x00\x55"
     initcode = code(rng, depth + 1)[:120]
+    if kind == 1:  # code around its limit (EIP-170)
+        initcode = _push(rng.choice((24_575, 24_576, 24_577))) + b"\x60\x00\xf3"
+    elif kind == 2:  # code that must not begin so (EIP-3541), and a delegation that is none
+        initcode = b"\x60" + rng.choice((b"\xef", b"\xfe")) + b"\x60\x00\x53" + _push(rng.choice((1, 23))) + b"\x60\x00\xf3"
     stores = _to_memory(initcode)
-    value = _push(rng.choice((0, 0, 1)))
+    value = _push(rng.choice((0, 0, 0, 1, 10**20)))
     if rng.random() < 0.5:
         return stores + _push(len(initcode)) + b"\x60\x00" + value + b"\xf0\x60\x00\x55"
     return stores + _push(rng.randrange(2)) + _push(len(initcode)) + b"\x60\x00" + value + b"\xf5\x50"
@@ -249,7 +256,7 @@ def _transaction(rng: random.Random, fork: Fork, base_fee: int, nonces: dict[Add
     if to in PRECOMPILES and rng.random() < 0.7:
         data = precompile_input(rng, int.from_bytes(to, "big"))
     value = rng.choice((0, 0, 1, 10**12))
-    gas = rng.choice((150_000, 300_000, 800_000, 1_500_000))
+    gas = rng.choice((150_000, 300_000, 800_000, 1_500_000, 1_500_000, 8_000_000))
     if fork.is_optimism and rng.random() < 0.3:
         if to == b"" and rng.random() < 0.2:
             data += bytes(rng.choice((49_152, 49_153)) - len(data))
