@@ -173,7 +173,7 @@ fn execute(
     let logs = execution.machine.0.ctx.journaled_state.take_logs();
     let success = ran.result.is_ok();
     Ok(CallOutcome {
-        error: failure::text(&ran, &mut execution.machine),
+        error: failure::text(&ran, &execution.fork, &mut execution.machine),
         output: ran.output(),
         gas_used: ran.gas_used,
         gas_refund: ran.gas_refund,

@@ -1,28 +1,32 @@
 //! geth's words for how a call failed. Its last step is still in the outermost frame's interpreter.
 
 use crate::execution::Ran;
+use crate::fork::Fork;
 use crate::machine::Machine;
-use revm::bytecode::opcode::{OpCode, RETURN};
+use revm::bytecode::opcode::{BLOBBASEFEE, BLOBHASH, CLZ, MCOPY, OpCode, PUSH0, RETURN, TLOAD, TSTORE};
 use revm::handler::EthFrame;
 use revm::interpreter::InstructionResult as R;
 use revm::interpreter::interpreter_types::Jumps;
+use revm::primitives::hardfork::SpecId;
 
 const MAX_CODE_SIZE: usize = 24_576;
+const STACK_LIMIT: usize = 1_024;
+/// SLOTNUM, DUPN, SWAPN and EXCHANGE, which no fork here has.
+const ONLY_IN_REVM: [u8; 4] = [0x4b, 0xe6, 0xe7, 0xe8];
 
 /// How the outermost frame failed; None when it succeeded.
-pub fn text(ran: &Ran, machine: &mut Machine) -> Option<String> {
+pub fn text(ran: &Ran, fork: &Fork, machine: &mut Machine) -> Option<String> {
     let text = match ran.result {
         R::Stop | R::Return | R::SelfDestruct => return None,
         R::Revert => "execution reverted",
-        R::OutOfGas | R::StackUnderflow | R::OpcodeNotFound | R::NotActivated => {
-            return Some(last_step(ran.result, machine));
+        R::OutOfGas | R::StackUnderflow | R::StackOverflow | R::OpcodeNotFound | R::NotActivated => {
+            return Some(last_step(ran.result, fork, machine));
         }
         R::MemoryOOG | R::MemoryLimitOOG | R::PrecompileOOG => "out of gas",
         R::ReentrancySentryOOG => "out of gas: not enough gas for reentrancy sentry",
         R::InvalidOperandOOG => "gas uint64 overflow",
         R::InvalidFEOpcode => "invalid opcode: INVALID",
         R::InvalidJump => "invalid jump destination",
-        R::StackOverflow => "stack limit reached 1024 (1023)",
         R::OutOfOffset => "return data out of bounds",
         R::CallNotAllowedInsideStatic | R::StateChangeDuringStaticCall => "write protection",
         R::CreateCollision => "contract address collision",
@@ -40,20 +44,34 @@ pub fn text(ran: &Ran, machine: &mut Machine) -> Option<String> {
     Some(text.to_owned())
 }
 
-/// The words that name an opcode or the stack's height. geth looks at the stack before the gas, revm the other way round.
-fn last_step(result: R, machine: &mut Machine) -> String {
+/// The words that name an opcode or the stack's height. revm's opcodes take what they need from the stack in steps, so for
+/// calls and logs the height may be lower than the one that geth tells.
+fn last_step(result: R, fork: &Fork, machine: &mut Machine) -> String {
     let mut outermost = machine.0.frame_stack.start_init();
     let interpreter = &outermost.get(EthFrame::invalid).interpreter;
     let position = interpreter.bytecode.pc().saturating_sub(1);
     let code = interpreter.bytecode.bytes_slice().get(position).copied().unwrap_or_default();
-    let Some(opcode) = OpCode::new(code).filter(|_| result != R::OpcodeNotFound) else {
+    let Some(opcode) = OpCode::new(code).filter(|_| !ONLY_IN_REVM.contains(&code)) else {
         return format!("invalid opcode: opcode {code:#x} not defined");
     };
+    if !fork.has(introduced(code)) {
+        return format!("invalid opcode: {opcode}");
+    }
     let (height, needed) = (interpreter.stack.len(), usize::from(opcode.inputs()));
     match result {
-        R::NotActivated => format!("invalid opcode: {opcode}"),
         R::OutOfGas if code == RETURN => "contract creation code storage out of gas".to_owned(),
-        R::OutOfGas if height >= needed => "out of gas".to_owned(),
+        R::OutOfGas => "out of gas".to_owned(),
+        R::StackOverflow if height >= STACK_LIMIT => format!("stack limit reached {STACK_LIMIT} ({})", STACK_LIMIT - 1),
         _ => format!("stack underflow ({height} <=> {needed})"),
+    }
+}
+
+/// The first rules that have an opcode, as far as they differ from Paris.
+fn introduced(code: u8) -> SpecId {
+    match code {
+        PUSH0 => SpecId::SHANGHAI,
+        BLOBHASH | BLOBBASEFEE | TLOAD | TSTORE | MCOPY => SpecId::CANCUN,
+        CLZ => SpecId::OSAKA,
+        _ => SpecId::MERGE,
     }
 }

@@ -252,6 +252,8 @@ impl LevelDb {
 
     fn write(&self, batch: &Batch, sync: bool) -> Result<()> {
         let handle = self.lock()?;
+        let mut batch: Vec<_> = batch.iter().collect();
+        batch.sort_by(|a, b| a.0.cmp(&b.0)); // neighbours go into LevelDB's list faster; of equal keys the last still wins
         // SAFETY: as in `get`; LevelDB copies keys and values into its own batch.
         unsafe {
             let raw = leveldb_writebatch_create();

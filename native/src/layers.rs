@@ -174,6 +174,10 @@ impl StateView for LayeredView {
         Ok(row.map_or(U256::ZERO, |row| U256::from_be_slice(&row)))
     }
 
+    fn has_storage(&self, address: Address) -> Result<bool, StateError> {
+        Ok(self.storage_root(address)? != EMPTY_ROOT)
+    }
+
     fn code(&self, code_hash: B256) -> Result<Bytes, StateError> {
         if code_hash == KECCAK_EMPTY {
             return Ok(Bytes::new());

@@ -6,14 +6,18 @@ use revm::bytecode::opcode;
 use revm::context::result::{EVMError, HaltReason, InvalidTransaction};
 use revm::context::{BlockEnv, CfgEnv, Context, Evm, FrameStack, Journal, JournalTr, LocalContextTr, TxEnv};
 use revm::handler::instructions::EthInstructions;
-use revm::handler::{EthFrame, FrameResult, Handler, PrecompileProvider, precompile_output_to_interpreter_result};
+use revm::handler::{
+    EthFrame, EvmTr, FrameResult, Handler, ItemOrResult, PrecompileProvider, precompile_output_to_interpreter_result,
+};
 use revm::interpreter::interpreter::EthInterpreter;
+use revm::interpreter::interpreter_action::FrameInit;
 use revm::interpreter::{
-    CallInputs, Gas, InitialAndFloorGas, InstructionContext, InstructionResult, InterpreterResult,
+    CallInputs, CreateInputs, FrameInput, Gas, InitialAndFloorGas, InstructionContext, InstructionResult,
+    InterpreterResult,
 };
 use revm::precompile::Precompiles;
 use revm::primitives::hardfork::SpecId;
-use revm::primitives::{Address, AddressMap};
+use revm::primitives::{Address, AddressMap, KECCAK_EMPTY};
 use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Instant;
@@ -92,6 +96,60 @@ impl Handler for Frames {
     type Evm = Inner;
     type Error = MachineError;
     type HaltReason = HaltReason;
+
+    fn run_exec_loop(&mut self, evm: &mut Inner, first: FrameInit) -> Result<FrameResult, MachineError> {
+        if let ItemOrResult::Result(result) = open(evm, first)? {
+            return Ok(result);
+        }
+        loop {
+            let result = match evm.frame_run()? {
+                ItemOrResult::Result(result) => result,
+                ItemOrResult::Item(next) => match open(evm, next)? {
+                    ItemOrResult::Result(result) => result,
+                    ItemOrResult::Item(_) => continue,
+                },
+            };
+            if let Some(result) = evm.frame_return_result(result)? {
+                return Ok(result);
+            }
+        }
+    }
+}
+
+/// Open a frame. A creation at an address with storage fails as at one with code (EIP-7610, which revm leaves out): for that
+/// moment the account gets a nonce. Without code and nonce only a genesis leaves storage behind.
+fn open(evm: &mut Inner, frame: FrameInit) -> Result<ItemOrResult<(), FrameResult>, MachineError> {
+    let occupied = match &frame.frame_input {
+        FrameInput::Create(inputs) => occupied_by_storage(evm, inputs)?,
+        _ => None,
+    };
+    let Some(address) = occupied else {
+        return Ok(evm.frame_init(frame)?.map_item(|_| ()));
+    };
+    evm.ctx.journaled_state.load_account(address)?;
+    set_nonce(evm, address, 1);
+    let opened = evm.frame_init(frame)?.map_item(|_| ());
+    set_nonce(evm, address, 0);
+    Ok(opened)
+}
+
+/// Change a loaded account's nonce without a trace in the journal.
+fn set_nonce(evm: &mut Inner, address: Address, nonce: u64) {
+    if let Some(account) = evm.ctx.journaled_state.inner.state.get_mut(&address) {
+        account.info.nonce = nonce;
+    }
+}
+
+/// The address of a creation when nothing but storage is in its way.
+fn occupied_by_storage(evm: &Inner, inputs: &CreateInputs) -> Result<Option<Address>, StateError> {
+    let (journal, source) = (&evm.ctx.journaled_state.inner, &evm.ctx.journaled_state.database);
+    let nonce = journal.state.get(&inputs.caller()).map_or(0, |caller| caller.info.nonce);
+    let address = inputs.created_address(nonce);
+    if source.gone.contains(&address) || journal.state.get(&address).is_some_and(|account| account.is_created()) {
+        return Ok(None);
+    }
+    let bare = source.view.account(address)?.is_some_and(|found| found.nonce == 0 && found.code_hash == KECCAK_EMPTY);
+    Ok((bare && source.view.has_storage(address)?).then_some(address))
 }
 
 thread_local! {

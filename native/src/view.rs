@@ -38,6 +38,8 @@ pub trait StateView: Send + Sync {
     fn storage(&self, address: Address, slot: U256) -> Result<U256, StateError>;
     fn code(&self, code_hash: B256) -> Result<Bytes, StateError>;
     fn block_hash(&self, number: u64) -> Result<Option<B256>, StateError>;
+    /// Whether the account has any slot that is not zero.
+    fn has_storage(&self, address: Address) -> Result<bool, StateError>;
 
     /// Whether code known from elsewhere may stand in for asking this view.
     fn shares_code(&self) -> bool {
@@ -84,6 +86,13 @@ impl StateView for PythonView {
         Python::attach(|py| {
             let hash = self.0.bind(py).call_method1("block_hash", (number,))?;
             if hash.is_none() { Ok(None) } else { Ok(Some(B256::from_slice(hash.extract()?))) }
+        })
+        .map_err(StateError::Python)
+    }
+
+    fn has_storage(&self, address: Address) -> Result<bool, StateError> {
+        Python::attach(|py| {
+            self.0.bind(py).call_method1("has_storage", (PyBytes::new(py, address.as_slice()),))?.extract()
         })
         .map_err(StateError::Python)
     }
