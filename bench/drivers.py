@@ -61,6 +61,9 @@ class Node:
     def resident_mb(self) -> float:
         return float(load("common").rss_mb(self.process.pid))
 
+    def processor_seconds(self) -> float:
+        return float(load("common").cpu_s(self.process.pid))
+
     def stop(self) -> None:
         load("common").stop(self.process)
 

@@ -5,7 +5,8 @@
 Every engine gets the same genesis and the same blocks, in turns, so that a slow moment of the machine hits all of them. First
 each sequences (forkchoiceUpdated with attributes, getPayload, newPayload, forkchoiceUpdated: the cycle); then a second, fresh
 instance of each is given those payloads (newPayload of blocks that it has not built). All must agree on every block's hash.
-`--peer` names an op-geth binary. Prints Markdown; ratios are the peer's median time over ours.
+`--peer` names an op-geth binary. Prints Markdown; ratios are the peer's time over ours. Processor time, summed over threads,
+tells engines apart even while neighbours keep the machine busy.
 The blocks come from the drivers in ../shared/tools/bench, without which nothing is measured.
 """
 
@@ -16,6 +17,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,30 @@ Payload = tuple[str, bool, list[Any]]
 """Kind, whether it is measured, and the parameters of newPayload."""
 
 
+@dataclass
+class Times:
+    """What the blocks of one kind cost one engine, in seconds."""
+
+    wall: list[float] = field(default_factory=list)
+    processor: list[float] = field(default_factory=list)
+    """Of all the engine's threads, the work that it puts off until after the answer not counted; in steps of 10 ms."""
+
+    def cells(self, mgas: float, peer: "Times | None") -> list[str]:
+        """Median (least-most), p99, Mgas/s and the ratio to the peer's; then the mean processor time and its ratio."""
+        ordered, median = sorted(self.wall), self.median
+        late = ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
+        spread = f"{median * 1e3:.1f} ({ordered[0] * 1e3:.1f}–{ordered[-1] * 1e3:.1f})"
+        processor = statistics.mean(self.processor)
+        ratios = (
+            ["", ""] if peer is None else [f"{peer.median / median:.2f}", f"{statistics.mean(peer.processor) / (processor or 1e-3):.2f}"]
+        )
+        return [spread, f"{late * 1e3:.1f}", f"{mgas / median:.0f}", ratios[0], f"{processor * 1e3:.0f}", ratios[1]]
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.wall)
+
+
 def start_all(names: list[str], folder: Path, genesis: dict[str, Any], peer: Path | None) -> list[Node]:
     """The engines of these names, each on its own fresh directory."""
     nodes = []
@@ -47,12 +73,12 @@ def start_all(names: list[str], folder: Path, genesis: dict[str, Any], peer: Pat
 
 
 @contextmanager
-def running(names: list[str], genesis: dict[str, Any], peer: Path | None, gas: int) -> Iterator[list[Any]]:
-    """A driver for each engine, all at the genesis."""
+def running(names: list[str], genesis: dict[str, Any], peer: Path | None, gas: int) -> Iterator[list[tuple[Node, Any]]]:
+    """The engines with a driver each, all at the genesis."""
     with tempfile.TemporaryDirectory() as folder:
         nodes = start_all(names, Path(folder), genesis, peer)
         try:
-            yield [node.driver(FORK, gas) for node in nodes]
+            yield [(node, node.driver(FORK, gas)) for node in nodes]
         finally:
             for node in nodes:
                 node.stop()
@@ -64,45 +90,44 @@ def in_turns(items: list[Any], turn: int) -> list[tuple[int, Any]]:
     return numbered[turn % len(items) :] + numbered[: turn % len(items)]
 
 
-def sequence(engines: list[Any], kinds: list[str], gas: int, blocks: int) -> tuple[list[Payload], list[dict[str, list[float]]]]:
-    """Let all engines build the same blocks: the payloads, and for each engine the cycle's seconds by kind."""
+def sequence(engines: list[tuple[Node, Any]], kinds: list[str], gas: int, blocks: int) -> tuple[list[Payload], list[dict[str, Times]]]:
+    """Let all engines build the same blocks: the payloads, and what the cycle costs each engine by kind."""
     workloads = drivers.load("workloads").Workloads()
     payloads: list[Payload] = []
-    seconds: list[dict[str, list[float]]] = [{kind: [] for kind in kinds} for _ in engines]
+    times = [{kind: Times() for kind in kinds} for _ in engines]
     for kind in kinds:
         for block in range(WARM + blocks):
             transactions = workloads.block(kind, gas)
             built = {}
-            for place, engine in in_turns(engines, block):
+            for place, (node, engine) in in_turns(engines, block):
+                before = node.processor_seconds()
                 built[place] = engine.build(transactions)
                 if block >= WARM:
-                    seconds[place][kind].append(engine.t["total"])
+                    times[place][kind].processor.append(node.processor_seconds() - before)
+                    times[place][kind].wall.append(engine.t["total"])
             hashes = {params[0]["blockHash"] for params in built.values()}
             assert len(hashes) == 1, f"the engines built different blocks: {hashes}"
             assert len(built[0][0]["transactions"]) == len(transactions) + 1
             payloads.append((kind, block >= WARM, built[0]))
-    return payloads, seconds
+    return payloads, times
 
 
-def validate(engines: list[Any], kinds: list[str], payloads: list[Payload]) -> list[dict[str, list[float]]]:
-    """Give all engines the payloads: for each engine newPayload's seconds by kind."""
-    seconds: list[dict[str, list[float]]] = [{kind: [] for kind in kinds} for _ in engines]
+def validate(engines: list[tuple[Node, Any]], kinds: list[str], payloads: list[Payload]) -> list[dict[str, Times]]:
+    """Give all engines the payloads and make them their heads: what newPayload costs each engine by kind."""
+    times = [{kind: Times() for kind in kinds} for _ in engines]
     for turn, (kind, measured, params) in enumerate(payloads):
-        for place, engine in in_turns(engines, turn):
-            took, _ = engine.insert(params)
+        for place, (node, engine) in in_turns(engines, turn):
+            before = node.processor_seconds()
+            status = engine.rpc.call(engine.np, *params)
             if measured:
-                seconds[place][kind].append(took)
-    return seconds
+                times[place][kind].processor.append(node.processor_seconds() - before)
+                times[place][kind].wall.append(engine.rpc.last_s)
+            assert status["status"] == "VALID", status
+            engine.insert(params)  # known by now: makes it the head
+    return times
 
 
-def spread(seconds: list[float]) -> str:
-    """Median (least-most), p99, all in milliseconds."""
-    ordered = sorted(seconds)
-    late = ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
-    return f"{statistics.median(ordered) * 1e3:.1f} ({ordered[0] * 1e3:.1f}–{ordered[-1] * 1e3:.1f}) | {late * 1e3:.1f}"
-
-
-def report(names: list[str], payloads: list[Payload], new: list[dict[str, list[float]]], cycle: list[dict[str, list[float]]]) -> None:
+def report(names: list[str], payloads: list[Payload], new: list[dict[str, Times]], cycle: list[dict[str, Times]]) -> None:
     """One row a kind and engine."""
     peer = names.index("op-geth") if "op-geth" in names else None
     for kind in dict.fromkeys(kind for kind, _, _ in payloads):
@@ -110,10 +135,8 @@ def report(names: list[str], payloads: list[Payload], new: list[dict[str, list[f
         mgas = statistics.median(int(payload["gasUsed"], 16) for payload in params) / 1e6
         for place, name in enumerate(names):
             cells = [kind, f"{mgas:.1f}", str(len(params[0]["transactions"]) - 1), name]
-            for seconds in (new, cycle):
-                median = statistics.median(seconds[place][kind])
-                ratio = "" if peer is None else f"{statistics.median(seconds[peer][kind]) / median:.2f}"
-                cells += [spread(seconds[place][kind]), f"{mgas / median:.0f}", ratio]
+            for times in (new, cycle):
+                cells += times[place][kind].cells(mgas, None if peer is None else times[peer][kind])
             print("| " + " | ".join(cells) + " |", flush=True)
 
 
@@ -131,8 +154,9 @@ def main() -> int:
     rounds = [(["reference", *fast], arguments.reference_gas)] if arguments.reference_gas else []
     rounds += [(fast, int(gas)) for gas in arguments.gas.split(",") if gas and fast]
     kinds = arguments.kinds.split(",")
-    print("| block | Mgas | txs | engine | newPayload ms | p99 | Mgas/s | ratio | cycle ms | p99 | Mgas/s | ratio |")
-    print(f"|{'---|' * 12}")
+    columns = "p99 | Mgas/s | ratio | processor ms | ratio |"
+    print(f"| block | Mgas | txs | engine | newPayload ms | {columns} cycle ms | {columns}")
+    print(f"|{'---|' * 16}")
     gc.disable()
     for names, mgas in rounds:
         gas = mgas * 1_000_000

@@ -1,0 +1,165 @@
+"""State growth with the native core: roots, base moves, proofs far back, restarts and memory over a large state.
+
+    .venv/bin/python bench/state.py [accounts] [--depth BLOCKS] [--folder PATH]
+
+Milliseconds of wall time, medians (least-most), and after the slash of processor time, which the machine's other work does not
+stretch so much. The state is grown by blocks of 100,000 new accounts; then blocks touch random ones.
+"""
+
+import argparse
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import l2engine_native
+import psutil
+
+from bench.store import address_of, make_block
+from l2engine.store.blocks import BlockStore
+from l2engine.store.genesis import write_genesis
+from l2engine.store.native import NativeKeyValue, NativePrepared, NativeState
+from l2engine.types.base import EMPTY_CODE_HASH, EMPTY_ROOT
+from l2engine.types.block import Header
+
+GROWTH = 100_000
+LAYERS = 128
+PROOFS = 50
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Wall and processor time in seconds, or how far two such moments are apart."""
+
+    wall: float
+    processor: float
+
+    @classmethod
+    def now(cls) -> "Moment":
+        return cls(time.perf_counter(), time.process_time())
+
+    def __sub__(self, other: "Moment") -> "Moment":
+        return Moment(self.wall - other.wall, self.processor - other.processor)
+
+
+class Chain:
+    """Blocks of plain balance changes over accounts numbered from 0."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.rng, self.accounts = path, random.Random(1), 0
+        self.kv = NativeKeyValue(path)
+        self.blocks = BlockStore(self.kv)
+        genesis = make_block(None, EMPTY_ROOT)
+        write_genesis(self.kv, genesis, {}, b"{}")
+        self.head: Header = genesis.header
+        self.state = NativeState(self.kv, layers=0)
+
+    def reopen(self, layers: int) -> Moment:
+        """Close and open the database with so many layers kept above the base; how long until the state can be read."""
+        self.kv.close()
+        started = Moment.now()
+        self.kv = NativeKeyValue(self.path)
+        self.blocks = BlockStore(self.kv)
+        self.state = NativeState(self.kv, layers=layers)
+        return Moment.now() - started
+
+    def add(self, touched: Sequence[int]) -> tuple["Moment", "Moment", "Moment"]:
+        """What it took for the root, for writing the block and attaching its layer, and for moving the head (and with it the base)."""
+        row = bytearray(bytes(64))
+        for index in sorted(touched):
+            row += address_of(index) + b"\1" + bytes(7) + b"\1" + self.rng.getrandbits(70).to_bytes(32, "big") + EMPTY_CODE_HASH + bytes(4)
+        diff = l2engine_native.diff_from_row(bytes(row), [])
+        times = [Moment.now()]
+        prepared = self.state.native.prepare(self.head.hash, diff)
+        times.append(Moment.now())
+        block = make_block(self.head, prepared.root)
+        batch = self.kv.batch()
+        self.blocks.put(batch, block, ())
+        self.blocks.set_canonical(batch, (), (block,))
+        kept = NativePrepared(prepared.root, self.head.hash, prepared)
+        self.state.push(batch, block, kept)
+        batch.write()
+        self.state.attach(block, kept)
+        times.append(Moment.now())
+        self.state.set_head([block.header])
+        times.append(Moment.now())
+        self.head = block.header
+        return times[1] - times[0], times[2] - times[1], times[3] - times[2]
+
+    def grow(self, accounts: int) -> None:
+        """Let there be so many accounts."""
+        while self.accounts < accounts:
+            new = range(self.accounts, min(self.accounts + GROWTH, accounts))
+            self.add(new)
+            self.accounts = new.stop
+
+    def touch(self, count: int) -> tuple["Moment", "Moment", "Moment"]:
+        """A block that changes so many random accounts."""
+        return self.add(self.rng.sample(range(self.accounts), count))
+
+
+def spread(times: Sequence[Moment]) -> str:
+    wall = [time.wall * 1e3 for time in times]
+    processor = statistics.median(time.processor for time in times) * 1e3
+    return f"{statistics.median(wall):.2f} ({min(wall):.2f}–{max(wall):.2f}) / {processor:.2f}"
+
+
+def timed(work: Callable[[], object]) -> Moment:
+    started = Moment.now()
+    work()
+    return Moment.now() - started
+
+
+def measure_blocks(chain: Chain, layers: int) -> None:
+    """Blocks of different sizes, with no layers above the base and with all."""
+    chain.reopen(layers)
+    for _ in range(layers):
+        chain.touch(20)
+    for count in (1_000, 10_000):
+        columns = zip(*[chain.touch(count) for _ in range(9)], strict=True)
+        print(f"| {count:,} touched, {layers} layers | " + " | ".join(map(spread, columns)) + " |", flush=True)
+
+
+def measure_proofs(chain: Chain, depth: int) -> None:
+    """Proofs at the head and `depth` blocks back."""
+    below = chain.head.hash
+    for _ in range(depth):
+        chain.touch(20)
+    for name, block_hash in (("the head", chain.head.hash), (f"{depth:,} blocks back", below)):
+        chain.state.view(below)  # another view than the one asked for: neither starts warm
+        picks = [address_of(chain.rng.randrange(chain.accounts)) for _ in range(PROOFS)]
+        times = [timed(partial(chain.state.proof, block_hash, address, ())) for address in picks]
+        print(f"proof at {name}: {spread(times)} ms", flush=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("accounts", type=int, nargs="?", default=1_000_000)
+    parser.add_argument("--depth", type=int, default=40_000, help="how many blocks back proofs are made")
+    parser.add_argument("--folder", type=Path, help="where the database goes; among the system's temporary files by default")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
+        chain = Chain(Path(folder) / "db")
+        print(f"{arguments.accounts:,} accounts: grown in {timed(lambda: chain.grow(arguments.accounts)).wall:.0f} s")
+        print("| block | root ms | write ms | head and base ms |\n|---|---|---|---|")
+        for layers in (0, LAYERS):
+            measure_blocks(chain, layers)
+        for count in (200, 2_000):
+            for _ in range(LAYERS):
+                chain.touch(count)
+            print(f"restart with {LAYERS} layers of {count:,} accounts each: {spread([chain.reopen(LAYERS)])} ms", flush=True)
+        measure_proofs(chain, arguments.depth)
+        print(f"resident memory: {psutil.Process().memory_info().rss / 1e6:.0f} MB")
+        chain.kv.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
