@@ -12,7 +12,7 @@ import coincurve
 import rlp
 
 from l2engine.conformance.world import World, from_hex, to_int
-from l2engine.errors import DecodeError, InvalidTransaction
+from l2engine.errors import DecodeError, ExecutorsDisagree, InvalidTransaction
 from l2engine.rules import forks
 from l2engine.rules.config import Activation, ChainConfig
 from l2engine.rules.forks import BlobSchedule, Fork, L1Rules
@@ -95,6 +95,13 @@ def read(document: Mapping[str, Any], fork: str | None = None) -> Iterator[State
 
 def run(test: StateTest, executor: Callable[[ChainConfig], Executor], tracer: Tracer | None = None) -> Outcome:
     """Execute one case and compare; never raises for what a test may contain."""
+    try:
+        return _run(test, executor, tracer)
+    except ExecutorsDisagree as error:
+        return Outcome(test.name, test.fork_name, False, None, str(error))
+
+
+def _run(test: StateTest, executor: Callable[[ChainConfig], Executor], tracer: Tracer | None) -> Outcome:
     world = World.from_json(test.pre, lambda number: keccak(str(number).encode()))
     execution = executor(test.config).begin(world, test.env, lambda diff: ZERO_HASH)  # nobody sees the receipts
     refused: str | None = None

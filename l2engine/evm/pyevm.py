@@ -343,6 +343,9 @@ class LeanState:
             return b""
         return self._view.block_hash(block_number) or b""
 
+    def delete_storage(self, address: Address) -> None:
+        """py-evm asks for it where a contract is created; no account with storage comes that far (EIP-7610)."""
+
     def check_deadline(self) -> None:
         """`ExecutionTimeout` past the deadline. Asked at each JUMPDEST and each frame: no loop runs without one."""
         if self.deadline is not None and time.monotonic() > self.deadline:
@@ -350,7 +353,7 @@ class LeanState:
 
 
 _ACCOUNT_METHODS = (
-    "account_exists", "account_is_empty", "delete_account", "delete_code", "delete_storage", "delta_balance", "get_balance",
+    "account_exists", "account_is_empty", "delete_account", "delete_code", "delta_balance", "get_balance",
     "get_code", "get_code_hash", "get_nonce", "get_storage", "get_transient_storage", "increment_nonce", "is_address_warm",
     "is_storage_warm", "lock_changes", "mark_address_warm", "mark_storage_warm", "set_balance", "set_code", "set_nonce",
     "set_storage", "set_transient_storage", "touch_account",

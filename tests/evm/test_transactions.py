@@ -291,8 +291,12 @@ def test_create_collision_burns_the_gas(there: Before) -> None:
 
 def test_a_creation_keeps_the_balance_that_it_finds() -> None:
     who = signer("heir")
-    found = created_address(who.address, 0)
-    execution = block(forks.JOVIAN, state(who) | {found: Before(balance=7)})
+    by_transaction, by_opcode = created_address(who.address, 0), created_address(TARGET, 1)
+    accounts = state(who) | {address: Before(balance=7) for address in (by_transaction, by_opcode)}
+    accounts[TARGET] = Before(nonce=1, code=bytes.fromhex("600060006000f0"))
+    execution = block(forks.JOVIAN, accounts)
     assert execution.apply(who.sign(None, gas=100_000, max_fee=2 * BASE_FEE)).receipt.status == 1
-    change = execution.finish().diff.accounts[found]
-    assert change.account == Account(1, 7) and not change.destroyed
+    assert execution.apply(who.sign(TARGET, nonce=1, gas=100_000, max_fee=2 * BASE_FEE)).receipt.status == 1
+    changes = execution.finish().diff.accounts
+    for address in (by_transaction, by_opcode):
+        assert changes[address].account == Account(1, 7) and not changes[address].destroyed
