@@ -19,7 +19,7 @@ import rlp
 from l2engine.chain.payload import draft_block
 from l2engine.chain.process import apply_all, block_env, seal
 from l2engine.conformance.world import from_hex, to_int
-from l2engine.errors import DecodeError, StoreError
+from l2engine.errors import DecodeError, L2EngineError, StoreError
 from l2engine.rules.config import ChainConfig, chain_config
 from l2engine.rules.forks import L1Rules
 from l2engine.store.trie import NOTHING, Node, Trie, decode_node
@@ -61,10 +61,24 @@ def read(path: Path) -> Witness:
 
 
 def execute(witness: Witness, executor: Executor) -> Header:
-    """The header of the block that results on the parent. `L2EngineError` when none does."""
+    """The header of the block that results on the parent. `L2EngineError` when none does, `StoreError` when that, or another hash
+    than the expected one, may come of what the witness lacks."""
+    state = WitnessState(witness.parent, witness.preimages)
+    try:
+        header = run(witness, executor, state)
+    except L2EngineError as error:
+        if state.missing:
+            raise state.missing[0] from error
+        raise
+    if state.missing and header.hash != witness.expected_hash:
+        raise state.missing[0]
+    return header
+
+
+def run(witness: Witness, executor: Executor, state: "WitnessState") -> Header:
+    """The header of the block that results on `state`, whatever that lacks."""
     config, parent, block = witness.config, witness.parent, witness.block
     fork = config.fork_at(block.number, block.header.timestamp)
-    state = WitnessState(parent, witness.preimages)
     execution = executor.begin(state, block_env(block, parent), lambda diff: state.prepare(parent.hash, diff).root)
     failed = apply_all(execution, block.transactions)
     if failed is not None:
@@ -83,11 +97,15 @@ class PreparedWitness:
 
 
 class WitnessState:
-    """The state after the parent as far as the witness shows it, `StoreError` where it shows nothing: a `StateView`, and
-    of `StateStore` what sealing a block needs."""
+    """The state after the parent as far as the witness shows it: a `StateView`, and of `StateStore` what sealing a block needs.
+
+    An account or slot that it does not show is taken for one that is not there, and noted in `missing`: executors differ in
+    what they read of frames that fail anyway. That it did not matter is what the block's hash proves.
+    """
 
     def __init__(self, parent: Header, preimages: Mapping[Hash32, bytes]) -> None:
         self._parent, self._preimages = parent, preimages
+        self.missing: list[StoreError] = []
         self._fields = lru_cache(maxsize=None)(self._read_fields)
 
     def account(self, address: Address) -> Account | None:
@@ -145,7 +163,11 @@ class WitnessState:
             return None
         rest, ref = key.hex(), b"\xa0" + root
         while ref != NOTHING:
-            node = decode_node(self._preimage(ref[1:]) if len(ref) == 33 else ref)
+            try:
+                node = decode_node(self._preimage(ref[1:]) if len(ref) == 33 else ref)
+            except StoreError as error:
+                self.missing.append(error)
+                return None
             if isinstance(node, list):
                 rest, ref = rest[1:], node[int(rest[0], 16)]
             elif node[2]:

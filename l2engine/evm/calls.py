@@ -99,7 +99,7 @@ def run_call(
         gas_used=gas_used,
         gas_refund=max(0, call.gas - execution.gas_left - gas_used),  # EIP-7623's floor can exceed what was used
         error=error,
-        created=created_address(call.sender, nonce) if call.to is None else None,
+        created=created_address(call.sender, nonce) if call.to is None and execution.succeeded else None,
         logs=tuple(execution.logs),
     )
 

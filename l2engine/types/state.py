@@ -271,6 +271,7 @@ class CallResult:
     error: str | None
     """geth's text: "execution reverted", "out of gas", "invalid opcode: INVALID", …; None on success."""
     created: Address | None = None
+    """The new contract, when one was created."""
     logs: tuple[object, ...] = ()
 
 

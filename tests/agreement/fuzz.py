@@ -3,7 +3,7 @@ delegations, access lists. Everything follows from the seed."""
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import coincurve
 import rlp
@@ -16,7 +16,7 @@ from l2engine.rules.l1_attributes import L1Attributes, encode_calldata, format_o
 from l2engine.rules.predeploys import BEACON_ROOTS, CONSOLIDATION_REQUESTS, DEPOSITOR, HISTORY_STORAGE, L1_BLOCK, WITHDRAWAL_REQUESTS
 from l2engine.types.base import EMPTY_CODE_HASH, EMPTY_OMMERS_HASH, EMPTY_ROOT, Address, encode_int, keccak
 from l2engine.types.block import Header, Withdrawal
-from l2engine.types.state import Account, BlockEnv
+from l2engine.types.state import Account, AccountOverride, BlockEnv, Call
 from l2engine.types.transaction import encode_deposit
 from tests.agreement.precompile_inputs import NUMBERS, precompile_input
 
@@ -26,6 +26,7 @@ KEYS = [coincurve.PrivateKey(keccak(bytes([i]))) for i in range(1, 6)]
 SENDERS: list[Address] = [keccak(key.public_key.format(compressed=False)[1:])[12:] for key in KEYS]
 CONTRACTS: list[Address] = [bytes([0xC0 + i]) * 20 for i in range(6)]
 PRECOMPILES: list[Address] = [i.to_bytes(20, "big") for i in NUMBERS]
+_TIMESTAMP = 1000
 _INTERESTING = (0, 1, 2, 31, 32, 33, 255, 256, 2**16, 2**32, 2**64 - 1, 2**64, 2**128, 2**255, 2**256 - 1)
 
 # opcodes with how many words they take and leave
@@ -43,22 +44,25 @@ class RandomBlock:
     world: World
     env: BlockEnv
     transactions: tuple[bytes, ...]
+    calls: tuple[tuple[Call, dict[Address, AccountOverride]], ...]
+    """To make on the world beside the block, with their overrides."""
 
 
 def random_block(seed: int, count: int = 12) -> RandomBlock:
     """A block of about `count` transactions; some of them cannot stand."""
     rng = random.Random(seed)
     fork = FORKS[seed % len(FORKS)]
-    config = rules(fork)
+    begins = rng.random() < 0.15 and fork is not forks.PARIS  # in this very block
+    config = rules(fork, _TIMESTAMP if begins else 0)
     world = _world(rng, fork)
     base_fee = rng.choice((0, 7, 1000, 10**9))
     parent = Header(
-        rng.randbytes(32), EMPTY_OMMERS_HASH, bytes(20), EMPTY_ROOT, EMPTY_ROOT, EMPTY_ROOT, bytes(256), 0, 299, 30_000_000, 0, 998, b"",
+        rng.randbytes(32), EMPTY_OMMERS_HASH, bytes(20), EMPTY_ROOT, EMPTY_ROOT, EMPTY_ROOT, bytes(256), 0, 299, 30_000_000, 0, _TIMESTAMP - 2, b"",
         bytes(32), bytes(8),
     )  # fmt: skip
     env = BlockEnv(
         number=300,
-        timestamp=1000,
+        timestamp=_TIMESTAMP,
         gas_limit=rng.choice((3_000_000, 30_000_000)),
         beneficiary=rng.choice((bytes.fromhex("4200000000000000000000000000000000000011"), SENDERS[0], bytes([9]) * 20)),
         prev_randao=rng.randbytes(32),
@@ -69,15 +73,15 @@ def random_block(seed: int, count: int = 12) -> RandomBlock:
         withdrawals=None if not fork.has(L1Rules.SHANGHAI) else () if fork.is_optimism else _withdrawals(rng),
     )
     nonces = dict.fromkeys(SENDERS, 0)
-    transactions = [_l1_attributes(rng, fork)] if fork.is_optimism else []
+    transactions = [_l1_attributes(rng, fork, config.fork_at(299, _TIMESTAMP - 2))] if fork.is_optimism else []
     transactions += [_transaction(rng, fork, base_fee, nonces) for _ in range(rng.randrange(count // 2, count + 1))]
-    return RandomBlock(config, world, env, tuple(transactions))
+    return RandomBlock(config, world, env, tuple(transactions), tuple(_message(rng) for _ in range(3)))
 
 
-def rules(fork: Fork) -> ChainConfig:
-    """A chain on which this fork holds from its beginning."""
+def rules(fork: Fork, since: int = 0) -> ChainConfig:
+    """A chain on which this fork holds from a time on, and those before it always did."""
     rows = FORKS[: FORKS.index(fork) + 1]
-    times = {row.name + "Time": 0 for row in rows if row.is_optimism == fork.is_optimism}
+    times = {row.name + "Time": since if row is fork else 0 for row in rows if row.is_optimism == fork.is_optimism}
     if fork.is_optimism:
         return chain_config({"chainId": CHAIN_ID, "bedrockBlock": 0, "optimism": {}} | times)
     blocks = dict.fromkeys(_ETHEREUM_BLOCKS, 0)
@@ -111,7 +115,8 @@ def _world(rng: random.Random, fork: Fork) -> World:
         put(requests, 0, bytes.fromhex("60015f5560205ff3"), nonce=1)  # hands out 32 bytes
     if fork.is_optimism:
         # Keeps the words of its calldata in the slots that fees are read from.
-        slots = {1: 10**9, 3: rng.getrandbits(64) << 64, 5: 188, 6: 684_000, 7: rng.choice((0, 10**9)), 8: rng.getrandbits(112)}
+        scalars = rng.choice((0, rng.getrandbits(256)))  # none yet in Ecotone's first block
+        slots = {1: 10**9, 3: scalars, 5: 188, 6: 684_000, 7: rng.choice((0, 10**9)), 8: rng.choice((0, rng.getrandbits(112)))}
         put(L1_BLOCK, 0, bytes.fromhex("00"), slots, nonce=1)
     return World(accounts, storages, codes, lambda number: keccak(str(number).encode()) if 40 <= number < 300 else None)
 
@@ -244,10 +249,32 @@ _STEPS: tuple[Callable[[random.Random, int], bytes], ...] = (
 _WEIGHTS = (10, 12, 2, 6, 6, 3, 8, 3, 2, 1, 3)
 
 
-def _l1_attributes(rng: random.Random, fork: Fork) -> bytes:
+def _l1_attributes(rng: random.Random, fork: Fork, before: Fork) -> bytes:
+    """The first transaction, in an activation block still in the form of the fork before."""
     attributes = L1Attributes(base_fee=10**9, da_footprint_gas_scalar=rng.choice((0, 400)))
-    data = encode_calldata(format_of(fork), attributes)
+    data = encode_calldata(format_of(before), attributes)
     return encode_deposit(rng.randbytes(32), DEPOSITOR, L1_BLOCK, 0, 0, 1_000_000, not fork.deposits_report_gas, data)
+
+
+def _message(rng: random.Random) -> tuple[Call, dict[Address, AccountOverride]]:
+    """A call as eth_call makes it, with state overrides now and then."""
+    to = rng.choice((*CONTRACTS, *CONTRACTS, rng.choice(PRECOMPILES), rng.choice(SENDERS), None))
+    data = code(rng) if to is None else rng.randbytes(rng.choice((0, 4, 160)))
+    if to in PRECOMPILES:
+        data = precompile_input(rng, int.from_bytes(to, "big"))
+    value, gas = rng.choice((0, 0, 1, 10**20)), rng.choice((21_000, 100_000, 3_000_000))
+    overrides = {}
+    for contract in rng.sample(CONTRACTS, rng.choice((0, 0, 1, 2))):
+        slots = {rng.randrange(6): rng.choice(_INTERESTING) for _ in range(3)}
+        overrides[contract] = AccountOverride(
+            nonce=rng.choice((None, 5)),
+            balance=rng.choice((None, 0, 10**21)),
+            code=rng.choice((None, code(rng))),
+            state=slots if rng.random() < 0.3 else None,
+        )
+        if overrides[contract].state is None and rng.random() < 0.5:
+            overrides[contract] = replace(overrides[contract], state_diff=slots)
+    return Call(rng.choice((*SENDERS, rng.randbytes(20))), to, gas, value=value, data=data), overrides
 
 
 def _transaction(rng: random.Random, fork: Fork, base_fee: int, nonces: dict[Address, int]) -> bytes:

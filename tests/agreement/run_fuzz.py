@@ -10,9 +10,10 @@ from tests.agreement.fuzz import random_block
 
 
 def run(seed: int) -> tuple[int, int]:
-    """Execute one random block twice: how many of its transactions stood, and how many there were. `ExecutorsDisagree`."""
+    """Execute one random block, and its calls, twice: how many of its transactions stood, and how many there were. `ExecutorsDisagree`."""
     block = random_block(seed)
-    execution = AgreementExecutor(block.config).begin(block.world, block.env)
+    executor = AgreementExecutor(block.config)
+    execution = executor.begin(block.world, block.env)
     stood = 0
     for raw in block.transactions:
         with suppress(InvalidTransaction, DecodeError):
@@ -20,6 +21,9 @@ def run(seed: int) -> tuple[int, int]:
             stood += 1
     with suppress(InvalidBlock):
         execution.finish()
+    for call, overrides in block.calls:
+        with suppress(InvalidTransaction):
+            executor.call(block.world, block.env, call, overrides)
     return stood, len(block.transactions)
 
 
@@ -27,6 +31,8 @@ def main(first: int, last: int) -> int:
     """0 when the executors agreed on all of it."""
     started, stood, tried, wrong = time.monotonic(), 0, 0, 0
     for seed in range(first, last):
+        if seed % 1000 == 0:
+            print(f"seed {seed} after {time.monotonic() - started:.0f} s: {tried} transactions", flush=True)
         try:
             counts = run(seed)
         except ExecutorsDisagree as error:

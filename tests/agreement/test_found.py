@@ -34,3 +34,13 @@ def test_init_code_above_the_limit_ends_the_frame_whatever_the_balance(fork: Any
     assert (answer.success, answer.gas_used) == (False, 1_000_000)
     within = call(fork, f"{salt}61c0005f60{value:02x}{opcode}{RETURN_ONE}")
     assert within.success
+
+
+def test_a_creation_that_fails_creates_nothing() -> None:
+    """The reference executor named the address all the same."""
+    block = random_block(FORKS.index(forks.KARST))
+    for code, created in (("5f5ffd", False), ("5f5ff3", True)):
+        answer = AgreementExecutor(rules(forks.KARST)).call(
+            block.world, block.env, Call(SENDERS[0], None, 1_000_000, data=bytes.fromhex(code))
+        )
+        assert (answer.created is not None) == answer.success == created

@@ -39,11 +39,16 @@ from tests.helpers.vectors import VECTORS, json_lines, needs_vectors
 EXECUTORS = {"py": ReferenceExecutor, "native": NativeExecutor}
 
 
-def assert_replays(config: ChainConfig, answer: dict[str, Any], block: Block) -> None:
-    """The witness in debug_executionWitness's form gives the block's hash on both executors."""
+def assert_replays(config: ChainConfig, answer: dict[str, Any], block: Block, made_by: str | None = None) -> None:
+    """The witness in debug_executionWitness's form gives the block's hash on both executors, and lacks nothing for the one
+    that it was made by."""
     made = witness.from_json({"config": geth_config(config), "block": "0x" + block.encode().hex(), **answer})
-    for executor in EXECUTORS.values():
+    for name, executor in EXECUTORS.items():
         assert witness.execute(made, executor(config)).hash == block.hash
+        if name == made_by:
+            state = witness.WitnessState(made.parent, made.preimages)
+            witness.run(made, executor(config), state)
+            assert not state.missing
 
 
 # ---- recorded chains ------------------------------------------------------------------------------------------------
@@ -72,7 +77,7 @@ def test_every_recorded_block_replays(family: str, chain: str, evm: str) -> None
         assert set(answer) == {"state", "codes", "keys", "headers"}
         block = decode_block(bytes.fromhex(node.call("debug_getRawBlock", hex(row["number"]))[2:]))
         assert "0x" + block.hash.hex() == row["hash"]
-        assert_replays(node.genesis.config, answer, block)
+        assert_replays(node.genesis.config, answer, block, evm)
 
 
 @needs_vectors
@@ -83,7 +88,7 @@ def test_payload_attributes_give_the_witness_of_the_block_they_make(chain: str, 
         attributes = {**row["forkchoiceUpdated"]["params"][1], "transactions": payload["transactions"], "noTxPool": True}
         answer = node.call("debug_executePayload", payload["parentHash"], attributes)
         block = decode_block(bytes.fromhex(node.call("debug_getRawBlock", row["hash"])[2:]))
-        assert_replays(node.genesis.config, answer, block)
+        assert_replays(node.genesis.config, answer, block, evm)
 
 
 def test_attributes_with_a_refused_transaction_serve_the_block_of_deposits_alone() -> None:
@@ -173,7 +178,7 @@ def test_random_blocks_replay(seed: int, evm: str) -> None:
     except InvalidBlock:
         return  # a requests contract that fails: no block
     made = Witnesses(random.config, state, blocks).of_block([executor], parent, block)
-    assert_replays(random.config, made.to_json(), block)
+    assert_replays(random.config, made.to_json(), block, evm)
 
 
 # ---- deletions, for which the witness holds the nodes beside the deleted ones -------------------------------------------
@@ -199,7 +204,7 @@ def deletions(slots: dict[int, int], writes: dict[int, int], mortals: int, kille
     raws += [alice.sign(graves[number], gas=100_000) for number in sorted(killed)]
     world = World(accounts, {WRITER: slots}, codes, lambda number: None)
     env = replace(env, gas_limit=30_000_000, base_fee_per_gas=7, withdrawals=(), beneficiary=bytes([9]) * 20)
-    return RandomBlock(rules(SHANGHAI), world, env, tuple(raws))
+    return RandomBlock(rules(SHANGHAI), world, env, tuple(raws), ())
 
 
 @settings(max_examples=60, deadline=None)
@@ -211,13 +216,13 @@ def test_any_deletions_replay(data: st.DataObject) -> None:
     mortals = data.draw(st.integers(1, 20))
     killed = data.draw(st.sets(st.integers(0, mortals - 1)))
     random = deletions(slots, writes, mortals, killed)
-    native = data.draw(st.booleans())
-    executor = EXECUTORS["native" if native else "py"](random.config)
-    state, blocks, parent = stored(random, native)
+    evm = data.draw(st.sampled_from(list(EXECUTORS)))
+    executor = EXECUTORS[evm](random.config)
+    state, blocks, parent = stored(random, evm == "native")
     block = sealed(random, state, parent, executor)
     assert len(block.transactions) == 1 + len(killed)
     made = Witnesses(random.config, state, blocks).of_block([executor], parent, block)
-    assert_replays(random.config, made.to_json(), block)
+    assert_replays(random.config, made.to_json(), block, evm)
 
 
 def test_the_node_beside_a_deleted_one_is_needed_and_there() -> None:
