@@ -406,13 +406,14 @@ impl BlockExecution {
             .map_err(machine_error)?;
         let mut frame = self.machine.run(&initial).map_err(machine_error)?;
         post_execution::refund(self.fork.spec, frame.gas_mut(), refund as i64);
+        let needed = frame.gas().limit() - frame.gas().remaining();
         if self.fork.has(SpecId::PRAGUE) {
             post_execution::eip7623_check_gas_floor(frame.gas_mut(), initial);
         }
         let gas = frame.gas();
-        let gas_refund = gas.refunded() as u64;
-        let gas_left = gas.remaining() + gas_refund;
+        let gas_left = gas.remaining() + gas.refunded() as u64;
         let gas_used = gas.limit() - gas_left;
+        let gas_refund = needed.saturating_sub(gas_used); // the floor of EIP-7623 takes back some of it
         let created = match &frame {
             FrameResult::Create(outcome) => outcome.address,
             FrameResult::Call(_) => None,

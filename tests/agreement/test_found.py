@@ -8,7 +8,7 @@ from l2engine.conformance.world import World
 from l2engine.evm.agreement import AgreementExecutor
 from l2engine.rules import forks
 from l2engine.types.base import Address, keccak
-from l2engine.types.state import Account, Call, CallResult
+from l2engine.types.state import Account, AccountOverride, Call, CallResult
 from tests.agreement.fuzz import FORKS, SENDERS, random_block, rules
 
 CONTRACT: Address = bytes([0xAA]) * 20
@@ -44,3 +44,18 @@ def test_a_creation_that_fails_creates_nothing() -> None:
             block.world, block.env, Call(SENDERS[0], None, 1_000_000, data=bytes.fromhex(code))
         )
         assert (answer.created is not None) == answer.success == created
+
+
+def test_the_refund_of_a_call_is_what_the_data_floor_leaves_of_it() -> None:
+    """EIP-7623; eth_estimateGas begins with the gas that was needed before the refund. The native executor forgot it at the floor."""
+    clears = bytes.fromhex("5f5f555f600155")  # slots 0 and 1, which the override fills
+    block = random_block(FORKS.index(forks.KARST))
+    overrides = {CONTRACT: AccountOverride(code=clears, state={0: 1, 1: 1})}
+    needed = set()
+    for size in (0, 100, 400):
+        answer = AgreementExecutor(rules(forks.KARST)).call(
+            block.world, block.env, Call(SENDERS[0], CONTRACT, 1_000_000, data=b"\x01" * size), overrides
+        )
+        assert answer.success
+        needed.add(answer.gas_used + answer.gas_refund - 16 * size)
+    assert len(needed) == 1

@@ -32,6 +32,7 @@ from l2engine.types.base import EMPTY_BLOOM, EMPTY_OMMERS_HASH, EMPTY_ROOT, Addr
 from l2engine.types.block import Block, Header, decode_block
 from l2engine.types.state import Account
 from tests.agreement.fuzz import FORKS, RandomBlock, random_block, rules
+from tests.helpers import in_process
 from tests.helpers.dev_chain import Forge, document, funded
 from tests.helpers.in_process import InProcess
 from tests.helpers.vectors import VECTORS, json_lines, needs_vectors
@@ -78,6 +79,26 @@ def test_every_recorded_block_replays(family: str, chain: str, evm: str) -> None
         block = decode_block(bytes.fromhex(node.call("debug_getRawBlock", hex(row["number"]))[2:]))
         assert "0x" + block.hash.hex() == row["hash"]
         assert_replays(node.genesis.config, answer, block, evm)
+
+
+@needs_vectors
+@pytest.mark.parametrize("evm", ["py", "native"])
+def test_blocks_of_the_past_replay_as_far_as_proofs_are_kept(evm: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def open_state(kv: Any, settings: Any) -> Any:
+        return (NativeState if settings.evm == "native" else LayeredState)(kv, layers=5, history_proofs=20)
+
+    monkeypatch.setattr(in_process, "open_state", open_state)
+    *_, (node, _) = fed(VECTORS / "recordings" / "isthmus", evm)
+    refused = []
+    for number in range(1, node.engine.head.number + 1):
+        answer = node.call("debug_executionWitness", hex(number))
+        if "error" in answer:
+            assert answer["error"]["code"] == -32000
+            refused.append(number)
+            continue
+        block = decode_block(bytes.fromhex(node.call("debug_getRawBlock", hex(number))[2:]))
+        assert_replays(node.genesis.config, answer, block, evm)
+    assert refused == list(range(1, len(refused) + 1)) and 5 < len(refused) < 20
 
 
 @needs_vectors
