@@ -16,6 +16,7 @@ abi = [
     {
         "type": "event",
         "name": "Deposit",
+        "anonymous": False,
         "inputs": [{"name": "dst", "type": "address", "indexed": True}, {"name": "wad", "type": "uint256", "indexed": False}],
     },
 ]

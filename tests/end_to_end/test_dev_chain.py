@@ -13,7 +13,7 @@ import genesis.dev
 from genesis.dev.accounts import DEV_ACCOUNTS
 from l2engine.evm import native
 from l2engine.rules.forks import OP_FORKS
-from tests.helpers.running import RunningNode, l2engine, send
+from tests.helpers.running import ROOT, RunningNode, l2engine, send
 from tests.helpers.transactions import transfer
 
 CODE = json.loads((Path(genesis.dev.__file__).parent / "contracts.json").read_text())["code"]
@@ -142,6 +142,15 @@ def test_what_a_wallet_asks_before_it_sends(node, web3):
     sent = node.call("eth_sendRawTransaction", "0x" + signed.raw_transaction.hex())
     assert web3.eth.wait_for_transaction_receipt(sent, poll_latency=0.01).status == 1
     assert node.call("eth_getTransactionByHash", sent)["from"] == RICH.lower()
+
+
+@pytest.mark.parametrize("where", ["README.md", "examples/first_steps.py", "examples/contract_logs.py"])
+def test_what_the_reader_is_told_to_try_works(where, node, capsys):
+    text = (ROOT / where).read_text()
+    code = text.partition("```python\n")[2].partition("```")[0] if where == "README.md" else text
+    assert "http://127.0.0.1:8545" in code
+    exec(compile(code.replace("http://127.0.0.1:8545", node.http), where, "exec"), {"__file__": str(ROOT / where)})
+    assert capsys.readouterr().out.startswith("block ")
 
 
 def test_what_fails_says_why(web3):

@@ -2,8 +2,9 @@
 
 import gzip
 import json
+import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ def genesis(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def fails(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fails:
+def fails(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fails]:
     """Runs a command in an empty folder; the one line that it ends with."""
     monkeypatch.chdir(tmp_path)
 
@@ -37,7 +38,11 @@ def fails(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytes
         assert line.startswith("l2engine")
         return line
 
-    return fails
+    root = logging.getLogger()
+    level, handlers = root.level, root.handlers[:]
+    yield fails
+    root.setLevel(level)
+    root.handlers[:] = handlers  # commands set up the log of their process
 
 
 @pytest.mark.parametrize(
