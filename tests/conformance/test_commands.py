@@ -2,12 +2,18 @@
 
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from l2engine.__main__ import main
+from l2engine.conformance import statetest
+from l2engine.evm.agreement import AgreementExecutor
+from l2engine.evm.reference import ReferenceExecutor
+from l2engine.rules import forks
+from l2engine.rules.config import Activation
 from tests.conformance.families import needs_native
 from tests.helpers.vectors import VECTORS, archive, needs_vectors
 
@@ -69,6 +75,13 @@ def test_statetest_fork_filter_and_json_trace(tmp_path: Path, capsys: pytest.Cap
     assert "gasUsed" in lines[-1]
     assert main(["statetest", "--evm", "py", "--fork", "Homestead" if fork != "Homestead" else "Berlin", _write(tmp_path, single)]) == 0
     assert json.loads(capsys.readouterr().out) == []
+
+
+def test_a_state_test_on_which_executors_differ_fails() -> None:
+    test = next(statetest.read(_first("ethereum-tests/general-state-tests.tar.zst", STATE_TEST)))
+    wrong = ReferenceExecutor(replace(test.config, activations=(Activation(forks.FRONTIER, block=0),)))
+    outcome = statetest.run(test, lambda config: AgreementExecutor(config, native=wrong, reference=ReferenceExecutor(config)))
+    assert not outcome.passed and outcome.error is not None and "the executors disagree at block 1, transaction 0" in outcome.error
 
 
 @each_executor

@@ -9,7 +9,7 @@ from l2engine.conformance import blocktest, statetest, witness
 from l2engine.conformance.statetest import Outcome
 from l2engine.evm.native import NativeExecutor
 from l2engine.evm.reference import ReferenceExecutor
-from tests.conformance.families import MakeExecutor, Shard, check, needs_native, shards
+from tests.conformance.families import MakeExecutor, check, needs_native, shards
 from tests.helpers.vectors import VECTORS, needs_vectors
 
 pytestmark = needs_vectors
@@ -23,29 +23,29 @@ def _block_tests(document: dict[str, Any], executor: MakeExecutor) -> Iterator[O
     return (blocktest.run(test, executor) for test in blocktest.read(document))
 
 
-@pytest.mark.parametrize("shard", shards(reference=8, native=4))
-def test_general_state_tests(shard: Shard) -> None:
-    check("ethereum-tests/general-state-tests.tar.zst", shard, _state_tests)
+@pytest.mark.parametrize(("shard", "count"), shards(8))
+def test_general_state_tests(shard: int, count: int) -> None:
+    check("ethereum-tests/general-state-tests.tar.zst", shard, count, _state_tests)
 
 
-@pytest.mark.parametrize("shard", shards(reference=1))
-def test_prague_state_tests(shard: Shard) -> None:
-    check("eest-state-tests/prague-devnet-5.tar.zst", shard, _state_tests)
+@pytest.mark.parametrize(("shard", "count"), shards(1))
+def test_prague_state_tests(shard: int, count: int) -> None:
+    check("eest-state-tests/prague-devnet-5.tar.zst", shard, count, _state_tests)
 
 
-@pytest.mark.parametrize("shard", shards(reference=1))
-def test_osaka_state_tests(shard: Shard) -> None:
-    check("eest-state-tests/osaka-devnet-5.tar.zst", shard, _state_tests)
+@pytest.mark.parametrize(("shard", "count"), shards(1))
+def test_osaka_state_tests(shard: int, count: int) -> None:
+    check("eest-state-tests/osaka-devnet-5.tar.zst", shard, count, _state_tests)
 
 
-@pytest.mark.parametrize("shard", shards(reference=1))
-def test_blockchain_tests(shard: Shard) -> None:
-    check("ethereum-tests/blockchain-tests.tar.zst", shard, _block_tests)
+@pytest.mark.parametrize(("shard", "count"), shards(1))
+def test_blockchain_tests(shard: int, count: int) -> None:
+    check("ethereum-tests/blockchain-tests.tar.zst", shard, count, _block_tests)
 
 
-@pytest.mark.parametrize("shard", shards(reference=2))
-def test_state_tests_in_blockchain_form(shard: Shard) -> None:
-    check("ethereum-tests/blockchain-general-state-sample.tar.zst", shard, _block_tests)
+@pytest.mark.parametrize(("shard", "count"), shards(2))
+def test_state_tests_in_blockchain_form(shard: int, count: int) -> None:
+    check("ethereum-tests/blockchain-general-state-sample.tar.zst", shard, count, _block_tests)
 
 
 @pytest.mark.parametrize("executor", [ReferenceExecutor, pytest.param(NativeExecutor, marks=needs_native)])
