@@ -3,9 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from eth_abi.abi import decode as abi_decode
-from eth_abi.exceptions import DecodingError
-
 from l2engine.evm.tracers.base import NoopTracer, to_hex
 from l2engine.types.base import ZERO_ADDRESS, Address, Gas, Hash32, Wei
 
@@ -86,6 +83,7 @@ def _drop_failed_logs(frame: dict[str, Any], failed: bool) -> None:
         _drop_failed_logs(call, failed)
 
 
+_ERROR, _PANIC = b"\x08\xc3\x79\xa0", b"\x4e\x48\x7b\x71"  # selectors
 _PANICS = {
     0x00: "generic panic",
     0x01: "assert(false)",
@@ -102,15 +100,18 @@ _PANICS = {
 
 def revert_reason(output: bytes) -> str | None:
     """The text in revert data made by Solidity's Error(string) or Panic(uint256); None for anything else."""
+    if output[:4] not in (_ERROR, _PANIC):
+        return None
+    from eth_abi.abi import decode  # its parser takes an eighth of a node's start
+    from eth_abi.exceptions import DecodingError
+
     try:
-        if output[:4] == b"\x08\xc3\x79\xa0":
-            return str(abi_decode(["string"], output[4:])[0])
-        if output[:4] == b"\x4e\x48\x7b\x71":
-            code = int(abi_decode(["uint256"], output[4:])[0])
-            return _PANICS.get(code, f"unknown panic code: {code:#x}")
+        if output[:4] == _ERROR:
+            return str(decode(["string"], output[4:])[0])
+        code = int(decode(["uint256"], output[4:])[0])
+        return _PANICS.get(code, f"unknown panic code: {code:#x}")
     except (DecodingError, UnicodeDecodeError, OverflowError):
         return None
-    return None
 
 
 class FlatCallTracer(CallTracer):
