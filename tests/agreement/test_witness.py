@@ -258,6 +258,18 @@ def test_the_node_beside_a_deleted_one_is_needed_and_there() -> None:
         assert_replays(random.config, {**answer, "state": [node for node in answer["state"] if node != sibling]}, block)
 
 
+def test_ancestors_are_there_as_far_as_blockhash_asks() -> None:
+    genesis = document()
+    genesis["alloc"][WRITER.hex()] = {"balance": "0x0", "code": "0x" + "6005430340" + "5f55" + "00"}  # sstore(0, blockhash(number - 5))
+    forge = Forge(genesis)
+    ancestors = forge.chain(forge.genesis, 7)
+    block = forge.block(ancestors[-1].header, funded("alice").sign(WRITER, gas=100_000))
+    for name, executor in EXECUTORS.items():
+        made = forge.engine.witnesses.of_block([executor(forge.engine.config)], ancestors[-1].header, block)
+        assert list(made.headers) == [ancestor.header.encode() for ancestor in ancestors[-5:]]
+        assert_replays(forge.engine.config, made.to_json(), block, name)
+
+
 # ---- files ----------------------------------------------------------------------------------------------------------
 
 
