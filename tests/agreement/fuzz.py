@@ -63,7 +63,7 @@ def random_block(seed: int, count: int = 12) -> RandomBlock:
     env = BlockEnv(
         number=300,
         timestamp=_TIMESTAMP,
-        gas_limit=rng.choice((3_000_000, 30_000_000)),
+        gas_limit=rng.choice((5_000_000, 30_000_000, 30_000_000)),
         beneficiary=rng.choice((bytes.fromhex("4200000000000000000000000000000000000011"), SENDERS[0], bytes([9]) * 20)),
         prev_randao=rng.randbytes(32),
         base_fee_per_gas=base_fee,
@@ -305,6 +305,10 @@ def _transaction(rng: random.Random, fork: Fork, base_fee: int, nonces: dict[Add
     tip = rng.choice((0, 1, 10**9))
     price = max(0, base_fee - 1) if flaw == "price" else base_fee + tip
     kinds = [0, 1, 2, 2] + ([4] if fork.has(L1Rules.PRAGUE) and to else [])
+    takes_blobs = fork.has(L1Rules.CANCUN) and not fork.is_optimism
+    if to and rng.random() < (0.2 if takes_blobs else 0.01):
+        kinds = [3]
+        nonces[sender] -= not flaw and not takes_blobs
     kind = rng.choice(kinds)
     tail = [encode_int(gas), to, encode_int(value), data]
     if kind == 0:
@@ -316,6 +320,11 @@ def _transaction(rng: random.Random, fork: Fork, base_fee: int, nonces: dict[Add
     ]
     fees = [encode_int(price)] if kind == 1 else [encode_int(min(tip, price)), encode_int(price)]
     items = [encode_int(CHAIN_ID), encode_int(max(nonce, 0)), *fees, *tail, access]
+    if kind == 3:
+        hashes = [
+            (b"\x01" if rng.random() < 0.97 else b"\x02") + rng.randbytes(31) for _ in range(rng.choice((0, 1, 1, 1, 2, 2, 6, 7, 10)))
+        ]
+        items += [encode_int(rng.choice((1, 10**9))), hashes]
     if kind == 4:
         items.append([_authorization(rng, nonces) for _ in range(rng.randrange(1, 4))])
     signature = key.sign_recoverable(keccak(bytes([kind]) + rlp.encode(items)), hasher=None)
