@@ -63,6 +63,8 @@ def run(args: argparse.Namespace) -> int:
         gcmode="archive",
         builder_deadline=60.0,  # no rollup node waits: whatever fits into a block may take its time on a slow executor
     )
+    if chosen.network is not None:
+        raise ConfigError("dev makes a chain of its own; `l2engine run --network` follows a registered one")
     logs.configure(chosen.log_format, chosen.verbosity)
     scratch = None
     if chosen.datadir is None and chosen.authrpc_jwtsecret is None:
@@ -112,7 +114,7 @@ def _open(chosen: Settings, fork: str | None) -> KeyValue:
         elif fork is not None:
             first = assembly.prepare_rules(kv, chosen).fork_at(0, 0).name
             if first != fork:
-                raise ConfigError(f"--fork {fork}: the chain in {chosen.datadir} began with {first}")
+                raise ConfigError(f"--fork {fork}: the chain of {chosen.genesis or chosen.datadir} begins with {first}")
     except BaseException:
         kv.close()
         raise

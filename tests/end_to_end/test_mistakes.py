@@ -69,6 +69,7 @@ def test_wrong_usage(fails: Fails, words: list[str], said: str) -> None:
     ("words", "said"),
     [
         (["dev", "--block-time", "0"], "--block-time must be more than 0 seconds"),
+        (["dev", "--network", "op-sepolia"], "`l2engine run --network` follows a registered one"),
         (["dumpconfig", "--config", "nowhere.toml"], "cannot read nowhere.toml: No such file or directory"),
         (["init"], "which chain? Name it with --network NAME or --genesis FILE"),
         (["init", "nowhere.json"], "cannot read genesis file nowhere.json"),
