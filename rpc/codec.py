@@ -27,6 +27,7 @@ class CanonicalHash(bytes):
 BlockReference: TypeAlias = int | str | bytes | None  # number, tag or hash; None for an EIP-1898 object that names nothing
 
 _HEX = re.compile(r"[0-9a-fA-F]*\Z")
+_DECIMAL = re.compile(r"[0-9]{0,4300}\Z")  # as many digits as int() reads
 
 
 class Mismatch(InvalidParams):
@@ -148,10 +149,10 @@ def plain_uint64(value: Any) -> int:
 def hex_or_decimal(value: Any) -> int:
     """A number, or a string in hex or decimal, of at most 64 bits (geth's HexOrDecimal64)."""
     text = value if isinstance(value, str) else str(value)
-    try:
-        number = int(text, 16) if text[:2] in ("0x", "0X") else int(text or "0")
-    except ValueError:
-        number = -1
+    if text[:2] in ("0x", "0X"):
+        number = int(text[2:], 16) if _HEX.match(text[2:]) and text[2:] else -1
+    else:
+        number = int(text or "0") if _DECIMAL.match(text) else -1
     if isinstance(value, bool) or not 0 <= number <= MAX_UINT64:
         raise InvalidParams(f'invalid hex or decimal integer "{text}"')
     return number

@@ -3,6 +3,7 @@
 Sources: execution-apis src/engine; OP specs exec-engine.md; engine-api-observed 2.2 and 2.3 for op-geth's words and codes.
 """
 
+import logging
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -39,6 +40,8 @@ from rpc.codec import (
 from rpc.context import Context
 from rpc.errors import SERVER_ERROR, EngineParamsError, RpcError
 from rpc.jsonrpc import Place, method
+
+log = logging.getLogger(__name__)
 
 MAX_BODIES = 1024  # execution-apis: clients must support at least 32 and may refuse more
 PROTOCOL_VERSION = (9, 0, 0)  # the newest protocol version supported, as op-geth v1.101702 says
@@ -450,13 +453,16 @@ _transition = struct(
 
 
 def signal_superchain_v1(context: Context, signal: Json | None) -> str:
-    """Take note of the protocol version that the superchain requires; answer the newest one supported here. With
+    """Warn of a protocol version of the superchain that is ahead of this node's; answer the newest one supported here. With
     --rollup.halt a required version that is ahead by the chosen part stops the node (superchain-upgrades.md)."""
     level = {"major": 1, "minor": 2, "patch": 3}.get(context.settings.rollup_halt, 0)
-    required = (signal or {}).get("required")
-    if required is not None and level and _version(required)[:level] > PROTOCOL_VERSION[:level]:
-        wanted = ".".join(map(str, _version(required)))
-        context.halt(f"protocol version {wanted} is required, this node supports {'.'.join(map(str, PROTOCOL_VERSION))}")
+    for kind in ("recommended", "required"):
+        version = _version((signal or {}).get(kind, bytes(32)))
+        if version > PROTOCOL_VERSION:
+            reason = f"protocol version {_dotted(version)} is {kind}, this node supports {_dotted(PROTOCOL_VERSION)}"
+            log.warning("Behind the superchain: %s", reason)
+            if kind == "required" and version[:level] > PROTOCOL_VERSION[:level]:
+                context.halt(reason)
     return "0x" + (bytes(16) + b"".join(part.to_bytes(4, "big") for part in (*PROTOCOL_VERSION, 0))).hex()
 
 
@@ -464,6 +470,10 @@ def _version(version: bytes) -> tuple[int, int, int]:
     """Major, minor and patch of a protocol version of type 0."""
     major, minor, patch = (int.from_bytes(version[i : i + 4], "big") for i in (16, 20, 24))
     return (major, minor, patch) if version[0] == 0 else (0, 0, 0)
+
+
+def _dotted(version: tuple[int, int, int]) -> str:
+    return ".".join(map(str, version))
 
 
 _signal = struct("catalyst.SuperchainSignal", {"recommended": hash32, "required": hash32})

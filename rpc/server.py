@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import WSMsgType, web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_exceptions import HTTPRequestEntityTooLarge
 
 from l2engine.errors import ConfigError
@@ -28,6 +29,10 @@ from rpc.jsonrpc import Call, Limits, Method, Methods, Place, Request, join, par
 from rpc.subscriptions import Subscriptions
 
 log = logging.getLogger(__name__)
+_http_log = logging.getLogger(f"{__name__}.http")
+_http_log.addFilter(
+    lambda record: not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+)  # anybody can send garbage
 
 CONTENT_TYPES = frozenset(("application/json", "application/json-rpc", "application/jsonrequest"))
 KEEP_ALIVE_SECONDS = 120.0  # as geth
@@ -184,7 +189,14 @@ class _Listener:
         self._any_host = "*" in port.virtual_hosts
         self._hosts = frozenset(host.lower() for host in port.virtual_hosts)
         self._runner = web.ServerRunner(
-            web.Server(self._handle, request_factory=self._make_request, keepalive_timeout=KEEP_ALIVE_SECONDS, access_log=None)
+            web.Server(
+                self._handle,
+                request_factory=self._make_request,
+                keepalive_timeout=KEEP_ALIVE_SECONDS,
+                logger=_http_log,
+                access_log=None,
+                auto_decompress=False,  # as geth: a compressed body is not JSON
+            )
         )
 
     def _make_request(self, message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:

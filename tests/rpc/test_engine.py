@@ -175,6 +175,18 @@ def test_signal_superchain_halts_only_when_told_to() -> None:
     assert ask(context(), "engine_signalSuperchainV1") == supported
 
 
+def test_signal_superchain_warns_of_what_is_ahead(caplog: pytest.LogCaptureFixture) -> None:
+    supported, newer = ("0x" + bytes(16).hex() + number + "00000000" * 3 for number in ("00000009", "0000000a"))
+    for recommended, required, kinds in (
+        (supported, supported, []),
+        (newer, supported, ["recommended"]),
+        (newer, newer, ["recommended", "required"]),
+    ):
+        caplog.clear()
+        ask(context(), "engine_signalSuperchainV1", {"recommended": recommended, "required": required})
+        assert [kind for record in caplog.records for kind in ("recommended", "required") if f"10.0.0 is {kind}" in record.message] == kinds
+
+
 def test_the_two_sides_present_themselves() -> None:
     where = context()
     names = ask(where, "engine_exchangeCapabilities", ["engine_newPayloadV3"])

@@ -166,6 +166,17 @@ async def test_a_client_that_hangs_up_harms_nobody():
         assert (await post(session, url))[0] == 200
 
 
+async def test_what_is_not_http_leaves_no_traceback_in_the_log(caplog):
+    async with serving() as (_, session, (url,)):
+        for garbage in (b"\x16\x03\x01\x02\x00\x01", b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2].strip("/")))
+            writer.write(garbage + b"\r\n\r\n")
+            assert b" 400 " in await reader.readline()
+            writer.close()
+        assert json.loads((await post(session, url, b"not gzip", **{"Content-Encoding": "gzip"}))[1])["error"]["code"] == -32700
+    assert [record.message for record in caplog.records] == []
+
+
 async def test_batch_response_limit_over_http():
     context = at_genesis(RpcSettings(batch_response_max_bytes=200, batch_request_limit=50))
     async with serving(context=context) as (_, session, (url,)):
