@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 ready_log = logging.getLogger(f"{__name__}.ready")
 ready_log.setLevel(logging.INFO)  # scripts wait for the ready line, whatever the verbosity
 
-STOP_SECONDS = 4.0  # for the call at hand; supervisors kill after 10
+STOP_SECONDS = 3.0  # for the call at hand; with what the ports need, all is over within 5
 QUIET_SECONDS = 60.0  # without a new head, until the log says what the node waits for
 
 

@@ -47,10 +47,10 @@ class RollupNode:
 
     def _labelled(self, label: str) -> Header:
         try:
-            found = self.call("eth_getBlockByNumber", label, False)
-        except EngineError:
-            found = None
-        return self.header(found["hash"]) if found else self.header("0x0")
+            return self.header(self.call("eth_getBlockByNumber", label, False)["hash"])
+        except EngineError as error:
+            assert str(error) == f"-32000 {label} block not found ", error
+            return self.header("0x0")
 
     def header(self, which: str) -> Header:
         """The header of a block by number, tag or hash."""
