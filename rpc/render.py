@@ -6,13 +6,12 @@ Sources: geth internal/ethapi; OP specs and digest 2.6 and 3.7 for the fields of
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
-import rlp
-
 from l2engine.errors import DecodeError, InvalidTransaction
 from l2engine.rules import fees, l1_attributes
 from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import Fork
 from l2engine.rules.l1_attributes import L1Attributes
+from l2engine.types import rlp
 from l2engine.types.accelerated import fast_lz_length
 from l2engine.types.base import ZERO_ADDRESS, Address, Hash32, Timestamp, Wei, encode_int, keccak
 from l2engine.types.block import Block, Header, Log, Receipt, Withdrawal

@@ -7,13 +7,12 @@ INVALID with latestValidHash null. Sources: execution-apis; OP specs, exec-engin
 import hashlib
 from collections.abc import Sequence
 
-import rlp
-
 from l2engine.errors import DecodeError, InvalidBlock, InvalidPayload
 from l2engine.rules import blobs, eip1559
 from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import ExtraDataForm, L1Rules
 from l2engine.rules.header import validate_static
+from l2engine.types import rlp
 from l2engine.types.accelerated import keccak_all, ordered_root, undecodable
 from l2engine.types.base import EMPTY_BLOOM, EMPTY_OMMERS_HASH, EMPTY_REQUESTS_HASH, EMPTY_ROOT, Hash32
 from l2engine.types.block import Block, Header, Withdrawal

@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import coincurve
-import rlp
 
 from l2engine.conformance.world import World, from_hex, to_int
 from l2engine.errors import DecodeError, ExecutorsDisagree, InvalidTransaction
 from l2engine.rules import forks
 from l2engine.rules.config import Activation, ChainConfig
 from l2engine.rules.forks import BlobSchedule, Fork, L1Rules
+from l2engine.types import rlp
 from l2engine.types.base import EMPTY_OMMERS_HASH, EMPTY_ROOT, ZERO_ADDRESS, ZERO_HASH, Hash32, encode_int, keccak
 from l2engine.types.block import Header, Log
 from l2engine.types.state import Account, AccountDiff, BlockEnv, Executor, StateDiff, Tracer

@@ -14,8 +14,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
-import rlp
-
 from l2engine.chain.payload import draft_block
 from l2engine.chain.process import apply_all, block_env, seal
 from l2engine.conformance.world import from_hex, to_int
@@ -23,6 +21,7 @@ from l2engine.errors import DecodeError, L2EngineError, StoreError
 from l2engine.rules.config import ChainConfig, chain_config
 from l2engine.rules.forks import L1Rules
 from l2engine.store.trie import NOTHING, Node, Trie, decode_node
+from l2engine.types import rlp
 from l2engine.types.base import (
     EMPTY_CODE_HASH,
     EMPTY_ROOT,

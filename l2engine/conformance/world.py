@@ -4,9 +4,8 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 
-import rlp
-
 from l2engine.errors import StoreError
+from l2engine.types import rlp
 from l2engine.types.base import EMPTY_CODE_HASH, EMPTY_ROOT, Address, BlockNumber, Hash32, encode_int, keccak
 from l2engine.types.state import Account, StateDiff
 from l2engine.types.trie_root import trie_root

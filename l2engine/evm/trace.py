@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import rlp
 from eth import exceptions
 from eth.vm.gas_meter import GasMeter
 from eth.vm.logic.invalid import InvalidOpcode
 
 from l2engine.evm import opcodes
 from l2engine.rules.forks import L1Rules
+from l2engine.types import rlp
 from l2engine.types.base import MAX_UINT64, Address, Gas, encode_int, keccak
 from l2engine.types.state import Tracer
 

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import rlp
 from eth_utils import to_checksum_address
 
 from l2engine.errors import InvalidTransaction
@@ -20,6 +19,7 @@ from l2engine.rules.forks import Fork, L1Rules
 from l2engine.rules.intrinsic_gas import MAX_INITCODE_SIZE, floor_gas, intrinsic_gas, validate_form
 from l2engine.rules.l1_attributes import L1Attributes, from_storage
 from l2engine.rules.predeploys import BASE_FEE_VAULT, L1_BLOCK, L1_FEE_VAULT, OPERATOR_FEE_VAULT
+from l2engine.types import rlp
 from l2engine.types.base import MAX_UINT64, MAX_UINT256, ZERO_ADDRESS, Address, Gas, Wei, encode_int, keccak
 from l2engine.types.block import Log
 from l2engine.types.state import BlockEnv, TracedTransaction, Tracer

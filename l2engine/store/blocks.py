@@ -11,10 +11,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Generic, TypeVar
 
-import rlp
-
 from l2engine.errors import StoreError
 from l2engine.store import schema
+from l2engine.types import rlp
 from l2engine.types.accelerated import keccak_all
 from l2engine.types.base import Address, BlockNumber, Hash32, keccak
 from l2engine.types.block import Block, Header, Receipt, decode_body, decode_header, decode_receipt

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from typing import TypeAlias
 
-import rlp
+from l2engine.types import rlp
 
 # eth-hash picks its backend when first imported; this C one is six times faster than the default.
 os.environ.setdefault("ETH_HASH_BACKEND", "pysha3")

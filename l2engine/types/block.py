@@ -9,10 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import rlp
-
 from l2engine.errors import DecodeError
-from l2engine.types import accelerated
+from l2engine.types import accelerated, rlp
 from l2engine.types.base import (
     EMPTY_BLOOM,
     EMPTY_OMMERS_HASH,
@@ -230,12 +228,12 @@ def merge_blooms(blooms: Iterable[bytes]) -> bytes:
 
 def decode_header(data: bytes) -> Header:
     """A header from its RLP; `DecodeError` when it is none."""
-    return header_from_items(_decode(data))
+    return header_from_items(rlp.decode(data))
 
 
 def decode_block(data: bytes) -> Block:
     """A block from its RLP (header, transactions, ommers, withdrawals); `DecodeError` when it is none."""
-    items = _decode(data)
+    items = rlp.decode(data)
     if not isinstance(items, list) or len(items) not in (3, 4):
         raise DecodeError("block: expected 3 or 4 items")
     return block_from_items(header_from_items(items[0]), items[1:])
@@ -243,7 +241,7 @@ def decode_block(data: bytes) -> Block:
 
 def decode_body(header: Header, data: bytes) -> Block:
     """The block with this header from its body's RLP."""
-    return block_from_items(header, _decode(data))
+    return block_from_items(header, rlp.decode(data))
 
 
 def block_from_items(header: Header, items: Any) -> Block:
@@ -283,7 +281,7 @@ def decode_receipt(data: bytes) -> Receipt:
     """A receipt from its network form (`Receipt.encode`); `DecodeError` when it is none."""
     is_typed = data[:1] < b"\xc0"
     kind = data[0] if is_typed and data else 0
-    items = _decode(data[is_typed:])
+    items = rlp.decode(data[is_typed:])
     if (is_typed and kind not in _TYPED_RECEIPTS) or not isinstance(items, list):
         raise DecodeError("receipt: unknown type, or not a list")
     if not 4 <= len(items) <= (6 if kind == DEPOSIT_TYPE else 4):
@@ -357,28 +355,10 @@ def _fixed(item: Any, length: int) -> bytes:
 
 def encode_transactions(raws: Sequence[bytes]) -> bytes:
     """The RLP list of a body's transactions: typed ones are strings, raw legacy bytes are lists already."""
-    return _list([raw if raw[0] >= 0xC0 else _string(raw) for raw in raws])
+    return _list([raw if raw[0] >= 0xC0 else rlp.encode(raw) for raw in raws])
 
 
 def _list(encoded: Sequence[bytes]) -> bytes:
     """The RLP list of items that are encoded already."""
     payload = b"".join(encoded)
-    return _header(0xC0, len(payload)) + payload
-
-
-def _string(data: bytes) -> bytes:
-    return data if len(data) == 1 and data[0] < 0x80 else _header(0x80, len(data)) + data
-
-
-def _header(base: int, length: int) -> bytes:
-    if length < 56:
-        return bytes([base + length])
-    digits = encode_int(length)
-    return bytes([base + 55 + len(digits)]) + digits
-
-
-def _decode(data: bytes) -> Any:
-    try:
-        return rlp.decode(data, strict=True)
-    except (rlp.exceptions.RLPException, RecursionError) as error:
-        raise DecodeError(f"rlp: {error}") from error
+    return rlp.header(0xC0, len(payload)) + payload

@@ -10,9 +10,9 @@ from functools import lru_cache
 from typing import Any, ClassVar, TypeAlias
 
 import coincurve
-import rlp
 
 from l2engine.errors import DecodeError, InvalidTransaction
+from l2engine.types import rlp
 from l2engine.types.base import MAX_UINT64, MAX_UINT256, Address, Gas, Hash32, Wei, encode_int, keccak
 
 SECP256K1_N = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
@@ -387,13 +387,7 @@ def _fee_market_head(items: Sequence[Any], to: Any) -> tuple[int, int, int, int,
 
 def _items(payload: bytes, count: int, kind: str) -> list[Any]:
     """The `count` items of a list; refusals are worded as geth's, where `kind` is the name of the type."""
-    try:
-        decoded = rlp.decode(payload, strict=True)
-    except rlp.exceptions.RLPException as error:
-        cut_off = "too short" in str(error) or len(payload) == 1
-        raise DecodeError("rlp: value size exceeds available input length" if cut_off else f"rlp: {error}") from error
-    except RecursionError as error:
-        raise DecodeError("rlp: nested too deeply") from error
+    decoded = rlp.decode(payload)
     if not isinstance(decoded, list):
         raise DecodeError(f"rlp: expected input list for types.{kind}")
     if len(decoded) != count:

@@ -6,9 +6,8 @@ Nothing is stored. For tries that change block by block see `store/trie.py`. Sou
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-import rlp
-
-from l2engine.types.base import EMPTY_ROOT, Hash32, keccak
+from l2engine.types import rlp
+from l2engine.types.base import EMPTY_ROOT, Hash32, encode_int, keccak
 
 rlp_encode: Callable[[Any], bytes] = rlp.encode
 """RLP of nested lists of bytes."""
@@ -27,7 +26,7 @@ def trie_root(items: Mapping[bytes, bytes] | Iterable[tuple[bytes, bytes]]) -> H
 
 def ordered_root(values: Sequence[bytes]) -> Hash32:
     """The root of a list, keyed by the RLP of each index: the transactions root and the receipts root."""
-    return trie_root((rlp.encode(index), value) for index, value in enumerate(values))
+    return trie_root((rlp.encode(encode_int(index)), value) for index, value in enumerate(values))
 
 
 def encode_path(nibbles: str, is_leaf: bool) -> bytes:
