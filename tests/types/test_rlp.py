@@ -1,10 +1,9 @@
-"""RLP against ethereum/tests RLPTests, canonical forms only, and against py-rlp: the same bytes, the same refusals of damaged ones."""
+"""RLP against ethereum/tests RLPTests: canonical forms only, refused in geth's words."""
 
 import json
 from typing import Any
 
 import pytest
-import rlp as py_rlp
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,34 +17,18 @@ STRINGS = st.binary(max_size=3) | LENGTHS.map(lambda length: b"\x80" * length)
 ITEMS = st.recursive(STRINGS, lambda inner: st.lists(inner, max_size=5), max_leaves=20)
 
 
-def expected(data: bytes) -> object:
-    try:
-        return py_rlp.decode(data, strict=True)
-    except py_rlp.exceptions.RLPException:
-        return None
-
-
-def got(data: bytes) -> object:
-    try:
-        return rlp.decode(data)
-    except DecodeError:
-        return None
-
-
-@given(ITEMS)
-def test_encodes_and_decodes_as_py_rlp(item):
-    encoded = rlp.encode(item)
-    assert encoded == py_rlp.encode(item)
-    assert rlp.decode(encoded) == item
-
-
 @given(ITEMS, st.integers(0, 20), st.integers(0, 255), st.binary(max_size=2))
-def test_refuses_what_py_rlp_refuses(item, place, byte, tail):
+def test_there_is_one_encoding_of_each_item(item, place, byte, tail):
     encoded = rlp.encode(item)
+    assert rlp.decode(encoded) == item
     changed = bytearray(encoded)
     changed[min(place, len(changed) - 1)] = byte
     for data in (bytes(changed), encoded[:place], encoded + tail, tail + encoded):
-        assert got(data) == expected(data), data.hex()
+        try:
+            decoded = rlp.decode(data)
+        except DecodeError:
+            continue
+        assert rlp.encode(decoded) == data
 
 
 @pytest.mark.parametrize(
@@ -53,7 +36,7 @@ def test_refuses_what_py_rlp_refuses(item, place, byte, tail):
     [
         ("", "value size exceeds available input length"),
         ("f8", "value size exceeds available input length"),
-        ("c28201", "value size exceeds available input length"),
+        ("c28201", "element is larger than containing list"),
         ("c2820101", "element is larger than containing list"),
         ("8101", "non-canonical size information"),
         ("b800", "non-canonical size information"),
