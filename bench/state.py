@@ -1,6 +1,6 @@
 """State growth with the native core: roots, base moves, proofs far back, restarts and memory over a large state.
 
-    .venv/bin/python bench/state.py [accounts] [--depth BLOCKS] [--folder PATH]
+    .venv/bin/python bench/state.py [accounts] [--depth BLOCKS] [--database PATH]
 
 Milliseconds of wall time, medians (least-most), and after the slash of processor time, which the machine's other work does not
 stretch so much. The state is grown by blocks of 100,000 new accounts; then blocks touch random ones.
@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -52,14 +53,17 @@ class Moment:
 class Chain:
     """Blocks of plain balance changes over accounts numbered from 0."""
 
-    def __init__(self, path: Path) -> None:
-        self.path, self.rng, self.accounts = path, random.Random(1), 0
+    def __init__(self, path: Path, accounts: int = 0) -> None:
+        """`accounts` are there already."""
+        self.path, self.accounts, self.rng = path, accounts, random.Random(time.time_ns())
         self.kv = NativeKeyValue(path)
         self.blocks = BlockStore(self.kv)
         genesis = make_block(None, EMPTY_ROOT)
         write_genesis(self.kv, genesis, {}, b"{}")
-        self.head: Header = genesis.header
         self.state = NativeState(self.kv, layers=0)
+        head = self.blocks.header(self.state.base[1])
+        assert head is not None
+        self.head: Header = head
 
     def reopen(self, layers: int) -> Moment:
         """Close and open the database with so many layers kept above the base; how long until the state can be read."""
@@ -70,13 +74,17 @@ class Chain:
         self.state = NativeState(self.kv, layers=layers)
         return Moment.now() - started
 
-    def add(self, touched: Sequence[int]) -> tuple["Moment", "Moment", "Moment"]:
-        """What it took for the root, for writing the block and attaching its layer, and for moving the head (and with it the base)."""
+    def add(self, touched: Sequence[int]) -> tuple["Moment", ...]:
+        """What it took to read the accounts, as executing the block would, for the root, for writing the block and attaching its layer, and for moving the head (and with it the base)."""
         row = bytearray(bytes(64))
         for index in sorted(touched):
             row += address_of(index) + b"\1" + bytes(7) + b"\1" + self.rng.getrandbits(70).to_bytes(32, "big") + EMPTY_CODE_HASH + bytes(4)
         diff = l2engine_native.diff_from_row(bytes(row), [])
         times = [Moment.now()]
+        view = self.state.native.view(self.head.hash)
+        for index in touched:
+            view.account(address_of(index))
+        times.append(Moment.now())
         prepared = self.state.native.prepare(self.head.hash, diff)
         times.append(Moment.now())
         block = make_block(self.head, prepared.root)
@@ -91,7 +99,7 @@ class Chain:
         self.state.set_head([block.header])
         times.append(Moment.now())
         self.head = block.header
-        return times[1] - times[0], times[2] - times[1], times[3] - times[2]
+        return tuple(later - earlier for earlier, later in pairwise(times))
 
     def grow(self, accounts: int) -> None:
         """Let there be so many accounts."""
@@ -100,7 +108,7 @@ class Chain:
             self.add(new)
             self.accounts = new.stop
 
-    def touch(self, count: int) -> tuple["Moment", "Moment", "Moment"]:
+    def touch(self, count: int) -> tuple["Moment", ...]:
         """A block that changes so many random accounts."""
         return self.add(self.rng.sample(range(self.accounts), count))
 
@@ -143,12 +151,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("accounts", type=int, nargs="?", default=1_000_000)
     parser.add_argument("--depth", type=int, default=40_000, help="how many blocks back proofs are made")
-    parser.add_argument("--folder", type=Path, help="where the database goes; among the system's temporary files by default")
+    parser.add_argument("--database", type=Path, help="grown there, or used again when it is there; a temporary one by default")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
-        chain = Chain(Path(folder) / "db")
+    with tempfile.TemporaryDirectory() as folder:
+        path = arguments.database or Path(folder) / "db"
+        chain = Chain(path, arguments.accounts if path.exists() else 0)
         print(f"{arguments.accounts:,} accounts: grown in {timed(lambda: chain.grow(arguments.accounts)).wall:.0f} s")
-        print("| block | root ms | write ms | head and base ms |\n|---|---|---|---|")
+        print("| block | reading ms | root ms | write ms | head and base ms |\n|---|---|---|---|---|")
         for layers in (0, LAYERS):
             measure_blocks(chain, layers)
         for count in (200, 2_000):

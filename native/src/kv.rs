@@ -14,6 +14,9 @@ type Content = OrdMap<Bytes, Bytes>;
 pub type Pair = (Bytes, Bytes);
 type Result<T> = std::result::Result<T, StateError>;
 
+/// Tables of 2 MB whose index stays in memory; with too few, each read of a large state opens one anew.
+const OPEN_FILES: i32 = 2_048;
+
 /// How a directory is opened; sizes in bytes.
 pub struct Options {
     pub cache: usize,
@@ -169,7 +172,7 @@ impl LevelDb {
             leveldb_options_set_cache(handle, cache);
             leveldb_options_set_filter_policy(handle, filter);
             leveldb_options_set_write_buffer_size(handle, options.write_buffer);
-            leveldb_options_set_max_open_files(handle, 512);
+            leveldb_options_set_max_open_files(handle, OPEN_FILES);
             leveldb_options_set_compression(handle, Compression::Snappy);
             let db = checked(|error| leveldb_open(handle, name.as_ptr(), error));
             let plain_read = leveldb_readoptions_create();

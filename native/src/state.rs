@@ -18,6 +18,9 @@ type Result<T> = std::result::Result<T, StateError>;
 /// Blocks forgotten per base move, so that a narrowed window closes without a pause.
 const PRUNE_AT_ONCE: usize = 4;
 
+/// About how many bytes the layers above the base may take; beyond, it follows the head more closely.
+const LAYER_BYTES: usize = 384 << 20;
+
 /// How much is kept; windows count blocks below the base, 0 keeps all.
 pub struct Limits {
     pub history_state: u64,
@@ -236,7 +239,12 @@ impl LayeredState {
         while self.kept().number > fork {
             self.roll_back()?;
         }
-        let excess = branch.len().saturating_sub(self.limits.layers);
+        let mut bytes = 0;
+        let affordable = branch.iter().take_while(|layer| {
+            bytes += layer.size;
+            bytes <= LAYER_BYTES
+        });
+        let excess = branch.len() - affordable.count().min(self.limits.layers);
         for (left, layer) in branch[branch.len() - excess..].iter().enumerate().rev() {
             self.merge(layer, left == 0)?;
         }
