@@ -28,11 +28,16 @@ def forwarder(url: str, timeout_seconds: float = TIMEOUT_SECONDS) -> Callable[[s
             raise RpcError(SERVER_ERROR, f"{error.code} {error.reason}: {error.read(200).decode(errors='replace')}") from None
         except (OSError, orjson.JSONDecodeError) as error:
             raise RpcError(SERVER_ERROR, f"the sequencer cannot be reached: {error}") from None
-        if not isinstance(answer, dict) or ("error" in answer and not isinstance(answer["error"], dict)):
-            raise RpcError(SERVER_ERROR, "the sequencer gave an answer that is not JSON-RPC")
-        refused = answer.get("error")
-        if refused:
-            raise RpcError(int(refused.get("code", SERVER_ERROR)), str(refused.get("message", "")), refused.get("data"))
-        return answer.get("result")
+        return _result(answer)
 
     return forward
+
+
+def _result(answer: Any) -> Any:
+    """The result in a JSON-RPC answer; its error is raised."""
+    refused = answer.get("error") if isinstance(answer, dict) else None
+    if isinstance(refused, dict) and isinstance(refused.get("code"), int):
+        raise RpcError(refused["code"], str(refused.get("message", "")), refused.get("data"))
+    if not isinstance(answer, dict) or refused is not None or "result" not in answer:
+        raise RpcError(SERVER_ERROR, "the sequencer gave an answer that is not JSON-RPC")
+    return answer["result"]

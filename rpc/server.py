@@ -24,8 +24,9 @@ from aiohttp.web_exceptions import HTTPRequestEntityTooLarge
 from l2engine.errors import ConfigError
 from l2engine.types.base import Hash32
 from rpc import auth
+from rpc.codec import string
 from rpc.context import Context
-from rpc.jsonrpc import Call, Limits, Method, Methods, Place, Request, join, parse, run, too_large
+from rpc.jsonrpc import Call, Limits, Method, Methods, Place, Request, join, method, parse, run, too_large
 from rpc.subscriptions import Subscriptions
 
 log = logging.getLogger(__name__)
@@ -331,7 +332,7 @@ class _Connection:
         if "eth_subscribe" in methods:
             anything = methods["eth_subscribe"].parsers
             self._methods["eth_subscribe"] = Method(self._subscribe, anything, 0, Place.LOOP)
-            self._methods["eth_unsubscribe"] = Method(self._unsubscribe, anything, 0, Place.LOOP)
+            self._methods["eth_unsubscribe"] = method(self._unsubscribe, string)
 
     async def serve(self) -> None:
         """Until the other side closes or lags too far behind."""
@@ -385,9 +386,9 @@ class _Connection:
         """eth_subscribe."""
         return self._server.subscriptions.subscribe(self, [value for value in params if value is not None])
 
-    def _unsubscribe(self, context: Context, *params: Any) -> bool:
+    def _unsubscribe(self, context: Context, identity: str) -> bool:
         """eth_unsubscribe."""
-        return self._server.subscriptions.unsubscribe(self, params[0])
+        return self._server.subscriptions.unsubscribe(self, identity)
 
 
 def _origin_matches(allowed: str, origin: str) -> bool:

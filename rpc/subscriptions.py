@@ -58,10 +58,10 @@ class Subscriptions:
             self._active[identity] = Subscription(identity, kind, owner, criteria, full)
         return identity
 
-    def unsubscribe(self, owner: object, identity: Any) -> bool:
+    def unsubscribe(self, owner: object, identity: str) -> bool:
         """End a subscription of this connection."""
         with self._lock:
-            found = self._active.get(identity) if isinstance(identity, str) else None
+            found = self._active.get(identity)
             if found is None or found.owner is not owner:
                 raise RpcError(-32000, "subscription not found")
             del self._active[identity]

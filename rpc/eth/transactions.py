@@ -81,10 +81,10 @@ def send_raw_transaction(context: Context, raw: bytes) -> str:
     if not context.settings.allow_unprotected and tx.chain_id is None:
         raise PoolError("only replay-protected (EIP-155) transactions allowed over RPC")
     if context.forward is not None:
-        tx_hash = str(context.forward("eth_sendRawTransaction", ["0x" + raw.hex()]))
+        context.forward("eth_sendRawTransaction", ["0x" + raw.hex()])
         with contextlib.suppress(PoolError):  # the sequencer has it: what the local pool thinks of it is nobody's business
             context.pool.add(raw)
-        return tx_hash
+        return "0x" + tx.hash.hex()
     return "0x" + context.pool.add(raw).hex()
 
 

@@ -226,6 +226,7 @@ async def test_subscriptions_come_and_go():
         assert message["params"] == {"subscription": identity, "result": "0x" + "01" * 32}
         assert (await ask(socket, "eth_unsubscribe", identity))["result"] is True
         assert (await ask(socket, "eth_unsubscribe", identity))["error"]["message"] == "subscription not found"
+        assert (await ask(socket, "eth_unsubscribe"))["error"] == {"code": -32602, "message": "missing value for required argument 0"}
         server.pool_grew([b"\x02" * 32])
         assert (await ask(socket, "eth_chainId"))["result"] == "0x385"
 
