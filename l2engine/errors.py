@@ -20,7 +20,7 @@
     ├── ConfigError            flags, files or genesis that cannot work together; shown to the operator
     │   └── GenesisMismatch    the computed genesis hash is not the expected one
     ├── ExecutorsDisagree      `--evm both`: the two executors came to different results       -32603
-    └── StoreError             the database is locked, foreign, newer or damaged
+    └── StoreError             the database is locked, foreign, newer, damaged or full
 
 `rpc/errors.py` maps them to JSON-RPC codes. INVALID and SYNCING are answers of the Engine API, not errors.
 """

@@ -188,8 +188,6 @@ class Node:
                 batch_request_limit=settings.rpc_batch_request_limit,
                 batch_response_max_bytes=settings.rpc_batch_response_max_size,
                 log_range_limit=settings.rpc_rangelimit,
-                sequencer_url=sequencer,
-                historical_url=settings.rollup_historicalrpc,
                 rollup_halt=settings.rollup_halt,
                 allow_unprotected=settings.rpc_allow_unprotected_txs,
             ),

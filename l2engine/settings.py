@@ -158,7 +158,7 @@ class Settings:
         "rollup.sequencerhttp", None, "sequencer to which raw transactions go", "rollup.sequencer-http", "rollup.sequencer", parse=str
     )
     rollup_historicalrpc: str | None = _flag(
-        "rollup.historicalrpc", None, "node that answers for blocks before Bedrock", "rollup.historical-rpc", parse=str
+        "rollup.historicalrpc", None, "accepted; blocks before Bedrock are not served", "rollup.historical-rpc", parse=str
     )
     rollup_disabletxpoolgossip: bool = _flag(
         "rollup.disabletxpoolgossip",

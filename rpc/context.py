@@ -34,8 +34,6 @@ class RpcSettings:
     body_limit_bytes: int = 5 * 1024 * 1024
     engine_body_limit_bytes: int = 128 * 1024 * 1024
     minimum_suggested_tip: Wei = 1_000_000
-    sequencer_url: str | None = None
-    historical_url: str | None = None
     rollup_halt: str = ""
     """none, or the smallest part of a protocol version (major, minor, patch) whose increase stops the node."""
     allow_unprotected: bool = False

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import orjson
 
-from l2engine.errors import InvalidParams
+from l2engine.errors import InvalidParams, StoreError
 from rpc.codec import Optional, Parser
 from rpc.errors import (
     INTERNAL_ERROR,
@@ -141,6 +141,8 @@ def run(call: Call, methods: Methods, context: Any) -> bytes:
         if answer is None:
             log.exception("RPC method %s crashed", call.method)
             answer = {"code": INTERNAL_ERROR, "message": "method handler crashed"}
+        elif isinstance(error, StoreError):  # a full disk is the operator's business, too
+            log.error("Database error", extra={"fields": {"method": call.method, "err": error}})
         return b"" if call.notification else error_answer(call.id, answer)
 
 

@@ -24,7 +24,8 @@ def run(args: argparse.Namespace) -> int:
             started = time.perf_counter()
             header = witness.execute(block, executor(block.config))
         except (L2EngineError, OSError) as error:
-            print(f"{path.name}: {type(error).__name__}: {error}")
+            why = error.strerror or error if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+            print(f"{path}: {why}")
             ok = False
             continue
         seconds = time.perf_counter() - started

@@ -84,12 +84,15 @@ class _LevelDBBatch:
         self.delete = self._batch.delete
 
     def write(self, sync: bool = False) -> None:
+        """`StoreError` when the disk takes no more."""
+        batch = self._batch
         if sync:  # plyvel fixes the flag when a batch begins, so its content moves to one that syncs
-            synced = self._db.write_batch(sync=True)
-            synced.append(self._batch)
-            synced.write()
-        else:
-            self._batch.write()
+            batch = self._db.write_batch(sync=True)
+            batch.append(self._batch)
+        try:
+            batch.write()
+        except plyvel.Error as error:
+            raise StoreError(str(error)) from error
 
 
 class _LevelDBSnapshot:

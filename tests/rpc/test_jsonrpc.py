@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from l2engine.errors import InvalidAttributes
+from l2engine.errors import InvalidAttributes, StoreError
 from rpc import codec
 from rpc.jsonrpc import Limits, Methods, handle, method
 
@@ -104,6 +104,15 @@ def test_a_crash_is_logged_once_and_told_without_its_reason(caplog):
         assert ask(call("crash")) == error(-32603, "method handler crashed")
     assert len(caplog.records) == 1
     assert "a secret" in caplog.text
+
+
+def test_a_failing_database_is_logged_and_told(caplog):
+    def fail(context):
+        raise StoreError("No space left on device")
+
+    answer = handle(b'{"jsonrpc":"2.0","id":1,"method":"fail"}', {"fail": method(fail)}, None)
+    assert json.loads(answer) == error(-32000, "No space left on device")
+    assert [(record.message, record.exc_info) for record in caplog.records] == [("Database error", None)]
 
 
 @given(

@@ -1,6 +1,7 @@
 """Byte stores: both behave alike, and a LevelDB directory that is not ours to open is refused."""
 
 import json
+import resource
 import subprocess
 import sys
 import threading
@@ -137,3 +138,24 @@ def test_newer_schema_is_refused(tmp_path) -> None:
 def test_missing_directory_is_refused_when_not_to_be_created(tmp_path) -> None:
     with pytest.raises(StoreError, match="no database"):
         LevelDB(tmp_path / "none", create=False)
+
+
+@pytest.mark.parametrize("sync", [False, True])
+def test_a_full_disk_is_told_and_harms_nothing(tmp_path, sync) -> None:
+    level = LevelDB(tmp_path / "level")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    batch = level.batch()
+    batch.put(b"a", b"x" * 1_000_000)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))  # stands in for a disk without room
+    try:
+        with pytest.raises(StoreError, match="File too large"):
+            batch.write(sync=sync)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    level.close()
+    level = LevelDB(tmp_path / "level")
+    batch = level.batch()
+    batch.put(b"b", b"later")
+    batch.write(sync=sync)
+    assert (level.get(b"a"), level.get(b"b")) == (None, b"later")
+    level.close()
