@@ -134,7 +134,7 @@ class Settings:
     ws_port: int = _flag("ws.port", 8546, "WebSocket port; 0 picks a free one", parse=parse_port)
     ws_api: tuple[str, ...] = _flag("ws.api", ("eth", "net", "web3"), "namespaces over WebSocket")
     ws_origins: tuple[str, ...] = _flag("ws.origins", (), "origins that may connect; * for all")
-    ipcdisable: bool = _flag("ipcdisable", False, "no IPC socket")
+    ipcdisable: bool = _flag("ipcdisable", False, "accepted; there is no IPC socket")
 
     # Engine API
     authrpc_addr: str = _flag("authrpc.addr", "127.0.0.1", "Engine API address")
@@ -248,6 +248,8 @@ _GETH_VALUES = """
     gpo.ignoreprice gpo.minsuggestedpriorityfee identity ethstats ipcpath maxpendpeers netrestrict discovery.dns nodekeyhex
     txpool.locals txpool.journal txpool.rejournal rollup.historicalrpctimeout
 """
+NOT_SERVED_YET = frozenset(("syncmode", "rollup.historicalrpc", "bootnodes", "nodekey", "metrics"))
+"""Flags of features that are still to come."""
 IGNORED_SWITCHES = frozenset(_GETH_SWITCHES.split())
 IGNORED_VALUES = frozenset(_GETH_VALUES.split())
 assert not (IGNORED_SWITCHES | IGNORED_VALUES) & _BY_NAME.keys()
@@ -302,6 +304,9 @@ def resolve(args: argparse.Namespace, environment: Mapping[str, str] = os.enviro
         elif key in Settings.__dataclass_fields__:
             values[key] = value
     warnings = [f"--{name} has no meaning here and is ignored" for name in getattr(args, "ignored_names", ())]
+    fields = {flag.field for flag in FLAGS if flag.name in NOT_SERVED_YET}
+    unserved = sorted(key for key in fields & values.keys() if values[key] != Settings.__dataclass_fields__[key].default)
+    warnings += [f"--{key.replace('_', '.')} is accepted but changes nothing yet: see docs/roadmap.md" for key in unserved]
     settings = Settings(**values, override=override, warnings=tuple(warnings))
     for name in (*settings.http_api, *settings.ws_api):
         if name not in API_NAMES and name != "engine":

@@ -132,9 +132,12 @@ def test_second_start_on_a_data_directory_is_refused(genesis, tmp_path):
 
 
 def test_flags_of_geth_without_meaning_get_a_warning(genesis, tmp_path):
-    with RunningNode("run", "--genesis", genesis, "--state.scheme=hash", "--cache.preimages", datadir=tmp_path) as node:
+    flags = ("--state.scheme=hash", "--cache.preimages", "--metrics", "--syncmode=full")
+    with RunningNode("run", "--genesis", genesis, *flags, datadir=tmp_path) as node:
         warnings = [line["msg"] for line in node.lines if line["lvl"] == "warn"]
         assert "--state.scheme has no meaning here and is ignored" in warnings
+        assert "--metrics is accepted but changes nothing yet: see docs/roadmap.md" in warnings
+        assert not any("syncmode" in warning for warning in warnings)
 
 
 @needs_vectors
