@@ -30,8 +30,8 @@ ifneq ($(and $(CARGO),$(wildcard native/Cargo.toml)),)
 	cd native && cargo fmt --check && cargo clippy --release -- -D warnings
 endif
 
-bench: install
-	for script in bench/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+bench: install  ## engines side by side over HTTP; ARGS="--peer PATH" measures an op-geth binary as well
+	$(BIN)/python bench/engines.py $(ARGS)
 
 # ---- set-up ----
 
