@@ -22,6 +22,7 @@ from l2engine.errors import ExecutionTimeout, ExecutorsDisagree, InvalidAttribut
 from l2engine.rules import eip1559, fees
 from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import Fork
+from l2engine.rules.header import MAX_GAS_LIMIT
 from l2engine.rules.l1_attributes import Format, calldata_format, from_calldata
 from l2engine.types.accelerated import fast_lz_length, undecodable
 from l2engine.types.base import Gas, Hash32, keccak
@@ -95,6 +96,8 @@ class Builder:
             return
         if attributes.gas_limit is None:
             raise InvalidAttributes("gasLimit parameter is required")
+        if attributes.gas_limit > MAX_GAS_LIMIT:
+            raise InvalidAttributes(f"invalid gasLimit: have {attributes.gas_limit}, max {MAX_GAS_LIMIT}")
         if attributes.withdrawals:
             raise InvalidAttributes("non-empty withdrawals post-Canyon")
         fork = config.fork_at(2**63, attributes.timestamp)

@@ -95,6 +95,14 @@ def test_attributes_above_the_footprint_are_refused(engine: Engine, forge: Forge
     assert header.blob_gas_used == least
 
 
+def test_gas_limit_that_no_block_may_have_is_refused(engine: Engine, forge: Forge) -> None:
+    highest = 2**63 - 1
+    with pytest.raises(InvalidAttributes, match=f"invalid gasLimit: have {highest + 1}, max {highest}"):
+        build(engine, forge.attributes(forge.genesis, gas_limit=highest + 1))
+    block = build(engine, forge.attributes(forge.genesis, gas_limit=highest))
+    assert submit(open_engine(GENESIS), block).status is Status.VALID
+
+
 def test_jovian_needs_its_l1_attributes_first(engine: Engine, forge: Forge, alice: Signer) -> None:
     deposit = encode_deposit(b"\1" * 32, alice.address, SINK, mint=5, value=0, gas=100_000, is_system_transaction=False, data=b"")
     for transactions in ((), (deposit,), (alice.sign(),)):
