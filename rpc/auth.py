@@ -54,10 +54,9 @@ def load_secret(path: Path) -> bytes:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600)
         path.write_text("0x" + secrets.token_bytes(SECRET_LENGTH).hex())
-    text = path.read_text().strip()
     try:
-        secret = bytes.fromhex(text.removeprefix("0x"))
-    except ValueError:
+        secret = bytes.fromhex(path.read_text().strip().removeprefix("0x"))
+    except ValueError:  # UnicodeDecodeError is one
         secret = b""
     if len(secret) != SECRET_LENGTH:
         raise ConfigError(f"invalid JWT secret in {path}: want 64 hex digits")

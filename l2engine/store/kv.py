@@ -27,10 +27,9 @@ _open_lock = threading.Lock()
 
 
 class LevelDB:
-    """A LevelDB directory. Snapshots and iterators die with `close`."""
+    """A LevelDB directory. Snapshots and iterators die with `close`; reading damaged files raises `StoreError`."""
 
     get: Callable[[bytes], bytes | None]
-    """The database's own method: reads are hot."""
 
     def __init__(self, path: str | Path, cache_mb: int = 128, write_buffer_mb: int = 32, create: bool = True) -> None:
         self.path = os.path.realpath(path)
@@ -49,7 +48,7 @@ class LevelDB:
             )
         except plyvel.Error as error:
             release_path(self.path)
-            raise StoreError(explain(self.path, str(error))) from error
+            raise StoreError(explain(self.path, _text(error))) from error
         except BaseException:
             release_path(self.path)
             raise
@@ -58,7 +57,7 @@ class LevelDB:
         except BaseException:
             self.close()
             raise
-        self.get = self._db.get
+        self.get = _guarded(self._db.get)
 
     def iterate(self, start: bytes, stop: bytes, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
         return _iterate(self._db, start, stop, reverse)
@@ -92,13 +91,13 @@ class _LevelDBBatch:
         try:
             batch.write()
         except plyvel.Error as error:
-            raise StoreError(str(error)) from error
+            raise StoreError(_text(error)) from error
 
 
 class _LevelDBSnapshot:
     def __init__(self, snapshot: "plyvel.Snapshot") -> None:
         self._snapshot = snapshot
-        self.get = snapshot.get
+        self.get = _guarded(snapshot.get)
 
     def iterate(self, start: bytes, stop: bytes, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
         return _iterate(self._snapshot, start, stop, reverse)
@@ -196,11 +195,30 @@ class _MemorySnapshot:
             start, stop = (start, keys[-1]) if reverse else (keys[-1] + b"\0", stop)
 
 
+def _guarded(get: Callable[[bytes], bytes | None]) -> Callable[[bytes], bytes | None]:
+    def read(key: bytes) -> bytes | None:
+        try:
+            return get(key)
+        except plyvel.Error as error:
+            raise StoreError(_text(error)) from error
+
+    return read
+
+
 def _iterate(source: "plyvel.DB | plyvel.Snapshot", start: bytes, stop: bytes, reverse: bool) -> Iterator[tuple[bytes, bytes]]:
-    if reverse:  # plyvel 1.5.1 misses `start` itself when it is the database's last key, so the lower end is checked here
-        return itertools.takewhile(lambda row: row[0] >= start, source.iterator(stop=stop, reverse=True))
-    iterator: Iterator[tuple[bytes, bytes]] = source.iterator(start=start, stop=stop)
-    return iterator
+    try:
+        if reverse:  # plyvel 1.5.1 misses `start` itself when it is the database's last key, so the lower end is checked here
+            yield from itertools.takewhile(lambda row: row[0] >= start, source.iterator(stop=stop, reverse=True))
+        else:
+            yield from source.iterator(start=start, stop=stop)
+    except plyvel.Error as error:
+        raise StoreError(_text(error)) from error
+
+
+def _text(error: plyvel.Error) -> str:
+    """What LevelDB said, which plyvel hands on as bytes."""
+    said = error.args[0] if error.args else ""
+    return said.decode(errors="replace") if isinstance(said, bytes) else str(said)
 
 
 def claim_path(path: str) -> None:

@@ -145,3 +145,8 @@ def test_ports_and_secrets_that_cannot_be_used(fails: Fails, genesis: Path, tmp_
     (tmp_path / "secret").write_text("abc")
     assert "invalid JWT secret in secret: want 64 hex digits" in fails(*words, "0", "--authrpc.jwtsecret", "secret")
     assert "Is a directory" in fails(*words, "0", "--authrpc.jwtsecret", ".")
+
+
+def test_a_configuration_that_is_no_text(fails: Fails, tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_bytes(b"\xff\xfe")
+    assert "config.toml: 'utf-8' codec can't decode" in fails("dumpconfig", "--config", "config.toml")

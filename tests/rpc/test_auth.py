@@ -71,3 +71,6 @@ def test_secret_file_is_made_once_and_kept(tmp_path):
     path.write_text("0x1234")
     with pytest.raises(ConfigError, match="invalid JWT secret"):
         auth.load_secret(path)
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match="invalid JWT secret"):
+        auth.load_secret(path)

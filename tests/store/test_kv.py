@@ -140,6 +140,28 @@ def test_missing_directory_is_refused_when_not_to_be_created(tmp_path) -> None:
         LevelDB(tmp_path / "none", create=False)
 
 
+def test_damaged_files_are_told(tmp_path) -> None:
+    level = LevelDB(tmp_path / "level", write_buffer_mb=1)
+    batch = level.batch()
+    for number in range(3000):
+        batch.put(b"%05d" % number, number.to_bytes(4) * 300)
+    batch.write()
+    level.close()
+    LevelDB(tmp_path / "level").close()  # moves the log into tables
+    for file in (tmp_path / "level").glob("*.ldb"):
+        content = file.read_bytes()
+        file.write_bytes(b"\xff" * (len(content) // 2) + content[len(content) // 2 :])
+    level = LevelDB(tmp_path / "level", create=False)
+    for read in (level.get, level.snapshot().get):
+        with pytest.raises(StoreError, match=r"^Corruption: "):
+            read(b"00001")
+    for source in (level, level.snapshot()):
+        for reverse in (False, True):
+            with pytest.raises(StoreError, match=r"^Corruption: "):
+                list(source.iterate(b"0", b"1", reverse))
+    level.close()
+
+
 @pytest.mark.parametrize("sync", [False, True])
 def test_a_full_disk_is_told_and_harms_nothing(tmp_path, sync) -> None:
     level = LevelDB(tmp_path / "level")
@@ -148,7 +170,7 @@ def test_a_full_disk_is_told_and_harms_nothing(tmp_path, sync) -> None:
     batch.put(b"a", b"x" * 1_000_000)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))  # stands in for a disk without room
     try:
-        with pytest.raises(StoreError, match="File too large"):
+        with pytest.raises(StoreError, match=r"^IO error: .*File too large"):
             batch.write(sync=sync)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
