@@ -49,11 +49,17 @@ def test_names_the_fault_as_geth_does(data, words):
 
 
 def test_deep_nesting_is_refused():
-    data = b""
-    for _ in range(30_000):
-        data = rlp.header(0xC0, len(data)) + data
+    headers, length = [], 0
+    for _ in range(100_000):
+        headers.append(rlp.header(0xC0, length))
+        length += len(headers[-1])
     with pytest.raises(DecodeError, match="nested too deeply"):
-        rlp.decode(data)
+        rlp.decode(b"".join(reversed(headers)))
+
+
+def test_decoding_takes_time_in_proportion_to_the_input():
+    items = [b"\x01" * 100] * 200_000
+    assert rlp.decode(rlp.encode(items)) == items  # minutes if each item copied those before it
 
 
 @needs_vectors
