@@ -153,7 +153,6 @@ class Node:
                     ws_methods,
                     http=False,
                     websocket=True,
-                    virtual_hosts=settings.http_vhosts,
                     websocket_origins=settings.ws_origins,
                 )
             )

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
+import orjson
+
 from l2engine.errors import InvalidParams
 from l2engine.types.base import MAX_UINT64, Address, Hash32
 
@@ -146,9 +148,16 @@ def plain_uint64(value: Any) -> int:
     return value
 
 
+def integer(value: Any) -> int:
+    """A JSON number without a fraction."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise Mismatch(_kind(value, shown=True), "int")
+    return value
+
+
 def hex_or_decimal(value: Any) -> int:
     """A number, or a string in hex or decimal, of at most 64 bits (geth's HexOrDecimal64)."""
-    text = value if isinstance(value, str) else str(value)
+    text = value if isinstance(value, str) else _shown(value)
     if text[:2] in ("0x", "0X"):
         number = int(text[2:], 16) if _HEX.match(text[2:]) and text[2:] else -1
     else:
@@ -199,6 +208,14 @@ def _kind(value: Any, shown: bool = False) -> str:
     return "array" if isinstance(value, list) else "object"
 
 
+def _shown(value: Any) -> str:
+    """A JSON value as geth repeats it; only its kind when it is too deep or too large for that."""
+    try:
+        return orjson.dumps(value).decode()
+    except orjson.JSONEncodeError:
+        return _kind(value)
+
+
 # ---- containers -----------------------------------------------------------------------------------------------------
 
 
@@ -219,14 +236,18 @@ _any_data_list = list_of(data, "hexutil.Bytes")
 
 
 def struct(name: str, fields: Mapping[str, Parser[Any]], required: tuple[str, ...] = ()) -> Parser[dict[str, Any]]:
-    """An object with these fields; unknown ones are ignored, null counts as absent. `name` is Go's ("ethapi.TransactionArgs")."""
+    """An object with these fields; unknown ones are ignored, null counts as absent, and as for Go's encoding/json the case of
+    a name does not matter. `name` is Go's ("ethapi.TransactionArgs")."""
     short = name.rpartition(".")[2]
+    spelled = {key.lower(): key for key in fields}
 
     def parse(value: Any) -> dict[str, Any]:
         if value is None:
             value = {}
         if not isinstance(value, dict):
             raise Mismatch(_kind(value), name)
+        if not value.keys() <= fields.keys():
+            value = {spelled.get(key.lower(), key): item for key, item in value.items()}
         parsed = {}
         for key, parser in fields.items():
             item = value.get(key)
@@ -245,12 +266,13 @@ def struct(name: str, fields: Mapping[str, Parser[Any]], required: tuple[str, ..
 
 @dataclass(frozen=True, slots=True)
 class Optional:
-    """A parameter that may be left out or null, which gives None."""
+    """A parameter that may be left out or null, which gives the default."""
 
     parser: Parser[Any]
+    default: Any = None
 
     def __call__(self, value: Any) -> Any:
-        return None if value is None else self.parser(value)
+        return self.default if value is None else self.parser(value)
 
 
 # ---- blocks ---------------------------------------------------------------------------------------------------------
@@ -260,7 +282,7 @@ def block_tag(value: Any) -> BlockTag:
     """A block number or tag."""
     if isinstance(value, str) and value in TAGS:
         return value
-    return _block_number(value if isinstance(value, str) else "null" if value is None else str(value), "block number larger than int64")
+    return _block_number(value if isinstance(value, str) else _shown(value), "block number larger than int64")
 
 
 def block_reference(value: Any) -> BlockReference:

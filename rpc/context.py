@@ -102,7 +102,7 @@ class Context:
 
     def header_or_error(self, reference: BlockReference) -> Header:
         """As `header`, in geth's words when there is none."""
-        header = self.header(reference)
+        header = None if reference is None else self.header(reference)
         if header is None:
             raise UnknownBlock("header not found")
         if isinstance(reference, CanonicalHash) and not self.blocks.is_canonical(header):

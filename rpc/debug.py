@@ -10,18 +10,32 @@ from collections.abc import Iterator
 from typing import Any
 
 from l2engine.chain.process import block_env
-from l2engine.errors import ExecutionTimeout, InvalidParams, InvalidTransaction
+from l2engine.errors import DecodeError, ExecutionTimeout, InvalidParams, InvalidTransaction
 from l2engine.evm import tracers
 from l2engine.types.base import Hash32, keccak
 from l2engine.types.block import Block, decode_block
 from l2engine.types.payload import PayloadAttributes
 from l2engine.types.state import BlockExecution
-from rpc.codec import BlockReference, BlockTag, Optional, block_reference, block_tag, data, hash32, struct
+from rpc.codec import (
+    BlockReference,
+    BlockTag,
+    Optional,
+    Parser,
+    any_json,
+    block_reference,
+    block_tag,
+    boolean,
+    data,
+    hash32,
+    integer,
+    string,
+    struct,
+)
 from rpc.context import Context
 from rpc.engine import payload_attributes
 from rpc.errors import SERVER_ERROR, RpcError
 from rpc.eth import transactions
-from rpc.eth.calls import block_overrides, environment, state_override, to_call, transaction_args
+from rpc.eth.calls import block_overrides, environment, or_latest, state_override, to_call, transaction_args
 from rpc.jsonrpc import Place, method
 
 TRACE_TIMEOUT_SECONDS = 60.0  # unless the options say otherwise; geth's 5 seconds are short for the reference executor
@@ -30,18 +44,18 @@ TRACE_TIMEOUT_SECONDS = 60.0  # unless the options say otherwise; geth's 5 secon
 
 
 def get_raw_header(context: Context, reference: BlockReference) -> str:
-    """A header's RLP."""
+    """A header's RLP; "0x" for a number above the head's."""
     header = context.header(reference)
     if header is None:
-        raise RpcError(SERVER_ERROR, f"header #{_go_print(reference)} not found")
+        return _unknown("header", reference)
     return "0x" + header.encode().hex()
 
 
 def get_raw_block(context: Context, reference: BlockReference) -> str:
-    """A block's RLP; "0x" when it is not known."""
+    """A block's RLP; "0x" for a number above the head's."""
     block = context.block(reference)
     if block is None:
-        return "0x"
+        return _unknown("block", reference)
     return "0x" + block.encode().hex()
 
 
@@ -58,9 +72,11 @@ def get_raw_transaction(context: Context, tx_hash: Hash32) -> str:
     return transactions.get_raw_transaction(context, tx_hash)
 
 
-def _go_print(reference: BlockReference) -> str:
-    """A hash as Go's %d shows it: the bytes in decimal."""
-    return "[" + " ".join(map(str, reference)) + "]" if isinstance(reference, bytes) else str(reference)
+def _unknown(what: str, reference: BlockReference) -> str:
+    """What geth answers: "0x" for a number, for a hash an error in which Go's %d has made decimals of its bytes."""
+    if isinstance(reference, bytes):
+        raise RpcError(SERVER_ERROR, f"{what} #[{' '.join(map(str, reference))}] not found")
+    return "0x"
 
 
 # ---- witnesses ------------------------------------------------------------------------------------------------------
@@ -102,14 +118,21 @@ def trace_block(context: Context, reference: Hash32 | BlockTag, options: dict[st
     """Run all transactions of a block again."""
     block = context.block(reference)
     if block is None:
-        shown = f"0x{reference.hex()}" if isinstance(reference, bytes) else f"#{reference}"
-        raise RpcError(SERVER_ERROR, f"block {shown} not found")
+        raise _not_found(reference)
     return list(_trace(context, block, options or {}))
+
+
+def _not_found(reference: BlockReference) -> RpcError:
+    return RpcError(SERVER_ERROR, f"block {'0x' + reference.hex() if isinstance(reference, bytes) else f'#{reference}'} not found")
 
 
 def trace_raw_block(context: Context, raw: bytes, options: dict[str, Any] | None) -> list[Any]:
     """Run the transactions of a block given as RLP, on the state of its parent."""
-    return list(_trace(context, decode_block(raw), options or {}))
+    try:
+        block = decode_block(raw)
+    except DecodeError as error:
+        raise RpcError(SERVER_ERROR, f"could not decode block: {error}") from None
+    return list(_trace(context, block, options or {}))
 
 
 def _trace(context: Context, block: Block, options: dict[str, Any], only: int | None = None) -> Iterator[dict[str, Any]]:
@@ -148,21 +171,19 @@ def _apply(execution: BlockExecution, raw: bytes, deadline: float, tracer: trace
 def trace_call(context: Context, args: dict[str, Any], reference: BlockReference, options: dict[str, Any] | None) -> Any:
     """Run a message on the state of a block, as eth_call does."""
     options = options or {}
-    header = context.header_or_error("latest" if reference is None else reference)
-    changed = _call_options(options)
+    header = context.header(reference)
+    if header is None:
+        raise _not_found(reference)
     message = to_call(context, args, context.settings.gas_cap)
     tracer = _make(options, None, 0)
-    env = environment(context, header, changed.get("blockOverrides"))
+    env = environment(context, header, options.get("blockOverrides"))
     try:
-        context.executor.call(context.view(header), env, message, changed.get("stateOverrides"), _deadline(options), tracer)
+        context.executor.call(context.view(header), env, message, options.get("stateOverrides"), _deadline(options), tracer)
     except ExecutionTimeout:
         raise RpcError(SERVER_ERROR, "execution timeout") from None
     except InvalidTransaction as error:
         raise RpcError(SERVER_ERROR, f"tracing failed: {error}") from None
     return tracer.result()
-
-
-_call_options = struct("tracers.TraceCallConfig", {"stateOverrides": state_override, "blockOverrides": block_overrides})
 
 
 def _make(options: dict[str, Any], place: dict[str, Any] | None, logs_before: int) -> tracers.NoopTracer:
@@ -181,17 +202,26 @@ def _deadline(options: dict[str, Any]) -> float:
     text = options.get("timeout")
     if not text:
         return time.monotonic() + TRACE_TIMEOUT_SECONDS
-    if not isinstance(text, str) or not _DURATION.match(text):
+    if not _DURATION.match(text):
         raise RpcError(SERVER_ERROR, f'time: invalid duration "{text}"')
     seconds = sum(float(count) * _UNITS[unit] for count, unit in re.findall(r"([\d.]+)([a-zµ]+)", text))
     return time.monotonic() + min(seconds, 10 * TRACE_TIMEOUT_SECONDS)
 
 
-def _options(value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise InvalidParams("json: cannot unmarshal value into Go value of type tracers.TraceConfig")
-    return value
-
+_OPTIONS: dict[str, Parser[Any]] = {
+    "enableMemory": boolean,
+    "disableStack": boolean,
+    "disableStorage": boolean,
+    "enableReturnData": boolean,
+    "limit": integer,
+    "tracer": string,
+    "tracerConfig": any_json,
+    "timeout": string,
+}
+_options = Optional(struct("tracers.TraceConfig", _OPTIONS))
+_call_options = Optional(
+    struct("tracers.TraceCallConfig", {**_OPTIONS, "stateOverrides": state_override, "blockOverrides": block_overrides})
+)
 
 METHODS = {
     "debug_getRawHeader": method(get_raw_header, block_reference),
@@ -200,9 +230,9 @@ METHODS = {
     "debug_getRawTransaction": method(get_raw_transaction, hash32),
     "debug_executionWitness": method(execution_witness, block_reference, place=Place.READ),
     "debug_executePayload": method(execute_payload, hash32, payload_attributes, place=Place.READ),
-    "debug_traceTransaction": method(trace_transaction, hash32, Optional(_options), place=Place.READ),
-    "debug_traceBlockByNumber": method(trace_block, block_tag, Optional(_options), place=Place.READ),
-    "debug_traceBlockByHash": method(trace_block, hash32, Optional(_options), place=Place.READ),
-    "debug_traceBlock": method(trace_raw_block, data, Optional(_options), place=Place.READ),
-    "debug_traceCall": method(trace_call, transaction_args, Optional(block_reference), Optional(_options), place=Place.READ),
+    "debug_traceTransaction": method(trace_transaction, hash32, _options, place=Place.READ),
+    "debug_traceBlockByNumber": method(trace_block, block_tag, _options, place=Place.READ),
+    "debug_traceBlockByHash": method(trace_block, hash32, _options, place=Place.READ),
+    "debug_traceBlock": method(trace_raw_block, data, _options, place=Place.READ),
+    "debug_traceCall": method(trace_call, transaction_args, or_latest, _call_options, place=Place.READ),
 }

@@ -3,7 +3,8 @@
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from rpc.errors import SERVER_ERROR, RpcError
 
 LIFETIME_SECONDS = 300  # geth forgets a filter that nobody polls for five minutes
 MAX_FILTERS = 10_000
+MAX_PENDING = 10_000  # transactions that one filter remembers between two polls
 
 
 @dataclass(slots=True)
@@ -26,8 +28,10 @@ class Filter:
     """The head at the last poll."""
     polled_at: float
     criteria: LogFilter | None = None
-    seen: frozenset[Hash32] = frozenset()
-    """Pool transactions told already."""
+    pending: "deque[Hash32] | None" = None
+    """Executable pool transactions to be told of; None when they are not wanted."""
+    full: bool = False
+    """Whole pending transactions instead of hashes."""
 
 
 class Filters:
@@ -57,6 +61,13 @@ class Filters:
                 raise RpcError(SERVER_ERROR, "filter not found")
             found.polled_at = self._clock()
             return found
+
+    def pool_grew(self, hashes: Iterable[Hash32]) -> None:
+        """Remember new executable transactions for the filters that want them."""
+        with self._lock:
+            for found in self._filters.values():
+                if found.pending is not None:
+                    found.pending.extend(hashes)
 
     def remove(self, identity: str) -> bool:
         """Forget a filter; False when there was none."""

@@ -5,6 +5,7 @@ does the same three steps and only chooses the thread for the middle one. `handl
 What malformed requests get is what op-geth answers (recordings, "raw" requests).
 """
 
+import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -153,17 +154,18 @@ def arguments(entry: Method, params: Any) -> list[Any]:
     elif not isinstance(params, list):
         raise RpcError(INVALID_PARAMS, "non-array args")
     parsers = entry.parsers
-    if len(params) > len(parsers):
-        raise InvalidParams(f"too many arguments, want at most {len(parsers)}")
     values = []
-    for index, value in enumerate(params):
+    for index, (parser, value) in enumerate(zip(parsers, params, strict=False)):
         try:
-            values.append(parsers[index](value))
+            values.append(parser(value))
         except InvalidParams as error:
             raise InvalidParams(f"invalid argument {index}: {error}") from None
-    if len(values) < entry.required:
-        raise InvalidParams(f"missing value for required argument {len(values)}")
-    values.extend([None] * (len(parsers) - len(values)))
+    if len(params) > len(parsers):
+        raise InvalidParams(f"too many arguments, want at most {len(parsers)}")
+    for index in range(len(values), entry.required):
+        if not isinstance(parsers[index], Optional):
+            raise InvalidParams(f"missing value for required argument {index}")
+    values.extend(parser.default if isinstance(parser, Optional) else None for parser in parsers[len(values) :])
     return values
 
 
@@ -209,4 +211,7 @@ def error_answer(request_id: Any, error: dict[str, Any]) -> bytes:
 
 
 def _encode(answer: dict[str, Any]) -> bytes:
-    return orjson.dumps(answer)
+    try:
+        return orjson.dumps(answer)
+    except orjson.JSONEncodeError:  # more than 254 levels deep, as traces of nested calls can be
+        return json.dumps(answer, separators=(",", ":")).encode()

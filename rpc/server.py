@@ -102,7 +102,8 @@ class Server:
         self._announce(None)
 
     def pool_grew(self, hashes: Sequence[Hash32]) -> None:
-        """Tell subscribers of new pool transactions. Any thread may call it."""
+        """Tell subscribers and filters of new pool transactions. Any thread may call it."""
+        self.context.filters.pool_grew(hashes)
         self._announce(hashes)
 
     def _announce(self, news: Sequence[Hash32] | None) -> None:
@@ -230,10 +231,10 @@ class _Listener:
                 auth.check(request.headers.get("Authorization"), port.secret, time.time())
             except auth.Unauthorized as error:
                 return _text(401, str(error))
+        if port.websocket and request.headers.get("Upgrade", "").lower() == "websocket":
+            return await self._serve_websocket(request)  # where the origin counts, not the host
         if not self._any_host and not self._host_allowed(request.headers.get("Host", "")):
             return _text(403, "invalid host specified")
-        if port.websocket and request.headers.get("Upgrade", "").lower() == "websocket":
-            return await self._serve_websocket(request)
         if not port.http or request.path != "/":
             return _text(404, "404 page not found")
         origin = request.headers.get("Origin")
@@ -283,10 +284,11 @@ class _Listener:
         return False
 
     def _cors_headers(self, origin: str) -> dict[str, str]:
+        """What a page of this origin needs to read the answer. An origin is scheme, host and port: another port is another one."""
         origins = self._port.cors_origins
         if "*" in origins:
             return {"Access-Control-Allow-Origin": "*"}
-        if any(_origin_matches(allowed, origin) for allowed in origins):
+        if any(_is_like(allowed.lower(), origin.lower()) for allowed in origins):
             return {"Access-Control-Allow-Origin": origin, "Vary": "Origin"}
         return {}
 
@@ -330,8 +332,8 @@ class _Connection:
         self._tasks: set[asyncio.Task[None]] = set()
         self._methods = dict(methods)
         if "eth_subscribe" in methods:
-            anything = methods["eth_subscribe"].parsers
-            self._methods["eth_subscribe"] = Method(self._subscribe, anything, 0, Place.LOOP)
+            boxed = (lambda value: [value],) * 4  # more arguments than any subscription takes; a null is told from a missing one
+            self._methods["eth_subscribe"] = Method(self._subscribe, boxed, 0, Place.LOOP)
             self._methods["eth_unsubscribe"] = method(self._unsubscribe, string)
 
     async def serve(self) -> None:
@@ -384,7 +386,7 @@ class _Connection:
 
     def _subscribe(self, context: Context, *params: Any) -> str:
         """eth_subscribe."""
-        return self._server.subscriptions.subscribe(self, [value for value in params if value is not None])
+        return self._server.subscriptions.subscribe(self, [value for box in params if box for value in box])
 
     def _unsubscribe(self, context: Context, identity: str) -> bool:
         """eth_unsubscribe."""
@@ -397,6 +399,12 @@ def _origin_matches(allowed: str, origin: str) -> bool:
     if "://" not in allowed:
         origin = origin.partition("://")[2]
     return allowed == origin or (":" not in allowed.partition("://")[2] and allowed == origin.rpartition(":")[0])
+
+
+def _is_like(pattern: str, origin: str) -> bool:
+    """Whether they are the same; one * in the pattern stands for anything."""
+    head, star, tail = pattern.partition("*")
+    return origin == pattern or bool(star and len(origin) >= len(head + tail) and origin.startswith(head) and origin.endswith(tail))
 
 
 def _text(status: int, text: str) -> web.Response:

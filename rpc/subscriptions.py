@@ -15,12 +15,19 @@ from l2engine.types.base import Hash32
 from l2engine.types.block import Header
 from l2engine.types.transaction import decode_transaction
 from rpc import render
-from rpc.codec import LogFilter, boolean, log_filter
+from rpc.codec import LogFilter, Optional, Parser, boolean, log_filter, string
 from rpc.context import Context
 from rpc.errors import INVALID_PARAMS, METHOD_NOT_FOUND, RpcError
 from rpc.eth import changes, logs
+from rpc.jsonrpc import arguments, method
 
-KINDS = ("newHeads", "logs", "newPendingTransactions", "syncing")
+KINDS: dict[str, tuple[Parser[Any], ...]] = {
+    "newHeads": (),
+    "logs": (log_filter,),
+    "newPendingTransactions": (Optional(boolean, False),),
+    "syncing": (),
+}
+"""What follows the name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +38,8 @@ class Subscription:
     kind: str
     owner: object
     """The connection."""
-    criteria: LogFilter | None = None
-    full: bool = False
-    """Whole pending transactions instead of hashes."""
+    option: LogFilter | bool | None = None
+    """Which logs; whether whole pending transactions are wanted instead of hashes."""
 
 
 class Subscriptions:
@@ -47,16 +53,16 @@ class Subscriptions:
     def subscribe(self, owner: object, params: Any) -> str:
         """Begin a subscription from the arguments of eth_subscribe; answers its id."""
         if not isinstance(params, list) or not params or not isinstance(params[0], str):
-            raise RpcError(INVALID_PARAMS, "missing subscription name" if not params else "non-string subscription name")
-        kind, option = params[0], params[1] if len(params) > 1 else None
-        if kind not in KINDS:
-            raise RpcError(METHOD_NOT_FOUND, f'no "{kind}" subscription in eth namespace')
-        identity = "0x" + secrets.token_bytes(16).hex()
-        criteria = log_filter(option) if kind == "logs" else None
-        full = boolean(option) if kind == "newPendingTransactions" else False
+            raise RpcError(INVALID_PARAMS, "expected subscription name as first argument")
+        if params[0] not in KINDS:
+            raise RpcError(METHOD_NOT_FOUND, f'no "{params[0]}" subscription in eth namespace')
+        kind, *options = arguments(method(self.subscribe, string, *KINDS[params[0]]), params)
+        subscription = Subscription("0x" + secrets.token_bytes(16).hex(), kind, owner, *options)
+        if isinstance(subscription.option, LogFilter):
+            logs.check_range(subscription.option)
         with self._lock:
-            self._active[identity] = Subscription(identity, kind, owner, criteria, full)
-        return identity
+            self._active[subscription.id] = subscription
+        return subscription.id
 
     def unsubscribe(self, owner: object, identity: str) -> bool:
         """End a subscription of this connection."""
@@ -89,18 +95,18 @@ class Subscriptions:
             shown = orjson.Fragment(orjson.dumps(render.header(header)))
             yield from ((subscription.owner, _message(subscription, shown)) for subscription in heads)
         for subscription in wanted:
-            assert subscription.criteria is not None
-            for found in logs.changed_logs(self._context, change, subscription.criteria):
+            assert isinstance(subscription.option, LogFilter)
+            for found in logs.changed_logs(self._context, change, subscription.option):
                 yield subscription.owner, _message(subscription, found)
 
     def pool_grew(self, hashes: Sequence[Hash32]) -> Iterator[tuple[object, bytes]]:
         """The messages for new pool transactions."""
         listeners = self.of_kind("newPendingTransactions")
         for tx_hash in hashes if listeners else ():
-            waiting = self._context.pool.get(tx_hash) if any(s.full for s in listeners) else None
+            waiting = self._context.pool.get(tx_hash) if any(s.option for s in listeners) else None
             full = None if waiting is None else render.transaction(decode_transaction(waiting))
             for subscription in listeners:
-                yield subscription.owner, _message(subscription, full if subscription.full else "0x" + tx_hash.hex())
+                yield subscription.owner, _message(subscription, full if subscription.option else "0x" + tx_hash.hex())
 
 
 def _message(subscription: Subscription, result: Any) -> bytes:

@@ -28,6 +28,13 @@ from l2engine.types.transaction import BlobTransaction, DepositTransaction, Sign
 ByNonce: TypeAlias = dict[Address, dict[int, bytes]]
 
 MAX_TRANSACTION_SIZE = 128 * 1024
+_POOL_WORDS = {
+    "invalid chain id": "invalid sender: {}",  # geth finds these two while it recovers the sender
+    "invalid transaction v, r, s values": "invalid sender: {}",
+    "max priority fee per gas higher than max fee": "max priority fee per gas higher than max fee per gas",
+    "EIP-7702 transaction with empty auth list": "set code tx must have at least one authorization tuple",
+}
+"""Where geth's pool words a refusal otherwise than its state transition, by how the latter begins."""
 _L1_ATTRIBUTES_GAS = 70_000  # what op-geth keeps free of a block for the L1-attributes deposit
 
 
@@ -165,7 +172,7 @@ class Pool:
                 raise PoolError(f"oversized data: transaction size {len(tx.raw)}, limit {MAX_TRANSACTION_SIZE}")
             if tx.gas > self._gas_limit(fork, head):
                 raise PoolError("exceeds block gas limit")
-            sender = self._sender_of(tx)
+            sender = recover_sender(tx)
             needed = intrinsic_gas(fork, tx)
             if tx.gas < needed:
                 raise PoolError(f"intrinsic gas too low: gas {tx.gas}, minimum needed {needed}")
@@ -175,8 +182,8 @@ class Pool:
         except PoolError:
             raise
         except InvalidTransaction as error:
-            wrong_chain = str(error).startswith("invalid chain id")  # which geth finds while it recovers the sender
-            raise PoolError(f"invalid sender: {error}" if wrong_chain else str(error)) from error
+            text = str(error)
+            raise PoolError(next((words for begin, words in _POOL_WORDS.items() if text.startswith(begin)), "{}").format(text)) from error
         if tx.max_priority_fee_per_gas < self.minimum_tip:
             raise PoolError(
                 f"transaction gas price below minimum: gas tip cap {tx.max_priority_fee_per_gas}, minimum needed {self.minimum_tip}"
@@ -266,13 +273,6 @@ class Pool:
     def _account(self, sender: Address) -> tuple[int, Wei]:
         account = (self._view.account(sender) if self._view is not None else None) or Account()
         return account.nonce, account.balance
-
-    @staticmethod
-    def _sender_of(tx: SignedTransaction) -> Address:
-        try:
-            return recover_sender(tx)
-        except InvalidTransaction as error:
-            raise PoolError("invalid sender") from error
 
     @staticmethod
     def _gas_limit(fork: Fork, head: Header) -> Gas:

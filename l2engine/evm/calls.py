@@ -35,7 +35,7 @@ def run_call(
     """Run one call; `InvalidTransaction` when it could not even start."""
     base_fee = env.base_fee_per_gas or 0
     price = _price(call, base_fee)
-    blob_fee = blobs.blob_base_fee(fork, env.excess_blob_gas or 0)
+    blob_fee = blobs.blob_base_fee(fork, env.excess_blob_gas or 0) if env.blob_base_fee is None else env.blob_base_fee
     context = BlockContext(env, config.chain_id, base_fee if price else 0, blob_fee)
     state = state_class(fork)(view, context)
     state.deadline = deadline
@@ -78,6 +78,8 @@ def run_call(
         accounts.delta_balance(call.sender, -call.gas * price)
         accounts.increment_nonce(call.sender)
         refund = runner.delegate(authorizations)
+        if tracer is not None:
+            state.tracing.refund = refund
         transaction_context = TransactionContext(call.sender, price, call.blob_versioned_hashes)
         execution = runner.execute(call.sender, call.to, call.value, call.data, call.gas - intrinsic, nonce, transaction_context)
         execution.refund += refund

@@ -15,7 +15,7 @@ from l2engine.rules.forks import Fork, L1Rules
 from l2engine.rules.l1_attributes import Format, calldata_format, from_calldata
 from l2engine.rules.predeploys import CONSOLIDATION_REQUESTS, CREATE2_DEPLOYER, SYSTEM_CALLER, WITHDRAWAL_REQUESTS, create2_deployer_code
 from l2engine.rules.system_calls import system_calls
-from l2engine.types.base import Address, BlockNumber, Gas, Hash32, Wei
+from l2engine.types.base import MAX_UINT64, Address, BlockNumber, Gas, Hash32, Wei
 from l2engine.types.block import Log, Receipt
 from l2engine.types.state import (
     Account,
@@ -81,12 +81,18 @@ class NativeExecutor:
         tracer: Tracer | None = None,
     ) -> CallResult:
         fork = self.config.fork_at(env.number, env.timestamp)
-        if tracer is not None or not fork.has(L1Rules.PARIS):
+        if tracer is not None or not fork.has(L1Rules.PARIS) or _is_unusual(env, overrides or {}):
             return self.reference.call(view, env, call, overrides, deadline, tracer)
         error, output, gas_used, gas_refund, created, logs = _native.call(
             _native_view(view), _row(fork), self.config.chain_id, env, call, overrides and dict(overrides), _seconds(deadline)
         )
         return CallResult(error is None, output, gas_used, gas_refund, error, created, tuple(Log(*log) for log in logs))
+
+
+def _is_unusual(env: BlockEnv, overrides: Mapping[Address, AccountOverride]) -> bool:
+    """Whether a call's overrides are such that only the reference executor takes them."""
+    fees = env.base_fee_per_gas or 0, env.blob_base_fee or 0
+    return max(fees) > MAX_UINT64 or env.blob_base_fee is not None or any(item.move_precompile_to for item in overrides.values())
 
 
 class NativeBlockExecution:

@@ -100,6 +100,8 @@ class BlockEnv:
     """Ethereum rules only; on OP chains always empty."""
     ommers: tuple[Header, ...] = ()
     """Ethereum before the merge only: they earn rewards."""
+    blob_base_fee: Wei | None = None
+    """What BLOBBASEFEE gives a call that overrides it; None: what follows from the excess."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""eth_createAccessList: run a message until the accounts and slots that it touches are exactly those it declares (EIP-2930)."""
+"""eth_createAccessList: run a message until it touches no accounts and slots beyond those that it declares (EIP-2930)."""
 
 from dataclasses import replace
 from typing import Any
@@ -12,27 +12,25 @@ from l2engine.types.block import Header
 from l2engine.types.state import Call, TracedTransaction
 from l2engine.types.transaction import AccessList
 from rpc import render
-from rpc.codec import BlockReference, Optional, block_reference
+from rpc.codec import BlockReference, Optional
 from rpc.context import Context
 from rpc.errors import SERVER_ERROR, RpcError
-from rpc.eth.calls import Overrides, environment, state_override, to_call, transaction_args
+from rpc.eth.calls import Overrides, environment, or_latest, state_override, to_call, transaction_args
 from rpc.eth.fees import suggested_tip
 from rpc.jsonrpc import Place, method
-
-MAX_ROUNDS = 64  # each round can only change what earlier ones declared; contracts that never settle are refused
 
 
 def create_access_list(context: Context, args: dict[str, Any], block: BlockReference, overrides: Overrides | None) -> dict[str, Any]:
     """The access list with which a message costs what it then costs, and that cost."""
-    header = context.header_or_error("latest" if block is None else block)
+    header = context.header_or_error(block)
     args = _with_fees(context, args, header)
     message = to_call(context, args, context.settings.gas_cap)
     view, env = context.view(header), environment(context, header)
     account = view.account(message.sender)
     nonce = args.get("nonce", account.nonce if account is not None else 0)
     deadline = context.deadline()
-    for _ in range(MAX_ROUNDS):
-        tracer = _Touched(message.sender)
+    while True:  # each round adds to the list, which the gas bounds
+        tracer = _Touched(message.sender, message.access_list)
         try:
             result = context.executor.call(view, env, message, overrides, deadline, tracer)
         except ExecutionTimeout:
@@ -47,7 +45,6 @@ def create_access_list(context: Context, args: dict[str, Any], block: BlockRefer
                 answer["error"] = result.error
             return answer
         message = replace(message, access_list=touched)
-    raise RpcError(SERVER_ERROR, "the access list does not settle")
 
 
 def _with_fees(context: Context, args: dict[str, Any], header: Header) -> dict[str, Any]:
@@ -64,17 +61,21 @@ def _with_fees(context: Context, args: dict[str, Any], header: Header) -> dict[s
 
 
 class _Touched(NoopTracer):
-    """Notes the accounts and slots of a run that an access list can make cheaper."""
+    """Notes the accounts and slots of a run that an access list can make cheaper, beside those declared already."""
 
     steps = SLOT_OPCODES | ACCOUNT_OPCODES | CALL_OPCODES
 
-    def __init__(self, sender: Address) -> None:
+    def __init__(self, sender: Address, declared: AccessList) -> None:
         self._free: set[Address] = {sender}
+        self._declared = declared
         self._slots: dict[Address, set[int]] = {}
 
     def begin(self, transaction: TracedTransaction) -> None:
         super().begin(transaction)
         self._free |= {transaction.to, *transaction.precompiles, *transaction.authorities}
+        for who, keys in self._declared:
+            if keys or who not in self._free:
+                self._slots.setdefault(who, set()).update(_int(key) for key in keys)
 
     def step(self, frame: Any, pc: int, opcode: int) -> None:
         stack = frame._stack.values
@@ -112,7 +113,5 @@ def _transaction_hash(chain_id: int, message: Call, nonce: int, legacy: bool) ->
 
 
 METHODS = {
-    "eth_createAccessList": method(
-        create_access_list, transaction_args, Optional(block_reference), Optional(state_override), place=Place.READ
-    ),
+    "eth_createAccessList": method(create_access_list, transaction_args, or_latest, Optional(state_override), place=Place.READ),
 }

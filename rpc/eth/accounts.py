@@ -2,10 +2,13 @@
 
 from typing import Any
 
+from l2engine.errors import InvalidParams
 from l2engine.types.base import EMPTY_CODE_HASH, ZERO_HASH, Address
 from rpc.codec import BlockReference, address, block_reference, list_of, storage_key, string
 from rpc.context import Context
 from rpc.jsonrpc import Place, method
+
+MAX_PROOF_KEYS = 1024  # as geth
 
 
 def get_balance(context: Context, who: Address, block: BlockReference) -> str:
@@ -40,6 +43,8 @@ def get_transaction_count(context: Context, who: Address, block: BlockReference)
 
 def get_proof(context: Context, who: Address, keys: list[str], block: BlockReference) -> dict[str, Any]:
     """A Merkle proof of the account and the slots asked for (EIP-1186)."""
+    if len(keys) > MAX_PROOF_KEYS:
+        raise InvalidParams(f"too many storage keys requested (max {MAX_PROOF_KEYS}, got {len(keys)})")
     slots = [storage_key(key) for key in keys]
     header = context.header_or_error(block)
     proof = context.state.proof(header.hash, who, [slot for slot, _ in slots])

@@ -24,6 +24,7 @@ from rpc.codec import (
     Optional,
     Parser,
     address,
+    any_json,
     block_reference,
     data,
     hash32,
@@ -119,7 +120,8 @@ def _as_ints(slots: Mapping[bytes, bytes] | None) -> dict[int, int] | None:
     return {int.from_bytes(slot, "big"): int.from_bytes(value, "big") for slot, value in slots.items()}
 
 
-block_overrides = struct(
+or_latest = Optional(block_reference, "latest")
+_block_overrides = struct(
     "override.BlockOverrides",
     {
         "number": uint256,
@@ -130,9 +132,19 @@ block_overrides = struct(
         "prevRandao": hash32,
         "baseFeePerGas": uint256,
         "blobBaseFee": uint256,
-        "beaconRoot": hash32,
+        "beaconRoot": any_json,
+        "withdrawals": any_json,
     },
 )
+
+
+def block_overrides(value: Any) -> dict[str, Any]:
+    """geth's block override object."""
+    fields = _block_overrides(value)
+    for name in ("beaconRoot", "withdrawals"):
+        if name in fields:
+            raise RpcError(SERVER_ERROR, f'block override "{name}" is not supported for this RPC method')
+    return fields
 
 
 def to_call(context: Context, args: dict[str, Any], gas_cap: int) -> Call:
@@ -166,7 +178,7 @@ def environment(context: Context, header: Header, overrides: Mapping[str, Any] |
     env = block_env(Block(header, (), withdrawals=()), parent)
     if not overrides:
         return env
-    return replace(env, **{_ENV_FIELDS[key]: value for key, value in overrides.items() if key in _ENV_FIELDS})
+    return replace(env, **{_ENV_FIELDS[key]: value for key, value in overrides.items()})
 
 
 _ENV_FIELDS = {
@@ -177,6 +189,7 @@ _ENV_FIELDS = {
     "feeRecipient": "beneficiary",
     "prevRandao": "prev_randao",
     "baseFeePerGas": "base_fee_per_gas",
+    "blobBaseFee": "blob_base_fee",
 }
 
 
@@ -187,7 +200,7 @@ def call(
     context: Context, args: dict[str, Any], block: BlockReference, overrides: Overrides | None, env_overrides: dict[str, Any] | None
 ) -> str:
     """Run a message and answer what it returns."""
-    header = context.header_or_error("latest" if block is None else block)
+    header = context.header_or_error(block)
     message = to_call(context, args, context.settings.gas_cap)
     view, env = context.view(header), environment(context, header, env_overrides)
     _check_blob_funds(context, args, view, env, message, overrides or {})
@@ -245,11 +258,11 @@ def estimate_gas(
     context: Context, args: dict[str, Any], block: BlockReference, overrides: Overrides | None, env_overrides: dict[str, Any] | None
 ) -> str:
     """A gas limit with which the message succeeds, at most 1.5% above the lowest."""
-    header = context.header_or_error("latest" if block is None else block)
+    header = context.header_or_error(block)
     message = replace(to_call(context, args, 0), gas=args.get("gas", 0))
     env = environment(context, header, env_overrides)
     view = context.view(header)
-    highest = _highest_gas(context, message, view, env, overrides or {})
+    highest = _highest_gas(context, message, view, header, overrides or {})
     deadline = context.deadline()
 
     def attempt(gas: int) -> CallResult | None:
@@ -268,10 +281,10 @@ def estimate_gas(
     )
 
 
-def _highest_gas(context: Context, message: Call, view: StateView, env: BlockEnv, overrides: Overrides) -> int:
-    """The most gas that the block, the sender's balance and the node's cap allow."""
-    highest = message.gas if message.gas >= TX_GAS else env.gas_limit
-    if context.config.fork_at(env.number, env.timestamp).has(L1Rules.OSAKA):
+def _highest_gas(context: Context, message: Call, view: StateView, header: Header, overrides: Overrides) -> int:
+    """The most gas that the block (without overrides), the sender's balance and the node's cap allow."""
+    highest = message.gas if message.gas >= TX_GAS else header.gas_limit
+    if context.config.fork_at(header.number, header.timestamp).has(L1Rules.OSAKA):
         highest = min(highest, TX_GAS_CAP)
     price = message.max_fee_per_gas or 0
     if price:
@@ -317,10 +330,8 @@ def _succeeds(result: CallResult | None) -> bool:
 
 
 METHODS = {
-    "eth_call": method(
-        call, transaction_args, Optional(block_reference), Optional(state_override), Optional(block_overrides), place=Place.READ
-    ),
+    "eth_call": method(call, transaction_args, or_latest, Optional(state_override), Optional(block_overrides), place=Place.READ),
     "eth_estimateGas": method(
-        estimate_gas, transaction_args, Optional(block_reference), Optional(state_override), Optional(block_overrides), place=Place.READ
+        estimate_gas, transaction_args, or_latest, Optional(state_override), Optional(block_overrides), place=Place.READ
     ),
 }

@@ -1,12 +1,15 @@
 """eth_new*Filter and their polling. A filter remembers the head that its owner has seen; a poll tells what changed since."""
 
+from collections import deque
 from typing import Any
 
+from l2engine.types.base import Hash32
 from rpc.codec import LogFilter, Optional, boolean, log_filter, string
 from rpc.context import Context
 from rpc.errors import SERVER_ERROR, RpcError
 from rpc.eth import changes, logs
-from rpc.filters import Filter
+from rpc.eth.transactions import get_transaction
+from rpc.filters import MAX_PENDING, Filter
 from rpc.jsonrpc import Place, method
 
 
@@ -17,13 +20,14 @@ def new_block_filter(context: Context) -> str:
 
 def new_filter(context: Context, criteria: LogFilter) -> str:
     """Watch for matching logs in new blocks."""
+    logs.check_range(criteria)
     return context.filters.install(lambda now: Filter(_poll_logs, context.engine.head, now, criteria))
 
 
-def new_pending_transaction_filter(context: Context, full: bool | None) -> str:
-    """Watch for transactions that enter the pool."""
-    seen = frozenset(context.pool.hashes())
-    return context.filters.install(lambda now: Filter(_poll_pending, context.engine.head, now, None, seen))
+def new_pending_transaction_filter(context: Context, full: bool) -> str:
+    """Watch for transactions that enter the pool and could be included."""
+    waiting: deque[Hash32] = deque(maxlen=MAX_PENDING)
+    return context.filters.install(lambda now: Filter(_poll_pending, context.engine.head, now, None, waiting, full))
 
 
 def get_filter_changes(context: Context, identity: str) -> list[Any]:
@@ -55,9 +59,11 @@ def _poll_logs(found: Filter, context: Context) -> list[Any]:
 
 
 def _poll_pending(found: Filter, context: Context) -> list[Any]:
-    now = frozenset(context.pool.hashes())
-    new, found.seen = now - found.seen, now
-    return ["0x" + tx_hash.hex() for tx_hash in new]
+    assert found.pending is not None
+    new = [found.pending.popleft() for _ in range(len(found.pending))]
+    if not found.full:
+        return ["0x" + tx_hash.hex() for tx_hash in new]
+    return [shown for tx_hash in new if (shown := get_transaction(context, tx_hash)) is not None]
 
 
 def _advance(found: Filter, context: Context) -> changes.Changes:
@@ -68,7 +74,7 @@ def _advance(found: Filter, context: Context) -> changes.Changes:
 METHODS = {
     "eth_newBlockFilter": method(new_block_filter),
     "eth_newFilter": method(new_filter, log_filter),
-    "eth_newPendingTransactionFilter": method(new_pending_transaction_filter, Optional(boolean)),
+    "eth_newPendingTransactionFilter": method(new_pending_transaction_filter, Optional(boolean, False)),
     "eth_getFilterChanges": method(get_filter_changes, string, place=Place.READ),
     "eth_getFilterLogs": method(get_filter_logs, string, place=Place.READ),
     "eth_uninstallFilter": method(uninstall_filter, string),

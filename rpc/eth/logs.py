@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from l2engine.types.base import BlockNumber, Hash32, keccak
+from l2engine.types.base import MAX_UINT64, BlockNumber, Hash32, keccak
 from l2engine.types.block import Block, Log, Receipt
 from rpc import render
 from rpc.codec import BlockTag, LogFilter, log_filter
@@ -25,8 +25,7 @@ def get_logs(context: Context, wanted: LogFilter) -> list[dict[str, Any]]:
 
 
 def _range(context: Context, wanted: LogFilter) -> tuple[BlockNumber, BlockNumber]:
-    if "pending" in (wanted.from_block, wanted.to_block):
-        raise RpcError(INVALID_PARAMS, "pending logs are not supported")
+    check_range(wanted)
     head = context.engine.head.number
     first, last = _number(context, wanted.from_block), _number(context, wanted.to_block)
     if first > last:
@@ -37,6 +36,15 @@ def _range(context: Context, wanted: LogFilter) -> tuple[BlockNumber, BlockNumbe
     if limit and last - first >= limit:
         raise RpcError(INVALID_PARAMS, f"exceed maximum block range: {limit}")
     return first, last
+
+
+def check_range(wanted: LogFilter) -> None:
+    """Refuse a range that no block can be in, whatever the head."""
+    first, last = wanted.from_block, wanted.to_block
+    if "pending" in (first, last):
+        raise RpcError(INVALID_PARAMS, "pending logs are not supported")
+    if isinstance(first, int) and isinstance(last, int) and first > last:
+        raise RpcError(INVALID_PARAMS, "invalid block range params")
 
 
 def _number(context: Context, reference: BlockTag | None) -> BlockNumber:
@@ -53,11 +61,14 @@ def _logs_of_range(context: Context, wanted: LogFilter, first: BlockNumber, last
 
 
 def changed_logs(context: Context, changes: Changes, wanted: LogFilter) -> list[dict[str, Any]]:
-    """The matching logs of the blocks that left the chain, marked as removed, and then of those that joined it."""
+    """The matching logs of the blocks that left the chain, marked as removed, and then of those that joined it, each the
+    oldest first. Of the range only its numbers count."""
     found: list[dict[str, Any]] = []
-    for headers, removed in ((changes.removed, True), (changes.added, False)):
+    first = wanted.from_block if isinstance(wanted.from_block, int) else 0
+    last = wanted.to_block if isinstance(wanted.to_block, int) else MAX_UINT64
+    for headers, removed in ((reversed(changes.removed), True), (iter(changes.added), False)):
         for header in headers:
-            if may_match(header.logs_bloom, wanted):
+            if first <= header.number <= last and may_match(header.logs_bloom, wanted):
                 block = context.blocks.block(header.hash)
                 if block is not None:
                     found.extend(logs_of_block(block, context.receipts(block.hash), wanted, removed))

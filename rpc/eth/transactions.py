@@ -8,9 +8,10 @@ from l2engine.types.base import Hash32
 from l2engine.types.block import Block
 from l2engine.types.transaction import DepositTransaction, decode_transaction
 from rpc import render
-from rpc.codec import BlockTag, Optional, any_json, block_tag, data, hash32, uint
+from rpc.codec import BlockTag, address, block_tag, data, hash32, uint
 from rpc.context import Context
 from rpc.errors import SERVER_ERROR, RpcError
+from rpc.eth.calls import transaction_args
 from rpc.jsonrpc import Place, method
 
 
@@ -108,7 +109,7 @@ METHODS = {
     "eth_getTransactionReceipt": method(get_receipt, hash32, place=Place.READ),
     "eth_sendRawTransaction": method(send_raw_transaction, data, place=Place.FORWARD),
     "eth_accounts": method(accounts),
-    "eth_sendTransaction": method(unknown_account, any_json),
-    "eth_signTransaction": method(unknown_account, any_json),
-    "eth_sign": method(unknown_account, any_json, Optional(any_json)),
+    "eth_sendTransaction": method(unknown_account, transaction_args),
+    "eth_signTransaction": method(unknown_account, transaction_args),
+    "eth_sign": method(unknown_account, address, data),
 }

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 
 import pytest
+import rlp
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +17,7 @@ from l2engine.rules.predeploys import L1_BLOCK
 from l2engine.types.base import EMPTY_BLOOM, EMPTY_OMMERS_HASH, EMPTY_ROOT, Address, Hash32, keccak
 from l2engine.types.block import Block, Header
 from l2engine.types.state import Account
+from l2engine.types.transaction import SECP256K1_N
 from tests.helpers.accounts import Signer, signer
 
 FORKS = ("regolith", "canyon", "ecotone", "fjord", "granite", "holocene", "isthmus", "jovian", "karst")
@@ -153,7 +155,7 @@ def test_balance_must_cover_all_earlier_transactions(alice: Signer) -> None:
     [
         ({"gas": 20_999}, "intrinsic gas too low: gas 20999, minimum needed 21000"),
         ({"gas": 30_000_000}, "exceeds block gas limit"),
-        ({"tip": 2 * 10**10}, "max priority fee per gas higher than max fee per gas"),
+        ({"tip": 2 * 10**10}, "max priority fee per gas higher than max fee per gas$"),
         ({"tip": 0}, "transaction gas price below minimum"),
         ({"data": b"\1" * 1000, "gas": 37_100}, "insufficient gas for floor data gas cost: gas 37100, minimum needed 61000"),
         ({"nonce": 2**64 - 1}, "nonce has max value"),
@@ -170,8 +172,16 @@ def test_refused_in_geths_words(alice: Signer, changes: dict[str, int], message:
 def test_other_chains_signature_is_refused() -> None:
     stranger = signer("alice", chain_id=10)
     pool, _ = pool_with(stranger)
-    with pytest.raises(PoolError, match="invalid chain id for signer: have 10 want 901"):
+    with pytest.raises(PoolError, match=r"^invalid sender: invalid chain id for signer: have 10 want 901$"):
         pool.add(stranger.sign())
+
+
+def test_signatures_of_nobody_are_refused(alice: Signer) -> None:
+    pool, _ = pool_with(alice)
+    fields = rlp.decode(alice.sign()[1:])
+    for r, s in ((fields[10], SECP256K1_N - int.from_bytes(fields[11], "big")), (b"", fields[11]), (b"\xff" * 32, fields[11])):
+        with pytest.raises(PoolError, match=r"^invalid sender: invalid transaction v, r, s values$"):
+            pool.add(b"\x02" + rlp.encode([*fields[:10], r, s]))
 
 
 def test_karst_caps_a_transactions_gas(alice: Signer) -> None:

@@ -132,6 +132,26 @@ def test_state_and_difference_exclude_each_other():
     assert answer["message"] == "account 0x00000000000000000000000000000000C0DE0001 has both 'state' and 'stateDiff'"
 
 
+def test_the_block_is_the_latest_unless_named():
+    where = context(lambda call: result())
+    for params in ([{}], [{}, None], [{}, "latest"]):
+        assert ask(where, "eth_call", *params) == "0x"
+    for block in ({}, {"requireCanonical": True}, "0x5"):
+        assert ask(where, "eth_call", {}, block) == {"code": -32000, "message": "header not found"}
+
+
+def test_block_overrides_without_meaning_are_refused():
+    for name, value in (("beaconRoot", "0x" + "11" * 32), ("withdrawals", [])):
+        answer = ask(context(lambda call: result()), "eth_call", {}, "latest", {}, {name: value})
+        assert answer["message"] == f'block override "{name}" is not supported for this RPC method'
+
+
+def test_an_overridden_gas_limit_does_not_bound_estimates():
+    where = context(lambda call: result(used=100_000))
+    assert int(ask(where, "eth_estimateGas", {"data": "0x00"}, "latest", {}, {"gasLimit": "0x64"}), 16) >= 100_000
+    assert where.executor.calls[0][0].gas_limit == 100
+
+
 def needs(gas: int, used: int | None = None) -> Callable[[int], CallResult]:
     """A message that succeeds from `gas` on and reports `used`."""
     return lambda given: result(given >= gas, used=min(given, used or gas), error=None if given >= gas else "out of gas")

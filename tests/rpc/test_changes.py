@@ -5,6 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from l2engine.errors import InvalidParams
+from l2engine.types.base import keccak
 from l2engine.types.block import Header
 from rpc.context import Context
 from rpc.errors import RpcError
@@ -82,8 +84,48 @@ def test_log_filter_tells_new_and_removed_logs(context):
     assert ask(context, "eth_getFilterChanges", identity) == everything
     move(context, header(context, 0))
     removed = ask(context, "eth_getFilterChanges", identity)
-    assert len(removed) == len(everything)
-    assert all(log["removed"] for log in removed)
+    assert removed == [{**log, "removed": True} for log in everything]
+
+
+def test_log_filters_with_a_range_tell_no_blocks_beyond_it(context):
+    last = context.engine.head
+    wanted = {"fromBlock": "0x3", "toBlock": "0x5"}
+    move(context, header(context, 0))
+    identity = ask(context, "eth_newFilter", wanted)
+    move(context, last)
+    assert ask(context, "eth_getFilterChanges", identity) == ask(context, "eth_getLogs", wanted)
+    for bounds, message in ((("0x5", "0x3"), "invalid block range params"), (("pending", "0x3"), "pending logs are not supported")):
+        for name in ("eth_newFilter", "eth_getLogs"):
+            wanted = dict(zip(("fromBlock", "toBlock"), bounds, strict=True))
+            assert ask(context, name, wanted) == {"code": -32602, "message": message}
+
+
+def test_pending_filters_tell_what_the_pool_announced(context):
+    in_chain = context.blocks.block(header(context, 5).hash).transactions[1]
+    hashes, full = ask(context, "eth_newPendingTransactionFilter"), ask(context, "eth_newPendingTransactionFilter", True)
+    assert ask(context, "eth_getFilterChanges", hashes) == []
+    context.filters.pool_grew([keccak(in_chain), b"\x01" * 32])
+    assert ask(context, "eth_getFilterChanges", hashes) == ["0x" + keccak(in_chain).hex(), "0x" + "01" * 32]
+    assert ask(context, "eth_getFilterChanges", hashes) == []
+    (shown,) = ask(context, "eth_getFilterChanges", full)  # nobody knows the other one any more
+    assert shown["hash"] == "0x" + keccak(in_chain).hex()
+
+
+def test_refused_subscriptions(context):
+    subscriptions = Subscriptions(context)
+    for params, message in (
+        ([], "expected subscription name as first argument"),
+        ([5], "expected subscription name as first argument"),
+        (["logs"], "missing value for required argument 1"),
+        (["logs", 5], "invalid argument 1: json: cannot unmarshal number into Go value of type filters.input"),
+        (["logs", {"fromBlock": "pending"}], "pending logs are not supported"),
+        (["newHeads", {}], "too many arguments, want at most 1"),
+        (["newPendingTransactions", {}], "invalid argument 1: json: cannot unmarshal object into Go value of type bool"),
+    ):
+        with pytest.raises((RpcError, InvalidParams)) as caught:
+            subscriptions.subscribe("a", params)
+        assert str(caught.value) == message
+    assert subscriptions.subscribe("a", ["logs", None])
 
 
 def test_filters_end_when_nobody_polls():

@@ -68,6 +68,9 @@ def test_every_parser_gives_a_value_or_invalid_params(value):
         (codec.hex_or_decimal, "0x1_0", 'invalid hex or decimal integer "0x1_0"'),
         (codec.hex_or_decimal, "-1", 'invalid hex or decimal integer "-1"'),
         (codec.hex_or_decimal, "9" * 5000, f'invalid hex or decimal integer "{"9" * 5000}"'),
+        (codec.hex_or_decimal, None, 'invalid hex or decimal integer "null"'),
+        (codec.hex_or_decimal, True, 'invalid hex or decimal integer "true"'),
+        (codec.integer, 1.5, "json: cannot unmarshal number 1.5 into Go value of type int"),
         (codec.plain_uint64, -1, "json: cannot unmarshal number -1 into Go value of type uint64"),
         (codec.log_filter, {"topics": [None] * 5}, "exceed max topics"),
         (codec.log_filter, {"topics": ["0x12"]}, "hex has invalid length 1 after decoding; expected 32 for topic"),
@@ -95,6 +98,20 @@ def test_struct_names_the_field():
     ):
         with pytest.raises(InvalidParams, match="^" + message.replace("(", r"\(") + "$"):
             parser(value)
+
+
+def test_the_case_of_names_does_not_matter():
+    assert codec.log_filter({"FROMBLOCK": "0x1", "toblock": "0x2", "Topics": []}) == codec.LogFilter(None, 1, 2)
+
+
+def test_values_too_deep_to_repeat_are_refused_by_their_kind():
+    deep: list[object] = []
+    for _ in range(900):
+        deep = [deep]
+    with pytest.raises(InvalidParams, match='invalid hex or decimal integer "array"'):
+        codec.hex_or_decimal(deep)
+    with pytest.raises(InvalidParams, match="hex string without 0x prefix"):
+        codec.block_tag(deep)
 
 
 def test_block_references():

@@ -20,9 +20,16 @@ def crash(context: object) -> None:
     raise ZeroDivisionError("a secret")
 
 
+def nested(depth: int) -> object:
+    return [nested(depth - 1)] if depth else "bottom"
+
+
 METHODS: Methods = {
     "eth_chainId": method(lambda context: "0x1"),
     "echo": method(lambda context, value: hex(value), codec.uint64),
+    "between": method(lambda context, a, b, c: b, codec.uint64, codec.Optional(codec.uint64, 7), codec.Optional(codec.uint64)),
+    "nested": method(lambda context, depth: nested(depth), codec.integer),
+    "last": method(lambda context, a, b: hex(b), codec.Optional(codec.uint64), codec.uint64),
     "maybe": method(lambda context, a, b: [hex(a), b], codec.uint64, codec.Optional(codec.boolean)),
     "fail": method(fail),
     "crash": method(crash),
@@ -73,11 +80,21 @@ def call(name: str, *params: object, **more: object) -> str:
         (call("maybe", "0x1"), {"jsonrpc": "2.0", "id": 1, "result": ["0x1", None]}),
         (call("maybe", "0x1", True), {"jsonrpc": "2.0", "id": 1, "result": ["0x1", True]}),
         (call("maybe", "0x1", "yes"), error(-32602, "invalid argument 1: json: cannot unmarshal string into Go value of type bool")),
+        (call("between", "0x1"), {"jsonrpc": "2.0", "id": 1, "result": 7}),
+        (call("between", "0x1", None, "0x2"), {"jsonrpc": "2.0", "id": 1, "result": 7}),
+        (call("last"), error(-32602, "missing value for required argument 1")),
+        (call("echo", "x", 2), error(-32602, "invalid argument 0: json: cannot unmarshal hex string without 0x prefix into Go value of type hexutil.Uint64")),
         (call("fail"), error(-38003, "Invalid payload attributes", data={"err": "missing beacon root"})),
     ],
 )  # fmt: skip
 def test_single_requests(body, answer):
     assert ask(body) == answer
+
+
+def test_answers_may_be_deep():
+    """As deep as a trace of nested calls, which is deeper than orjson goes."""
+    answer = handle(call("nested", 900).encode(), METHODS, None)
+    assert answer.count(b"[") == answer.count(b"]") == 900
 
 
 def test_batch_answers_in_order_and_leaves_out_notifications():

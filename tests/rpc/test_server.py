@@ -92,6 +92,16 @@ async def test_origins_are_closed_by_default():
             assert "Access-Control-Allow-Origin" not in response.headers
 
 
+async def test_another_port_is_another_origin():
+    async with serving(port(cors_origins=("https://app.example", "http://*.example:81"))) as (_, session, (url,)):
+        for origin, allowed in (
+            ("https://APP.example", True), ("https://app.example:444", False), ("http://app.example", False), ("app.example", False),
+            ("http://a.b.example:81", True), ("http://example:81", False), ("http://a.example", False),
+        ):  # fmt: skip
+            async with session.post(url, json=CHAIN_ID, headers={"Origin": origin}) as response:
+                assert (response.headers.get("Access-Control-Allow-Origin") == origin) is allowed, origin
+
+
 async def test_bodies_are_limited():
     async with serving(port(body_limit_bytes=1000)) as (_, session, (url,)):
         status, text = await post(session, url, b" " * 1001)
@@ -220,6 +230,7 @@ async def test_subscriptions_come_and_go():
             "message": 'no "weather" subscription in eth namespace',
         }
         assert (await ask(socket, "eth_subscribe", "logs", {"address": "0x12"}))["error"]["code"] == -32602
+        assert "result" in await ask(socket, "eth_subscribe", "logs", None)
         identity = (await ask(socket, "eth_subscribe", "newPendingTransactions"))["result"]
         server.pool_grew([b"\x01" * 32])
         message = await socket.receive_json(timeout=5)
@@ -260,6 +271,11 @@ async def test_websocket_origins():
             except aiohttp.WSServerHandshakeError as error:
                 assert not welcome
                 assert error.status == 403
+
+
+async def test_a_websocket_may_come_by_any_host_name():
+    async with serving(websocket_port()) as (_, session, (url,)), session.ws_connect(url, headers={"Host": "node.example"}) as socket:
+        assert (await ask(socket, "eth_chainId"))["result"] == "0x385"
 
 
 async def wait_until(condition: Callable[[], bool], seconds: float = 5.0) -> None:

@@ -16,9 +16,11 @@ __all__ = ["MuxTracer", "NoopTracer", "make", "revert_reason"]
 
 def make(options: Mapping[str, Any] | None, place: Mapping[str, Any] | None = None, first_log_index: int = 0) -> NoopTracer:
     """The tracer that a debug_trace* options object asks for. `place` and `first_log_index` say where the transaction
-    stands in its block. `InvalidParams` for a name that is no tracer."""
+    stands in its block. `InvalidParams` for a name that is no tracer and a configuration that is none of it."""
     options = options or {}
     name, config = options.get("tracer"), options.get("tracerConfig") or {}
+    if not isinstance(config, dict):
+        raise InvalidParams(f"tracerConfig of {name}: not an object")
     if not name:
         return StructLogger(
             bool(options.get("enableMemory")),
@@ -31,6 +33,8 @@ def make(options: Mapping[str, Any] | None, place: Mapping[str, Any] | None = No
         return MuxTracer({key: make({"tracer": key, "tracerConfig": value}, place, first_log_index) for key, value in config.items()})
     if name not in _TRACERS:
         raise InvalidParams(f"ReferenceError: {name} is not defined at <eval>:1:2(0)")
+    if config.get("diffMode") and config.get("includeEmpty"):
+        raise InvalidParams("cannot use diffMode with includeEmpty")
     return _TRACERS[name](config, place, first_log_index)
 
 

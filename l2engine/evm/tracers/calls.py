@@ -119,7 +119,7 @@ class FlatCallTracer(CallTracer):
 
     def __init__(self, place: Mapping[str, Any] | None = None, convert_errors: bool = False, include_precompiles: bool = False) -> None:
         super().__init__()
-        self._place, self._convert, self._include_precompiles = place or {}, convert_errors, include_precompiles
+        self._place, self._convert, self._include_precompiles = place or _NOWHERE, convert_errors, include_precompiles
 
     def result(self) -> Any:
         entries: list[dict[str, Any]] = []
@@ -158,7 +158,8 @@ class FlatCallTracer(CallTracer):
         entry: dict[str, Any] = {"action": action, **self._place, "subtraces": subtraces, "traceAddress": address, "type": type_name}
         error = frame.get("error")
         if error is not None:
-            entry["error"] = _PARITY_ERRORS.get(error, error) if self._convert else error
+            parity = (theirs for begin, theirs in _PARITY_ERRORS.items() if self._convert and error.startswith(begin))
+            entry["error"] = next(parity, error)
         if error == "execution reverted" or (error is None and kind != "SELFDESTRUCT"):
             entry["result"] = result
         return entry
@@ -174,7 +175,14 @@ _PARITY_ERRORS = {
     "return data out of bounds": "Out of bounds",
     "precompiled failed": "Built-in failed",
     "invalid input length": "Built-in failed",
+    "invalid opcode": "Bad instruction",
+    "stack underflow": "Stack underflow",
+    "stack limit reached": "Out of stack",
 }
+"""By how geth's text begins."""
+
+_NOWHERE = {"blockHash": None, "blockNumber": 0, "transactionHash": None, "transactionPosition": 0}
+"""The place of a call that is in no block."""
 
 
 class FourByteTracer(NoopTracer):
