@@ -1,7 +1,7 @@
 """The native executor: `types.state.Executor` over the Rust core (`native/`), for OP chains and Ethereum from Paris on.
 
 Rust runs transactions and keeps the block's state; what a block does around its transactions is orchestrated here from the
-same tables that the reference executor uses. Blocks before the merge and traced transactions go to the reference executor.
+same tables that the reference executor uses. Blocks before the merge go to the reference executor.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -81,11 +81,16 @@ class NativeExecutor:
         tracer: Tracer | None = None,
     ) -> CallResult:
         fork = self.config.fork_at(env.number, env.timestamp)
-        if tracer is not None or not fork.has(L1Rules.PARIS) or _is_unusual(env, overrides or {}):
+        if not fork.has(L1Rules.PARIS) or _is_unusual(env, overrides or {}):
             return self.reference.call(view, env, call, overrides, deadline, tracer)
+        hooks = _hooks(tracer, env, fork)
         error, output, gas_used, gas_refund, created, logs = _native.call(
-            _native_view(view), _row(fork), self.config.chain_id, env, call, overrides and dict(overrides), _seconds(deadline)
+            _native_view(view), _row(fork), self.config.chain_id, env, call, overrides and dict(overrides), _seconds(deadline), hooks
         )
+        if error == "precompile failed":
+            from l2engine.evm.precompiles import why_refused
+
+            error = why_refused(fork, call.to or b"", call.data, call.gas) or error
         return CallResult(error is None, output, gas_used, gas_refund, error, created, tuple(Log(*log) for log in logs))
 
 
@@ -99,10 +104,9 @@ class NativeBlockExecution:
     """One block under execution in Rust; implements `types.state.BlockExecution`."""
 
     def __init__(self, executor: NativeExecutor, view: StateView, env: BlockEnv, fork: Fork) -> None:
-        self._executor, self._view, self._env, self._fork = executor, view, env, fork
+        self._executor, self._env, self._fork = executor, env, fork
         self.gas_used: Gas = 0
         self._raws: list[bytes] = []
-        self._traced: BlockExecution | None = None
         self._block = block = _native.Block(_native_view(view), _row(fork), executor.config.chain_id, env)
         parent = env.parent
         begun = executor.config.activated((parent.number, parent.timestamp), (env.number, env.timestamp))
@@ -114,9 +118,8 @@ class NativeBlockExecution:
     def apply(
         self, raw: bytes, sender: Address | None = None, deadline: float | Deadline | None = None, tracer: Tracer | None = None
     ) -> TransactionResult:
-        if tracer is not None:
-            return self._trace(raw, sender, deadline, tracer)
-        receipt, gas_used, output, l1_fee, operator_fee = self._block.apply(raw, sender, _seconds(deadline))
+        hooks = _hooks(tracer, self._env, self._fork)
+        receipt, gas_used, output, l1_fee, operator_fee = self._block.apply(raw, sender, _seconds(deadline), hooks)
         self._raws.append(raw)
         self.gas_used += gas_used
         return TransactionResult(_receipt(receipt), gas_used, output, l1_fee, operator_fee)
@@ -149,17 +152,6 @@ class NativeBlockExecution:
             receipts_root=receipts_root,
             logs_bloom=logs_bloom,
         )
-
-    def _trace(self, raw: bytes, sender: Address | None, deadline: float | Deadline | None, tracer: Tracer) -> TransactionResult:
-        """Run the block up to here on the reference executor as well, and there the transaction with its tracer."""
-        traced = self._traced
-        if traced is None:
-            traced = self._traced = self._executor.reference.begin(self._view, self._env)
-            for earlier in self._raws:
-                traced.apply(earlier)
-        result = traced.apply(raw, sender, deadline, tracer)
-        self.apply(raw, sender)
-        return result
 
     def _blob_gas_used(self) -> int:
         if not self._fork.da_footprint:
@@ -270,6 +262,15 @@ def _make_row(fork: Fork) -> Any:
         p256_verify_gas=fork.p256_verify_gas,
         precompile_input_limits=list(fork.precompile_input_limits.items()),
     )
+
+
+def _hooks(tracer: Tracer | None, env: BlockEnv, fork: Fork) -> Any:
+    """What Rust calls for a tracer, None without one."""
+    if tracer is None:
+        return None
+    from l2engine.evm.native_trace import Hooks  # a start has no use for it
+
+    return Hooks(tracer, env, fork)
 
 
 def _native_view(view: StateView) -> Any:

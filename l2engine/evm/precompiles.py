@@ -35,13 +35,33 @@ class Precompile:
 
 def precompiles(fork: Fork) -> dict[Address, ComputationFunction]:
     """The fork's precompiles by address, in py-evm's form: they charge the computation and set its output."""
+    return {
+        number.to_bytes(20, "big"): _computation_function(precompile, fork.precompile_input_limits.get(number))
+        for number, precompile in _table(fork).items()
+    }
+
+
+def why_refused(fork: Fork, address: Address, data: bytes, gas: Gas) -> str | None:
+    """geth's words for how a precompile that has `gas` fails on its input; None when it does not, or is none."""
+    number = int.from_bytes(address, "big")
+    precompile = _table(fork).get(number)
+    if precompile is None:
+        return None
+    try:
+        _check_length(precompile, data, fork.precompile_input_limits.get(number))
+        if precompile.gas(data) > gas:
+            return "out of gas"
+        precompile.run(data)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def _table(fork: Fork) -> dict[int, Precompile]:
     table = {number: precompile for since, added in _SINCE if fork.has(since) for number, precompile in added.items()}
     if fork.p256_verify_gas is not None:
         table[P256_VERIFY] = Precompile("P256VERIFY", _constant(fork.p256_verify_gas), _p256_verify)
-    return {
-        number.to_bytes(20, "big"): _computation_function(precompile, fork.precompile_input_limits.get(number))
-        for number, precompile in table.items()
-    }
+    return table
 
 
 _TOO_LONG = {
@@ -52,13 +72,17 @@ _TOO_LONG = {
 }
 
 
+def _check_length(precompile: Precompile, data: bytes, limit: int | None) -> None:
+    if limit is not None and len(data) > limit:
+        raise ValueError(_TOO_LONG[precompile.name])
+
+
 def _computation_function(precompile: Precompile, limit: int | None) -> ComputationFunction:
     def apply(computation: Any) -> Any:
         data = computation.msg.data_as_bytes
-        if limit is not None and len(data) > limit:
-            raise VMError(_TOO_LONG[precompile.name])
-        computation.consume_gas(precompile.gas(data), precompile.name)
         try:
+            _check_length(precompile, data, limit)
+            computation.consume_gas(precompile.gas(data), precompile.name)
             computation.output = precompile.run(data)
         except ValueError as error:
             raise VMError(str(error)) from error

@@ -7,7 +7,6 @@ step is reported with its whole cost before it runs, a failed attempt to open a 
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -16,16 +15,20 @@ from eth.vm.gas_meter import GasMeter
 from eth.vm.logic.invalid import InvalidOpcode
 
 from l2engine.evm import opcodes
-from l2engine.rules.forks import L1Rules
+from l2engine.evm.step_gas import CREATES, MEMORY_LIMIT, OVERFLOW, SELFDESTRUCT, SENTRY, SSTORE, Kind, failure, to_address, whole_cost
 from l2engine.types import rlp
-from l2engine.types.base import MAX_UINT64, Address, Gas, encode_int, keccak
+from l2engine.types.base import MAX_UINT64, Address, Gas, Wei, encode_int, keccak
 from l2engine.types.state import Tracer
 
-_CREATES = {0xF0, 0xF5}
-_SELFDESTRUCT, _SSTORE, _TSTORE = 0xFF, 0x55, 0x5D
-_STATIC_WRITES = {*_CREATES, _TSTORE, 0xA0, 0xA1, 0xA2, 0xA3, 0xA4}
-_OPENS_FRAMES = _CREATES | opcodes.CALL_OPCODES | {_SELFDESTRUCT}
+_OPENS_FRAMES = CREATES | opcodes.CALL_OPCODES | {SELFDESTRUCT}
+_CHECKED = _OPENS_FRAMES | {SSTORE, 0x5D, 0xA0, 0xA1, 0xA2, 0xA3, 0xA4}  # in a static frame geth has words of its own for these
 _STACK_LIMIT = 1024
+_ERRORS = {
+    Kind.UNDERFLOW: exceptions.InsufficientStack,
+    Kind.OVERFLOW: exceptions.FullStack,
+    Kind.GAS: exceptions.OutOfGas,
+    Kind.STATIC: exceptions.WriteProtection,
+}
 
 
 def attach(state: Any, tracer: Tracer) -> None:
@@ -53,45 +56,93 @@ class _Session:
         """Frames opened so far."""
         self.refund: Gas = 0
         """What the refund counter holds before the first frame (EIP-7702)."""
-        self.operands: list[int] = []
-        """The operands of the last opcode that may open a frame, from the top."""
         self.steps: list[_Step] = []
         """The running step of each frame, innermost last."""
 
 
 class _Step:
-    """One opcode under way."""
+    """One opcode under way: `types.state.TracedFrame`, and `step_gas.Step` before it runs."""
 
-    __slots__ = ("computation", "reported")
+    __slots__ = ("added_refund", "computation", "reported")
 
     def __init__(self, computation: Any, wanted: bool) -> None:
-        self.computation, self.reported = computation, not wanted
+        self.computation, self.reported, self.added_refund = computation, not wanted, 0
 
     def report(self, tracer: Tracer, cost: Gas, error: str | None) -> None:
         """Tell the tracer what the step costs, once."""
         if not self.reported:
             self.reported = True
-            tracer.step_done(self.computation, cost, error)
+            tracer.step_done(self, cost, error)
+
+    @property
+    def address(self) -> Address:
+        return self.computation.msg.storage_address
+
+    @property
+    def depth(self) -> int:
+        return self.computation.msg.depth + 1
+
+    @property
+    def gas(self) -> Gas:
+        return self.computation._gas_meter.gas_remaining
+
+    @property
+    def height(self) -> int:
+        return len(self.computation._stack.values)
+
+    @property
+    def stack(self) -> list[int]:
+        return [_to_int(item) for item in self.computation._stack.values]
+
+    @property
+    def memory(self) -> bytes:
+        return bytes(self.computation._memory._bytes)
+
+    @property
+    def memory_size(self) -> int:
+        return len(self.computation._memory)
+
+    @property
+    def return_data(self) -> bytes:
+        return bytes(self.computation.return_data)
+
+    @property
+    def refund(self) -> int:
+        session: _Session = self.computation.state.tracing
+        return session.refund + self.added_refund + sum(step.computation._gas_meter.gas_refunded for step in session.steps)
+
+    @property
+    def is_static(self) -> bool:
+        return self.computation.msg.is_static
+
+    def is_warm(self, who: Address) -> bool:
+        return self.computation.state.is_address_warm(who)
+
+    def is_empty(self, who: Address) -> bool:
+        return self.computation.state.account_is_empty(who)
+
+    def balance(self, who: Address) -> Wei:
+        return self.computation.state.get_balance(who)
+
+    def code(self, who: Address) -> bytes:
+        return self.computation.state.get_code(who)
+
+    def slot(self, slot: int) -> tuple[bool, int, int]:
+        state, who = self.computation.state, self.address
+        value = state.get_storage(who, slot)
+        return state.is_storage_warm(who, slot), state.get_storage(who, slot, from_journal=False), value
 
 
 class _TracedGasMeter(GasMeter):
-    """Adds up what the running opcode is charged. Within a traced step running dry is remembered, not raised at once,
-    so that the step's whole cost is known; the frame fails all the same."""
+    """Adds up what the running opcode is charged."""
 
-    gas_remaining: Gas
     charged: Gas = 0
     last: Gas = 0
     returned: Gas = 0
-    lenient = False
-    dry = False
 
     def consume_gas(self, amount: int, reason: str) -> None:
         self.charged += amount
         self.last = amount
-        if amount > self.gas_remaining and self.lenient and amount < 10**8:
-            self.dry = True
-            self.gas_remaining = 0
-            return
         super().consume_gas(amount, reason)
 
     def return_gas(self, amount: int) -> None:
@@ -136,10 +187,7 @@ def _frame(state: Any, message: Any, run: Callable[[], Any]) -> Any:
     session.kind = session.target = None
     if session.steps:
         step = session.steps[-1]
-        meter = step.computation._gas_meter
-        if meter.dry:
-            raise exceptions.OutOfGas("the opcode that opens this frame cannot be paid")
-        cost = meter.charged - (message.gas if message.is_create else 0)
+        cost = step.computation._gas_meter.charged - (message.gas if message.is_create else 0)
         step.report(session.tracer, cost, None)
     session.frames += 1
     data = message.code if message.is_create else message.data_as_bytes
@@ -156,10 +204,9 @@ def _frame(state: Any, message: Any, run: Callable[[], Any]) -> Any:
 
 
 def _table(base: Any, steps: frozenset[int]) -> dict[int, Any]:
-    """The opcodes of the class: those that may open a frame and those of `steps` report, the others are as fast as ever.
-    SSTORE is among them for geth's words in a static frame."""
+    """The opcodes of the class: those that may open a frame and those of `steps` report, the others are as fast as ever."""
     metered = base.metered_opcodes
-    return {**base.opcodes, **{code: _step_opcode(code, metered.get(code), code in steps) for code in steps | _OPENS_FRAMES | {_SSTORE}}}
+    return {**base.opcodes, **{code: _step_opcode(code, metered.get(code), code in steps) for code in steps | _CHECKED}}
 
 
 def _step_opcode(code: int, plain: Any, wanted: bool) -> Callable[[Any], None]:
@@ -172,40 +219,28 @@ def _step_opcode(code: int, plain: Any, wanted: bool) -> Callable[[Any], None]:
             return
         session = computation.state.tracing
         tracer, meter = session.tracer, computation._gas_meter
-        if wanted:
-            tracer.step(computation, computation.code.program_counter - 1, code)
         step = _Step(computation, wanted)
         session.steps.append(step)
-        meter.charged, meter.dry, meter.lenient = 0, False, True
-        failure = _early_failure(computation, code) if plain is not None else None
-        static_cost = 0
-        if computation.msg.is_static and failure is None and code in _STATIC_WRITES:
-            static_cost = _static_write_cost(computation, code, [_to_int(item) for item in computation._stack.values[-7:]])
+        if wanted:
+            tracer.step(step, computation.code.program_counter - 1, code)
+        meter.charged = 0
         try:
-            if failure is not None:
-                step.report(tracer, failure.cost, failure.text)
-                raise failure.error(failure.text)
+            found = failure(step, code, computation.fork) if plain is not None else None
+            if found is not None:
+                step.added_refund = found.refund
+                step.report(tracer, found.cost, found.text)
+                raise _ERRORS[found.kind](found.text)
             run(computation)
-        except exceptions.Halt:
-            if not meter.dry:
-                raise
-        except exceptions.OutOfGas:
-            step.report(tracer, _whole_cost(computation, code, meter.charged), "out of gas")
+        except exceptions.OutOfGas:  # before Berlin; else it has been foreseen
+            step.report(tracer, meter.charged, "out of gas")
             raise
         except exceptions.WriteProtection:
-            step.report(tracer, static_cost, None)
+            step.report(tracer, whole_cost(step, code, computation.fork), None)
             raise
-        except exceptions.VMError:
-            # geth reports a step before it runs, so a failure while running (a bad jump, a revert) is no failed step.
-            if not meter.dry:
-                step.report(tracer, 0 if plain is None else meter.charged, None)
-                raise
         finally:
-            meter.lenient = False
-            step.report(tracer, meter.charged, "out of gas" if meter.dry else None)
+            # geth reports a step before it runs, so a failure while running (a bad jump, a revert) is no failed step.
+            step.report(tracer, 0 if plain is None else meter.charged, None)
             session.steps.pop()
-        if meter.dry:
-            raise exceptions.OutOfGas("out of gas")
 
     return traced
 
@@ -217,115 +252,32 @@ def _frame_opcode(code: int, run: Any) -> Callable[[Any], None]:
     def traced(computation: Any) -> None:
         session, stack = computation.state.tracing, computation._stack.values
         operands = [_to_int(item) for item in stack[-1:-8:-1]]
-        session.operands = operands
         before = session.frames
-        session.kind, session.target = name, _to_address(operands[1]) if code in opcodes.CALL_OPCODES and len(operands) > 1 else None
+        session.kind, session.target = name, to_address(operands[1]) if code in opcodes.CALL_OPCODES and len(operands) > 1 else None
         computation._gas_meter.returned = 0
-        balance = computation.state.get_balance(computation.msg.storage_address) if code == _SELFDESTRUCT else 0
+        balance = computation.state.get_balance(computation.msg.storage_address) if code == SELFDESTRUCT else 0
         try:
             run(computation)
         except exceptions.Halt:
-            if not computation._gas_meter.dry:
-                session.tracer.enter(name, computation.msg.storage_address, _to_address(operands[0]), balance, 0, b"")
-                session.tracer.leave(b"", 0, None)
+            session.tracer.enter(name, computation.msg.storage_address, to_address(operands[0]), balance, 0, b"")
+            session.tracer.leave(b"", 0, None)
             raise
         finally:
             session.kind = session.target = None
-        if session.frames == before and not computation._gas_meter.dry:
+        if session.frames == before:
             _report_attempt(session, computation, code, operands)
 
     return traced
 
 
-# ---- what geth finds before an opcode runs --------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Failure:
-    error: type[exceptions.VMError]
-    cost: Gas
-    text: str
-
-
-def _early_failure(computation: Any, code: int) -> _Failure | None:
-    """Failures of the stack, of memory beyond all bounds, and those that geth meets while it computes the variable gas."""
-    stack, constant, gas = computation._stack.values, opcodes.CONSTANT_GAS[code], computation._gas_meter.gas_remaining
-    height, needs = len(stack), opcodes.POPS[code]
-    if height < needs:
-        return _Failure(exceptions.InsufficientStack, constant, f"stack underflow ({height} <=> {needs})")
-    if height >= _STACK_LIMIT and code in _GROWS_STACK:
-        return _Failure(exceptions.FullStack, constant, f"stack limit reached {height} ({_STACK_LIMIT - 1})")
-    if not computation.fork.has(L1Rules.BERLIN) or gas < constant:
-        return None  # before Berlin other costs held, and no chain that is traced here is so old; else plainly out of gas
-    if opcodes.MEMORY[code]:
-        end = opcodes.memory_end(code, [_to_int(item) for item in stack[-7:]])
-        if end > MAX_UINT64 - 31:
-            return _Failure(exceptions.OutOfGas, constant, _OVERFLOW)
-        if end > _MEMORY_LIMIT:
-            return _Failure(exceptions.OutOfGas, constant, f"out of gas: {_OVERFLOW}")
-    if computation.msg.is_static and (code in (_SSTORE, _SELFDESTRUCT) or (code == 0xF1 and _to_int(stack[-3]))):
-        return _Failure(exceptions.WriteProtection, constant, _STATIC_WRITE)
-    if code in _CREATES and computation.fork.has(L1Rules.SHANGHAI) and _to_int(stack[-3]) > _INITCODE_LIMIT:
-        text = f"out of gas: max initcode size exceeded: code size {_to_int(stack[-3])} limit {_INITCODE_LIMIT}"
-        return _Failure(exceptions.OutOfGas, constant, text)
-    if code == _SSTORE and gas <= 2300:
-        return _Failure(exceptions.OutOfGas, constant, _SENTRY)
-    if code in opcodes.CALL_OPCODES and gas - constant < _call_gas(computation, code, [_to_int(item) for item in stack[-7:]]):
-        return _Failure(exceptions.OutOfGas, constant, "out of gas: out of gas")
-    return None
-
-
-_GROWS_STACK = {
-    0x30, 0x32, 0x33, 0x34, 0x36, 0x38, 0x3A, 0x3D, 0x41, 0x42, 0x43, 0x44, 0x45, 0x46, 0x47, 0x48, 0x4A, 0x58, 0x59, 0x5A,
-    *range(0x5F, 0x90),
-}  # fmt: skip
-_INITCODE_LIMIT = 49152  # EIP-3860
-_MEMORY_LIMIT = 0x1FFFFFFFE0  # beyond it geth's memory gas overflows
-_OVERFLOW, _STATIC_WRITE = "gas uint64 overflow", "out of gas: write protection"
-_SENTRY = "out of gas: not enough gas for reentrancy sentry"
-
-
-def _call_gas(computation: Any, code: int, stack: list[int]) -> Gas:
-    """What geth charges a call while it computes the gas: for an account not yet touched and its delegate (EIP-2929, 7702),
-    for CALL, and for all from Prague on, also the value and the memory, and from Prague on the new account."""
-    state, address = computation.state, _to_address(stack[-2])
-    gas = 0 if state.is_address_warm(address) else 2500
-    target = state.get_code(address)
-    if len(target) == 23 and target.startswith(b"\xef\x01\x00"):
-        gas += 100 if state.is_address_warm(target[3:]) else 2600
-    from_prague = computation.fork.has(L1Rules.PRAGUE)
-    if code == 0xF1 or from_prague:
-        gas += _memory_growth(computation, code, stack)
-        if code in (0xF1, 0xF2) and stack[-3]:
-            gas += 34000 if code == 0xF1 and from_prague and state.account_is_empty(address) else 9000
-    return gas
-
-
-def _memory_growth(computation: Any, code: int, stack: list[int]) -> Gas:
-    return max(0, opcodes.memory_gas(opcodes.memory_end(code, stack)) - opcodes.memory_gas(len(computation._memory)))
-
-
-def _whole_cost(computation: Any, code: int, charged: Gas) -> Gas:
-    """The cost of a CALLCODE that cannot be paid, where py-evm stops counting early: with the gas that it would hand on."""
-    operands = computation.state.tracing.operands
-    return charged + (9000 if operands[2] else 0) + operands[0] if code == 0xF2 else charged
-
-
-def _static_write_cost(computation: Any, code: int, stack: list[int]) -> Gas:
-    """The cost of what geth refuses in a static frame only when it runs, after the gas: creations, logs, transient stores."""
-    if code in _CREATES:
-        words = (stack[-3] + 31) // 32
-        return 32000 + _memory_growth(computation, code, stack) + words * (8 if code == 0xF5 else 2)
-    if 0xA0 <= code <= 0xA4:
-        return 375 * (code - 0xA0 + 1) + 8 * stack[-2] + _memory_growth(computation, code, stack)
-    return opcodes.CONSTANT_GAS[code]
+# ---- costs and failures as geth tells them -----------------------------------------------------------------------------
 
 
 def _report_attempt(session: _Session, computation: Any, code: int, operands: list[int]) -> None:
     """geth opens a frame before it checks depth, balance, nonce and collision; py-evm gives up without one."""
     state, message, meter = computation.state, computation.msg, computation._gas_meter
-    sender = message.storage_address
-    if code in _CREATES:
+    sender, step = message.storage_address, session.steps[-1]
+    if code in CREATES:
         value, start, size = operands[:3]
         code_bytes = bytes(computation.memory_read_bytes(start, size))
         nonce = state.get_nonce(sender)
@@ -338,18 +290,18 @@ def _report_attempt(session: _Session, computation: Any, code: int, operands: li
             error = "nonce uint64 overflow"
         else:
             error, nonce, gas = "contract address collision", nonce - 1, meter.last
-        if error == "contract address collision":
-            session.steps[-1].report(session.tracer, meter.charged - gas, None)
+        step.report(session.tracer, meter.charged - (gas if error == "contract address collision" else 0), None)
         to = _create2_address(sender, operands[3], code_bytes) if code == 0xF5 else _create_address(sender, nonce)
         used = gas if error == "contract address collision" else 0
         session.tracer.enter(opcodes.name(code), sender, to, value, gas, code_bytes)
         session.tracer.leave(b"", used, error)
         return
+    step.report(session.tracer, meter.charged, None)
     value = operands[2] if code in (0xF1, 0xF2) else message.value if code == 0xF4 else 0
     start, size = operands[3:5] if code in (0xF1, 0xF2) else operands[2:4]
     error = "max call depth exceeded" if message.depth + 1 > _STACK_LIMIT else "insufficient balance for transfer"
     data = bytes(computation.memory_read_bytes(start, size))
-    session.tracer.enter(opcodes.name(code), sender, _to_address(operands[1]), value, meter.returned, data)
+    session.tracer.enter(opcodes.name(code), sender, to_address(operands[1]), value, meter.returned, data)
     session.tracer.leave(b"", 0, error)
 
 
@@ -363,10 +315,6 @@ def _create2_address(sender: Address, salt: int, code: bytes) -> Address:
 
 def _to_int(item: int | bytes) -> int:
     return item if isinstance(item, int) else int.from_bytes(item, "big")
-
-
-def _to_address(item: int) -> Address:
-    return (item & (2**160 - 1)).to_bytes(20, "big")
 
 
 # ---- errors ---------------------------------------------------------------------------------------------------------
@@ -397,10 +345,10 @@ def _out_of_gas(message: str) -> str:
     if "Write contract code" in message or "contract code for CREATE" in message:
         return "contract creation code storage out of gas"
     if "Net-metered SSTORE always fails" in message:
-        return _SENTRY
+        return SENTRY
     grown = _EXPANDING.search(message)
-    if grown and int(grown[1]) > _MEMORY_LIMIT:
-        return f"out of gas: {_OVERFLOW}" if int(grown[1]) < MAX_UINT64 else _OVERFLOW
+    if grown and int(grown[1]) > MEMORY_LIMIT:
+        return f"out of gas: {OVERFLOW}" if int(grown[1]) < MAX_UINT64 else OVERFLOW
     return "out of gas"
 
 

@@ -6,7 +6,7 @@ bytes on disk. Executor and store know each other only through this module, so e
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from l2engine.types.base import EMPTY_CODE_HASH, Address, BlockNumber, Gas, Hash32, Timestamp, Wei
 from l2engine.types.block import Block, Header, Receipt, Withdrawal
@@ -152,12 +152,50 @@ class TracedTransaction:
     """OP chains: the vault that the base fee goes to."""
 
 
+class TracedFrame(Protocol):
+    """The running frame, as a tracer sees it; to be looked at only while the tracer is called."""
+
+    @property
+    def address(self) -> Address:
+        """The account whose storage and balance it works on."""
+
+    @property
+    def depth(self) -> int:
+        """1 for the outermost."""
+
+    @property
+    def gas(self) -> Gas:
+        """What is left before the step."""
+
+    @property
+    def stack(self) -> Sequence[int]:
+        """The top is last."""
+
+    @property
+    def memory(self) -> bytes:
+        """Empty unless the tracer asks for it (`Tracer.memory`)."""
+
+    @property
+    def memory_size(self) -> int: ...
+
+    @property
+    def return_data(self) -> bytes:
+        """What the last call handed back."""
+
+    @property
+    def refund(self) -> int:
+        """The refund counter of the whole transaction; true once the step is done."""
+
+
 class Tracer(Protocol):
-    """Listens to the execution of one transaction or call; see `evm/tracers` for those of debug_*, `evm/trace.py` for how the
-    Python executor attaches them. Every method may do nothing."""
+    """Listens to the execution of one transaction or call; see `evm/tracers` for those of debug_*, `evm/trace.py` and
+    `evm/native_trace.py` for how the executors attach them. Every method may do nothing."""
 
     steps: frozenset[int]
     """The opcodes for which `step` and `step_done` are called; without any, tracing costs next to nothing."""
+
+    memory: bool
+    """Whether a step's frame shows its memory."""
 
     def begin(self, transaction: TracedTransaction) -> None:
         """Before anything is charged."""
@@ -171,10 +209,10 @@ class Tracer(Protocol):
     def log(self, address: Address, topics: tuple[Hash32, ...], data: bytes) -> None:
         """The running frame emitted an event."""
 
-    def step(self, frame: Any, pc: int, opcode: int) -> None:
-        """Before an opcode runs. `frame` is the executor's own running frame, only to be read."""
+    def step(self, frame: TracedFrame, pc: int, opcode: int) -> None:
+        """Before an opcode runs."""
 
-    def step_done(self, frame: Any, cost: Gas, error: str | None) -> None:
+    def step_done(self, frame: TracedFrame, cost: Gas, error: str | None) -> None:
         """The opcode's cost is known: before the frame that it opens, or after it ran."""
 
     def end(self, gas_used: Gas, error: str | None) -> None:

@@ -5,6 +5,7 @@ use crate::execution::{BlockExecution, MAX_INITCODE};
 use crate::failure;
 use crate::fork::Fork;
 use crate::machine::with_deadline;
+use crate::tracing::{self, Session};
 use crate::view::{StateView, analyse};
 use revm::context::either::Either;
 use revm::context::journaled_state::account::JournaledAccountTr;
@@ -55,6 +56,7 @@ pub struct CallOutcome {
 }
 
 /// Run one call on the state after a block.
+#[allow(clippy::too_many_arguments)]
 pub fn run(
     view: Arc<dyn StateView>,
     fork: Fork,
@@ -63,6 +65,7 @@ pub fn run(
     message: CallMessage,
     overrides: Vec<(Address, Override)>,
     deadline: Option<Instant>,
+    tracer: Option<Session>,
 ) -> Result<CallOutcome, ExecutionError> {
     let base_fee = U256::from(block.basefee);
     let price = match message.max_fee {
@@ -92,6 +95,9 @@ pub fn run(
     execution.machine.commit();
     if deadline.is_some() {
         execution.machine.watch_deadline();
+    }
+    if let Some(session) = tracer {
+        execution.machine.watch(session);
     }
     let (outcome, expired) = with_deadline(deadline, || execute(&mut execution, message, price, fee_cap));
     if expired { Err(ExecutionError::Timeout) } else { outcome }
@@ -162,6 +168,7 @@ fn execute(
             tx.data.len()
         )));
     }
+    execution.begin_tracing()?;
     {
         let mut account = execution.machine.0.ctx.journaled_state.load_account_mut(sender)?.data;
         account.set_balance(balance - U256::from(gas) * price);
@@ -172,8 +179,19 @@ fn execute(
     let ran = execution.run(initial)?;
     let logs = execution.machine.0.ctx.journaled_state.take_logs();
     let success = ran.result.is_ok();
+    let error = if execution.machine.session().is_some() {
+        execution.credit(sender, U256::from(gas - ran.gas_used) * price)?;
+        let block = &execution.machine.0.ctx.block;
+        let (beneficiary, tip) = (block.beneficiary, price.saturating_sub(U256::from(block.basefee)));
+        execution.credit(beneficiary, U256::from(ran.gas_used) * tip)?;
+        execution.settle();
+        tracing::end(&mut execution.machine.0.ctx, ran.gas_used, None)?;
+        execution.machine.session().and_then(|session| session.error.take())
+    } else {
+        failure::text(&ran, &execution.fork, &mut execution.machine)
+    };
     Ok(CallOutcome {
-        error: failure::text(&ran, &execution.fork, &mut execution.machine),
+        error,
         output: ran.output(),
         gas_used: ran.gas_used,
         gas_refund: ran.gas_refund,

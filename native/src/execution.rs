@@ -6,15 +6,18 @@
 use crate::errors::{ExecutionError, StateError};
 use crate::fees;
 use crate::fork::{self, Fork, L1FeeRule, L1Parameters};
+use crate::live;
 use crate::machine::{Machine, MachineError};
 use crate::receipt::Receipt;
+use crate::tracing;
 use crate::transaction::{Deposit, Transaction};
 use crate::view::{Account, StateView};
 use revm::Database;
 use revm::bytecode::Bytecode;
 use revm::context::journaled_state::account::JournaledAccountTr;
+use revm::context::transaction::AuthorizationTr;
 use revm::context::{BlockEnv, JournalEntry, JournalTr, TxEnv};
-use revm::handler::{FrameResult, post_execution, pre_execution};
+use revm::handler::{FrameResult, PrecompileProvider, post_execution, pre_execution};
 use revm::interpreter::{InitialAndFloorGas, InstructionResult, gas::calculate_initial_tx_gas_for_tx};
 use revm::primitives::hardfork::SpecId;
 use revm::primitives::{Address, AddressMap, B256, Bytes, KECCAK_EMPTY, TxKind, U256};
@@ -53,6 +56,8 @@ pub struct Outcome {
     pub output: Bytes,
     pub l1_fee: U256,
     pub operator_fee: U256,
+    /// A deposit that failed before its first frame.
+    never_ran: bool,
 }
 
 /// How a transaction's frames ended.
@@ -126,10 +131,16 @@ impl BlockExecution {
             (self.da_size, self.blob_gas_used, self.value) = before;
             outcome = Err(ExecutionError::Timeout);
         }
+        if let Ok(done) = &outcome {
+            self.settle();
+            let error = done.never_ran.then_some("failed deposit transaction");
+            if let Err(error) = tracing::end(&mut self.machine.0.ctx, done.gas_used, error) {
+                outcome = Err(error.into());
+            }
+        }
         match &outcome {
             Ok(outcome) => {
                 self.gas_used += outcome.gas_used;
-                self.settle();
                 self.machine.commit();
             }
             Err(_) => self.machine.discard(),
@@ -164,6 +175,7 @@ impl BlockExecution {
         let (l1_fee, parameters) = self.l1_fee(tx)?;
         let initial = self.check_signed(tx, sender, l1_fee, &parameters)?;
 
+        self.begin_tracing()?;
         let price = self.effective_gas_price(tx);
         let rule = self.fork.operator_fee;
         let blob_fee = U256::from(blob_gas(tx)) * self.blob_price();
@@ -196,7 +208,7 @@ impl BlockExecution {
         }
         self.blob_gas_used += blob_gas(tx);
         let receipt = self.receipt(tx, &ran, None);
-        Ok(Outcome { receipt, gas_used: ran.gas_used, output: ran.output(), l1_fee, operator_fee })
+        Ok(Outcome { receipt, gas_used: ran.gas_used, output: ran.output(), l1_fee, operator_fee, never_ran: false })
     }
 
     /// geth's checks in geth's order; nothing is charged yet.
@@ -324,25 +336,13 @@ impl BlockExecution {
         let parameters = match self.l1 {
             Some(known) => known,
             None => {
-                let read = L1Parameters::read(&self.fork, |slot| self.peek(fork::L1_BLOCK, U256::from(slot)))?;
+                let read = L1Parameters::read(&self.fork, |slot| {
+                    live::storage(&self.machine.0.ctx, fork::L1_BLOCK, U256::from(slot))
+                })?;
                 *self.l1.insert(read)
             }
         };
         Ok((fees::l1_fee(self.fork.l1_fee, &tx.raw, &parameters), parameters))
-    }
-
-    /// A slot's value at this moment, read without warming it.
-    fn peek(&self, address: Address, slot: U256) -> Result<U256, StateError> {
-        let journal = &self.machine.0.ctx.journaled_state;
-        if let Some(account) = journal.inner.state.get(&address) {
-            if let Some(slot) = account.storage.get(&slot) {
-                return Ok(slot.present_value);
-            }
-            if account.is_created() || account.is_selfdestructed() {
-                return Ok(U256::ZERO);
-            }
-        }
-        journal.database.view.storage(address, slot)
     }
 
     // ---- deposits ---------------------------------------------------------------------------------------------------
@@ -358,19 +358,23 @@ impl BlockExecution {
             self.check_pool(tx.gas)?;
         }
         self.machine.0.ctx.tx = transaction_env(tx, sender, U256::ZERO);
+        let balance = self.machine.0.ctx.journaled_state.load_account(sender)?.data.info.balance;
+        if balance.checked_add(deposit.mint).is_none() {
+            return invalid("deposit mints more than a balance can hold");
+        }
+        self.begin_tracing()?;
         let nonce;
         let can_pay;
         {
             let mut account = self.machine.0.ctx.journaled_state.load_account_mut(sender)?.data;
             nonce = account.nonce();
-            if !account.incr_balance(deposit.mint) {
-                return invalid("deposit mints more than a balance can hold");
-            }
+            account.incr_balance(deposit.mint);
             can_pay = *account.balance() >= tx.value;
         }
         let initial = calculate_initial_tx_gas_for_tx(&self.machine.0.ctx.tx, self.fork.spec);
         let enough = tx.gas >= initial.initial_total_gas && tx.gas >= initial.floor_gas;
-        let ran = if enough && can_pay && !self.too_much_initcode(tx) {
+        let runs = enough && can_pay && !self.too_much_initcode(tx);
+        let ran = if runs {
             if tx.to.is_call() {
                 self.machine.0.ctx.journaled_state.load_account_mut(sender)?.data.bump_nonce();
             }
@@ -393,10 +397,24 @@ impl BlockExecution {
         };
         let ran = Ran { gas_used, ..ran };
         let receipt = self.receipt(tx, &ran, Some(nonce));
-        Ok(Outcome { receipt, gas_used, output: ran.output(), l1_fee: U256::ZERO, operator_fee: U256::ZERO })
+        let output = ran.output();
+        Ok(Outcome { receipt, gas_used, output, l1_fee: U256::ZERO, operator_fee: U256::ZERO, never_ran: !runs })
     }
 
     // ---- both -------------------------------------------------------------------------------------------------------
+
+    /// A tracer, if one listens, learns of the transaction in the context.
+    pub fn begin_tracing(&mut self) -> Result<(), StateError> {
+        let evm = &mut self.machine.0;
+        if evm.ctx.chain.is_none() {
+            return Ok(());
+        }
+        let tx = evm.ctx.tx.clone();
+        let authorities: Vec<_> = tx.authorization_list.iter().filter_map(|item| item.authority()).collect();
+        let precompiles: Vec<_> = evm.precompiles.warm_addresses().collect();
+        let to = tx.kind.to().copied();
+        tracing::begin(&mut evm.ctx, tx.caller, to, tx.gas_limit, &authorities, &precompiles)
+    }
 
     /// Warm what is warm from the start, apply delegations, run the frames, grant refunds, raise the gas to its floor.
     pub fn run(&mut self, mut initial: InitialAndFloorGas) -> Result<Ran, ExecutionError> {
@@ -404,6 +422,9 @@ impl BlockExecution {
         pre_execution::load_accounts::<_, MachineError>(evm).map_err(machine_error)?;
         let refund = pre_execution::apply_eip7702_auth_list::<_, MachineError>(&mut evm.ctx, &mut initial)
             .map_err(machine_error)?;
+        if let Some(session) = self.machine.session() {
+            session.refund = refund as i64;
+        }
         let mut frame = self.machine.run(&initial).map_err(machine_error)?;
         post_execution::refund(self.fork.spec, frame.gas_mut(), refund as i64);
         let needed = frame.gas().limit() - frame.gas().remaining();
@@ -444,7 +465,7 @@ impl BlockExecution {
     /// Between transactions: accounts that destroyed themselves vanish, and so do touched ones that are empty (EIP-161).
     ///
     /// revm's journal leaves this to whoever takes its state; here the journal lives as long as the block.
-    fn settle(&mut self) {
+    pub fn settle(&mut self) {
         let journal = &mut self.machine.0.ctx.journaled_state;
         let (database, inner) = (&mut journal.database, &mut journal.inner);
         for entry in &inner.journal {

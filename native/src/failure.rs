@@ -16,12 +16,20 @@ const ONLY_IN_REVM: [u8; 4] = [0x4b, 0xe6, 0xe7, 0xe8];
 
 /// How the outermost frame failed; None when it succeeded.
 pub fn text(ran: &Ran, fork: &Fork, machine: &mut Machine) -> Option<String> {
-    let text = match ran.result {
+    match ran.result {
+        R::OutOfGas | R::StackUnderflow | R::StackOverflow | R::OpcodeNotFound | R::NotActivated => {
+            Some(last_step(ran.result, fork, machine))
+        }
+        result => of_frame(result, ran.returned.len()),
+    }
+}
+
+/// How a frame failed that handed back `size` bytes, as far as its last step does not matter; None when it succeeded.
+pub fn of_frame(result: R, size: usize) -> Option<String> {
+    let text = match result {
         R::Stop | R::Return | R::SelfDestruct => return None,
         R::Revert => "execution reverted",
-        R::OutOfGas | R::StackUnderflow | R::StackOverflow | R::OpcodeNotFound | R::NotActivated => {
-            return Some(last_step(ran.result, fork, machine));
-        }
+        R::OutOfGas => "contract creation code storage out of gas",
         R::MemoryOOG | R::MemoryLimitOOG | R::PrecompileOOG => "out of gas",
         R::ReentrancySentryOOG => "out of gas: not enough gas for reentrancy sentry",
         R::InvalidOperandOOG => "gas uint64 overflow",
@@ -31,7 +39,7 @@ pub fn text(ran: &Ran, fork: &Fork, machine: &mut Machine) -> Option<String> {
         R::CallNotAllowedInsideStatic | R::StateChangeDuringStaticCall => "write protection",
         R::CreateCollision => "contract address collision",
         R::CreateContractSizeLimit => {
-            return Some(format!("max code size exceeded: code size {} limit {MAX_CODE_SIZE}", ran.returned.len()));
+            return Some(format!("max code size exceeded: code size {size} limit {MAX_CODE_SIZE}"));
         }
         R::CreateContractStartingWithEF => "invalid code: must not begin with 0xef",
         R::CreateInitCodeSizeLimit => "max initcode size exceeded",

@@ -1,6 +1,7 @@
 //! revm, set up for one block: precompiles by fork row, an instruction table that can be stopped, and one frame loop.
 
 use crate::fork::Fork;
+use crate::tracing::{self, Session};
 use crate::view::{Source, StateView};
 use revm::bytecode::opcode;
 use revm::context::result::{EVMError, HaltReason, InvalidTransaction};
@@ -24,7 +25,8 @@ use std::time::Instant;
 
 use crate::errors::StateError;
 
-pub type MachineContext = Context<BlockEnv, TxEnv, CfgEnv, Source, Journal<Source>, ()>;
+/// Its chain part is the tracer that listens.
+pub type MachineContext = Context<BlockEnv, TxEnv, CfgEnv, Source, Journal<Source>, Option<Box<Session>>>;
 type Inner =
     Evm<MachineContext, (), EthInstructions<EthInterpreter, MachineContext>, RowPrecompiles, EthFrame<EthInterpreter>>;
 pub type MachineError = EVMError<StateError, InvalidTransaction>;
@@ -103,7 +105,10 @@ impl Handler for Frames {
         }
         loop {
             let result = match evm.frame_run()? {
-                ItemOrResult::Result(result) => result,
+                ItemOrResult::Result(result) => {
+                    tracing::leave(&mut evm.ctx, &result)?;
+                    result
+                }
                 ItemOrResult::Item(next) => match open(evm, next)? {
                     ItemOrResult::Result(result) => result,
                     ItemOrResult::Item(_) => continue,
@@ -116,9 +121,19 @@ impl Handler for Frames {
     }
 }
 
-/// Open a frame. A creation at an address with storage fails as at one with code (EIP-7610, which revm leaves out): for that
-/// moment the account gets a nonce. Without code and nonce only a genesis leaves storage behind.
+/// Open a frame, and let the tracer know.
 fn open(evm: &mut Inner, frame: FrameInit) -> Result<ItemOrResult<(), FrameResult>, MachineError> {
+    tracing::enter(&mut evm.ctx, &frame)?;
+    let opened = open_unless_occupied(evm, frame)?;
+    if let ItemOrResult::Result(result) = &opened {
+        tracing::leave(&mut evm.ctx, result)?;
+    }
+    Ok(opened)
+}
+
+/// A creation at an address with storage fails as at one with code (EIP-7610, which revm leaves out): for that
+/// moment the account gets a nonce. Without code and nonce only a genesis leaves storage behind.
+fn open_unless_occupied(evm: &mut Inner, frame: FrameInit) -> Result<ItemOrResult<(), FrameResult>, MachineError> {
     let occupied = match &frame.frame_input {
         FrameInput::Create(inputs) => occupied_by_storage(evm, inputs)?,
         _ => None,

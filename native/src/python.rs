@@ -8,6 +8,7 @@ use crate::machine::with_deadline;
 use crate::receipt::{BLOOM_BYTES, Receipt};
 use crate::rlp;
 use crate::schema;
+use crate::tracing::Session;
 use crate::transaction::{self, Recovered, Recovery};
 use crate::trie;
 use crate::view::{Account, PythonView, StateView, to_python, uint};
@@ -83,15 +84,17 @@ impl Block {
         Ok(Self { execution: Mutex::new(execution), receipts: Mutex::new(Vec::new()) })
     }
 
-    /// Execute one transaction: (receipt, gas used, output, L1 fee, operator fee). `timeout` in seconds.
-    #[pyo3(signature = (raw, sender=None, timeout=None))]
+    /// Execute one transaction: (receipt, gas used, output, L1 fee, operator fee). `timeout` in seconds; `hooks` of a tracer.
+    #[pyo3(signature = (raw, sender=None, timeout=None, hooks=None))]
     fn apply<'py>(
         &self,
         py: Python<'py>,
         raw: &[u8],
         sender: Option<&[u8]>,
         timeout: Option<f64>,
+        hooks: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyTuple>> {
+        let session = hooks.as_ref().map(Session::new).transpose()?;
         let raw = Bytes::copy_from_slice(raw);
         let known = sender.map(address).transpose()?;
         let deadline = instant(timeout);
@@ -103,7 +106,7 @@ impl Block {
                 Some(sender) => sender,
                 None => tx.remembered_sender().map_err(|reason| ExecutionError::Invalid(reason.to_owned()))?,
             };
-            apply_in_time(&mut execution, &tx, sender, deadline)
+            apply_in_time(&mut execution, &tx, sender, deadline, session)
         })?;
         let result = (
             receipt_tuple(py, &outcome.receipt)?,
@@ -263,12 +266,16 @@ fn apply_in_time(
     tx: &transaction::Transaction,
     sender: Address,
     deadline: Option<Instant>,
+    tracer: Option<Session>,
 ) -> Result<Outcome, ExecutionError> {
-    if deadline.is_none() {
-        return execution.apply(tx, sender);
+    if deadline.is_some() {
+        execution.machine.watch_deadline();
     }
-    execution.machine.watch_deadline();
+    if let Some(session) = tracer {
+        execution.machine.watch(session);
+    }
     let (outcome, expired) = with_deadline(deadline, || execution.apply_unless(tx, sender, crate::machine::expired));
+    execution.machine.unwatch();
     if expired { Err(ExecutionError::Timeout) } else { outcome }
 }
 
@@ -334,7 +341,7 @@ pub fn account_tuple<'py>(py: Python<'py>, account: &Account) -> PyResult<Bound<
 /// Run one message call: (error or None, output, gas used, gas refund, created or None, logs).
 #[pyfunction]
 #[allow(clippy::too_many_arguments)]
-#[pyo3(name = "call", signature = (view, fork, chain_id, env, call, overrides=None, timeout=None))]
+#[pyo3(name = "call", signature = (view, fork, chain_id, env, call, overrides=None, timeout=None, hooks=None))]
 pub fn call_message<'py>(
     py: Python<'py>,
     view: &Bound<'py, PyAny>,
@@ -344,7 +351,9 @@ pub fn call_message<'py>(
     call: &Bound<'py, PyAny>,
     overrides: Option<Bound<'py, PyDict>>,
     timeout: Option<f64>,
+    hooks: Option<Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyTuple>> {
+    let session = hooks.as_ref().map(Session::new).transpose()?;
     let fork = fork.get().clone();
     let env = block_env(env, &fork)?;
     let view = view_of(view)?;
@@ -355,7 +364,7 @@ pub fn call_message<'py>(
     }
     let deadline = instant(timeout);
     let CallOutcome { error, output, gas_used, gas_refund, created, logs } =
-        py.detach(|| call::run(view, fork, chain_id, env, message, changes, deadline))?;
+        py.detach(|| call::run(view, fork, chain_id, env, message, changes, deadline, session))?;
     (
         error,
         PyBytes::new(py, &output),

@@ -5,11 +5,11 @@ from typing import Any
 
 from l2engine.errors import ExecutionTimeout, InvalidTransaction
 from l2engine.evm.opcodes import ACCOUNT_OPCODES, CALL_OPCODES, SLOT_OPCODES
-from l2engine.evm.tracers.base import NoopTracer
+from l2engine.evm.tracers.base import NoopTracer, stack_address
 from l2engine.types import rlp
 from l2engine.types.base import Address, Hash32, encode_int, keccak
 from l2engine.types.block import Header
-from l2engine.types.state import Call, TracedTransaction
+from l2engine.types.state import Call, TracedFrame, TracedTransaction
 from l2engine.types.transaction import AccessList
 from rpc import render
 from rpc.codec import BlockReference, Optional
@@ -77,27 +77,23 @@ class _Touched(NoopTracer):
             if keys or who not in self._free:
                 self._slots.setdefault(who, set()).update(_int(key) for key in keys)
 
-    def step(self, frame: Any, pc: int, opcode: int) -> None:
-        stack = frame._stack.values
+    def step(self, frame: TracedFrame, pc: int, opcode: int) -> None:
+        stack = frame.stack
         if opcode in SLOT_OPCODES and stack:
-            self._slots.setdefault(frame.msg.storage_address, set()).add(_int(stack[-1]))
+            self._slots.setdefault(frame.address, set()).add(stack[-1])
         elif opcode in ACCOUNT_OPCODES and stack:
             self._touch(stack[-1])
         elif opcode in CALL_OPCODES and len(stack) >= 5:
             self._touch(stack[-2])
 
-    def _touch(self, item: int | bytes) -> None:
-        who = (_int(item) & (1 << 160) - 1).to_bytes(20, "big")
+    def _touch(self, item: int) -> None:
+        who = stack_address(item)
         if who not in self._free:
             self._slots.setdefault(who, set())
 
     def access_list(self) -> AccessList:
         """What was touched, in order."""
         return tuple((who, tuple(slot.to_bytes(32, "big") for slot in sorted(slots))) for who, slots in sorted(self._slots.items()))
-
-
-def _int(item: int | bytes) -> int:
-    return item if isinstance(item, int) else int.from_bytes(item, "big")
 
 
 def _transaction_hash(chain_id: int, message: Call, nonce: int, legacy: bool) -> Hash32:

@@ -10,6 +10,7 @@ import pytest
 
 from l2engine.errors import InvalidParams
 from l2engine.evm import tracers
+from l2engine.evm.native import NativeExecutor, available
 from l2engine.evm.reference import ReferenceExecutor
 from l2engine.types.transaction import decode_transaction
 from tests.evm.recordings import blocks, config
@@ -31,13 +32,13 @@ def answers(chain: Path) -> dict[str, list[tuple[dict[str, Any], Any]]]:
     return found
 
 
-def differences(chain: Path) -> tuple[list[tuple[str, dict[str, Any], Any, Any]], int]:
+def differences(chain: Path, executor_class: Any = ReferenceExecutor) -> tuple[list[tuple[str, dict[str, Any], Any, Any]], int]:
     """(transaction, options, got, expected) wherever our trace is not op-geth's, and how many were compared.
 
     Stops at Karst, whose precompiles op-geth prices wrongly, so that what follows is no truth any more.
     """
     rules, recorded = config(chain), answers(chain)
-    executor = ReferenceExecutor(rules)
+    executor = executor_class(rules)
     wrong, compared = [], 0
     for block in blocks(chain, executor):
         if rules.fork_at(block.header.number, block.header.timestamp).name == "karst":
@@ -76,6 +77,15 @@ def _parameter(chain: Path) -> Any:
 @pytest.mark.parametrize("chain", map(_parameter, CHAINS))
 def test_traces_equal_op_geth(chain: Path) -> None:
     wrong, compared = differences(chain)
+    assert compared
+    assert not wrong, f"{len(wrong)} of {compared}, first: {wrong[0]}"
+
+
+@needs_vectors
+@pytest.mark.skipif(not available(), reason="the native core is not installed: `make native` builds it (needs cargo)")
+@pytest.mark.parametrize("chain", CHAINS, ids=lambda chain: f"{chain.parent.name}-{chain.name}")
+def test_native_traces_equal_op_geth(chain: Path) -> None:
+    wrong, compared = differences(chain, NativeExecutor)
     assert compared
     assert not wrong, f"{len(wrong)} of {compared}, first: {wrong[0]}"
 

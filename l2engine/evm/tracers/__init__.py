@@ -9,7 +9,7 @@ from l2engine.evm.tracers.calls import CallTracer, FlatCallTracer, FourByteTrace
 from l2engine.evm.tracers.prestate import PrestateTracer
 from l2engine.evm.tracers.steps import StructLogger
 from l2engine.types.base import Address, Gas, Hash32, Wei
-from l2engine.types.state import TracedTransaction
+from l2engine.types.state import TracedFrame, TracedTransaction
 
 __all__ = ["MuxTracer", "NoopTracer", "make", "revert_reason"]
 
@@ -55,6 +55,7 @@ class MuxTracer(NoopTracer):
     def __init__(self, tracers: Mapping[str, NoopTracer]) -> None:
         self._tracers = dict(tracers)
         self.steps = frozenset().union(*(tracer.steps for tracer in tracers.values()))
+        self.memory = any(tracer.memory for tracer in tracers.values())
 
     def begin(self, transaction: TracedTransaction) -> None:
         for tracer in self._tracers.values():
@@ -72,11 +73,11 @@ class MuxTracer(NoopTracer):
         for tracer in self._tracers.values():
             tracer.log(address, topics, data)
 
-    def step(self, frame: Any, pc: int, opcode: int) -> None:
+    def step(self, frame: TracedFrame, pc: int, opcode: int) -> None:
         for tracer in self._tracers.values():
             tracer.step(frame, pc, opcode)
 
-    def step_done(self, frame: Any, cost: Gas, error: str | None) -> None:
+    def step_done(self, frame: TracedFrame, cost: Gas, error: str | None) -> None:
         for tracer in self._tracers.values():
             tracer.step_done(frame, cost, error)
 

@@ -3,13 +3,14 @@
 from typing import Any
 
 from l2engine.types.base import Address, Gas, Hash32, Wei
-from l2engine.types.state import TracedTransaction
+from l2engine.types.state import TracedFrame, TracedTransaction
 
 
 class NoopTracer:
     """Does nothing; the others override what they listen to."""
 
     steps: frozenset[int] = frozenset()
+    memory = False
 
     def begin(self, transaction: TracedTransaction) -> None:
         self.transaction = transaction
@@ -17,8 +18,8 @@ class NoopTracer:
     def enter(self, kind: str, sender: Address, to: Address, value: Wei, gas: Gas, data: bytes) -> None: ...
     def leave(self, output: bytes, gas_used: Gas, error: str | None) -> None: ...
     def log(self, address: Address, topics: tuple[Hash32, ...], data: bytes) -> None: ...
-    def step(self, frame: Any, pc: int, opcode: int) -> None: ...
-    def step_done(self, frame: Any, cost: Gas, error: str | None) -> None: ...
+    def step(self, frame: TracedFrame, pc: int, opcode: int) -> None: ...
+    def step_done(self, frame: TracedFrame, cost: Gas, error: str | None) -> None: ...
     def end(self, gas_used: Gas, error: str | None) -> None: ...
 
     def result(self) -> Any:
@@ -31,11 +32,6 @@ def to_hex(data: bytes) -> str:
     return "0x" + data.hex()
 
 
-def stack_int(item: int | bytes) -> int:
-    """A stack item as a number; py-evm keeps bytes where they came as such."""
-    return item if isinstance(item, int) else int.from_bytes(item, "big")
-
-
-def stack_address(item: int | bytes) -> Address:
+def stack_address(item: int) -> Address:
     """A stack item as an address."""
-    return (stack_int(item) & (2**160 - 1)).to_bytes(20, "big")
+    return (item & (2**160 - 1)).to_bytes(20, "big")

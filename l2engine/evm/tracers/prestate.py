@@ -3,9 +3,9 @@
 from typing import Any
 
 from l2engine.evm.opcodes import ACCOUNT_OPCODES, CALL_OPCODES, SLOT_OPCODES
-from l2engine.evm.tracers.base import NoopTracer, stack_address, stack_int, to_hex
+from l2engine.evm.tracers.base import NoopTracer, stack_address, to_hex
 from l2engine.types.base import EMPTY_CODE_HASH, ZERO_HASH, Address, Gas, Wei
-from l2engine.types.state import Account, TracedTransaction
+from l2engine.types.state import Account, TracedFrame, TracedTransaction
 
 
 class PrestateTracer(NoopTracer):
@@ -37,16 +37,16 @@ class PrestateTracer(NoopTracer):
         for authority in transaction.authorities:
             self._look_up(authority)
 
-    def step(self, frame: Any, pc: int, opcode: int) -> None:
-        stack = frame._stack.values
+    def step(self, frame: TracedFrame, pc: int, opcode: int) -> None:
+        stack = frame.stack
         height = len(stack)
         self._added.clear()
         if opcode in SLOT_OPCODES and height:
-            self._look_up_slot(frame.msg.storage_address, stack_int(stack[-1]))
+            self._look_up_slot(frame.address, stack[-1])
         elif opcode in ACCOUNT_OPCODES and height:
             self._look_up(stack_address(stack[-1]))
             if opcode == 0xFF:
-                self._deleted.add(frame.msg.storage_address)
+                self._deleted.add(frame.address)
         elif opcode in CALL_OPCODES and height >= 5:
             self._look_up_with_delegate(stack_address(stack[-2]))
 
@@ -55,7 +55,7 @@ class PrestateTracer(NoopTracer):
             self._look_up(to)
             self._created.add(to)
 
-    def step_done(self, frame: Any, cost: Gas, error: str | None) -> None:
+    def step_done(self, frame: TracedFrame, cost: Gas, error: str | None) -> None:
         if error is None:
             return
         for address, slot in self._added:  # a step that fails before it runs touches nothing

@@ -4,8 +4,9 @@ import json
 from typing import Any, TextIO
 
 from l2engine.evm import opcodes
-from l2engine.evm.tracers.base import NoopTracer, stack_int, to_hex
+from l2engine.evm.tracers.base import NoopTracer, to_hex
 from l2engine.types.base import Address, Gas, Wei
+from l2engine.types.state import TracedFrame
 
 
 class StructLogger(NoopTracer):
@@ -24,7 +25,7 @@ class StructLogger(NoopTracer):
         enable_return_data: bool = False,
         limit: int = 0,
     ) -> None:
-        self._memory, self._stack, self._storage = enable_memory, not disable_stack, not disable_storage
+        self.memory, self._stack, self._storage = enable_memory, not disable_stack, not disable_storage
         self._return_data, self._limit = enable_return_data, limit
         self._logs: list[dict[str, Any]] = []
         self._entry: dict[str, Any] = {}
@@ -40,30 +41,28 @@ class StructLogger(NoopTracer):
         if self._depth == 0:
             self._output, self._failed = output, error is not None
 
-    def step(self, frame: Any, pc: int, opcode: int) -> None:
-        stack = frame._stack.values
-        entry: dict[str, Any] = {"pc": pc, "op": opcodes.name(opcode), "gas": frame._gas_meter.gas_remaining, "gasCost": 0}
-        entry["depth"] = frame.msg.depth + 1
+    def step(self, frame: TracedFrame, pc: int, opcode: int) -> None:
+        stack = frame.stack
+        entry: dict[str, Any] = {"pc": pc, "op": opcodes.name(opcode), "gas": frame.gas, "gasCost": 0, "depth": frame.depth}
         if self._stack:
-            entry["stack"] = [hex(stack_int(item)) for item in stack]
-        if self._memory and len(frame._memory):
-            entry["memory"] = _memory_words(bytes(frame._memory._bytes))
+            entry["stack"] = [hex(item) for item in stack]
+        if self.memory and frame.memory_size:
+            entry["memory"] = _memory_words(frame.memory)
         if self._return_data and frame.return_data:
             entry["returnData"] = to_hex(frame.return_data)
         if self._storage and opcode in (0x54, 0x55) and len(stack) >= (1 if opcode == 0x54 else 2):
-            address, slot = frame.msg.storage_address, stack_int(stack[-1])
-            value = frame.state.get_storage(address, slot) if opcode == 0x54 else stack_int(stack[-2])
+            address, slot = frame.address, stack[-1]
+            value = self.transaction.state.storage(address, slot) if opcode == 0x54 else stack[-2]
             seen = self._seen_storage.setdefault(address, {})
             seen[f"{slot:064x}"] = f"{value:064x}"
             entry["storage"] = dict(seen)
         self._entry = entry
 
-    def step_done(self, frame: Any, cost: Gas, error: str | None) -> None:
+    def step_done(self, frame: TracedFrame, cost: Gas, error: str | None) -> None:
         entry = self._entry
         entry["gasCost"] = cost
-        refund = refund_so_far(frame)
-        if refund:
-            entry["refund"] = refund
+        if frame.refund:
+            entry["refund"] = frame.refund
         if error is not None:
             entry["error"] = error
         if not self._limit:
@@ -77,13 +76,6 @@ class StructLogger(NoopTracer):
 
     def result(self) -> Any:
         return {"gas": self._gas_used, "failed": self._failed, "returnValue": to_hex(self._output), "structLogs": self._logs}
-
-
-def refund_so_far(frame: Any) -> Gas:
-    """The refund counter of the whole transaction while `frame` runs."""
-    running = (step.computation for step in frame.state.tracing.steps)
-    base: int = frame.state.tracing.refund
-    return base + sum(outer._gas_meter.gas_refunded for outer in running)
 
 
 def _memory_words(memory: bytes) -> list[str]:
@@ -108,24 +100,24 @@ class JsonTracer(NoopTracer):
         if self._depth == 0:
             self._output = output
 
-    def step(self, frame: Any, pc: int, opcode: int) -> None:
+    def step(self, frame: TracedFrame, pc: int, opcode: int) -> None:
         self._pending.append(
             {
                 "pc": pc,
                 "op": opcode,
-                "gas": hex(frame._gas_meter.gas_remaining),
+                "gas": hex(frame.gas),
                 "gasCost": "0x0",
-                "memSize": len(frame._memory),
-                "stack": [hex(stack_int(item)) for item in frame._stack.values],
-                "depth": frame.msg.depth + 1,
+                "memSize": frame.memory_size,
+                "stack": [hex(item) for item in frame.stack],
+                "depth": frame.depth,
                 "refund": 0,
                 "opName": opcodes.name(opcode),
             }
         )
 
-    def step_done(self, frame: Any, cost: Gas, error: str | None) -> None:
+    def step_done(self, frame: TracedFrame, cost: Gas, error: str | None) -> None:
         line = self._pending.pop()
-        line["gasCost"], line["refund"] = hex(cost), refund_so_far(frame)
+        line["gasCost"], line["refund"] = hex(cost), frame.refund
         if error is not None:
             line["error"] = error
         print(json.dumps(line), file=self._out)

@@ -1,0 +1,252 @@
+//! What a tracer may look at while it is called: the state under execution, and the step that is about to run.
+
+use crate::errors::StateError;
+use crate::machine::MachineContext;
+use crate::python::{account_tuple, address, hash};
+use crate::view::{Account, to_python, uint};
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyList, PyTuple};
+use revm::interpreter::Interpreter;
+use revm::interpreter::interpreter_types::{InputsTr, MemoryTr, ReturnData, RuntimeFlag};
+use revm::primitives::{Address, B256, Bytes, U256};
+use std::ptr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicPtr, Ordering};
+
+/// The machine's context, as long as a tracer is being called.
+#[derive(Default)]
+pub struct Live(AtomicPtr<MachineContext>);
+
+impl Live {
+    /// Let `work` look at the context, through whoever holds this.
+    pub fn during<T>(&self, context: &mut MachineContext, work: impl FnOnce() -> T) -> T {
+        self.0.store(context, Ordering::Release);
+        let result = work();
+        self.0.store(ptr::null_mut(), Ordering::Release);
+        result
+    }
+
+    fn look<T>(&self, read: impl FnOnce(&MachineContext) -> Result<T, StateError>) -> PyResult<T> {
+        let context = self.0.load(Ordering::Acquire);
+        // SAFETY: it is set only in `during`, whose caller lends the context to nobody else until `work` has returned; and
+        // `work` holds the GIL, as does whoever gets here.
+        match unsafe { context.as_ref() } {
+            Some(context) => Ok(read(context)?),
+            None => Err(PyRuntimeError::new_err("a tracer's view of the state ends with the call of the tracer")),
+        }
+    }
+}
+
+fn account(context: &MachineContext, address: Address) -> Result<Option<Account>, StateError> {
+    let (journal, source) = (&context.journaled_state.inner, &context.journaled_state.database);
+    let Some(found) = journal.state.get(&address) else { return source.view.account(address) };
+    let vanished = || {
+        let before = source.originals.get(&address).and_then(|original| original.account);
+        source.gone.contains(&address) || before.is_none()
+    };
+    Ok(if found.info.is_empty() && vanished() { None } else { Some(Account::from(&found.info)) })
+}
+
+/// A slot's value at this moment, read without warming it.
+pub fn storage(context: &MachineContext, address: Address, slot: U256) -> Result<U256, StateError> {
+    let source = &context.journaled_state.database;
+    if let Some(account) = context.journaled_state.inner.state.get(&address) {
+        if let Some(slot) = account.storage.get(&slot) {
+            return Ok(slot.present_value);
+        }
+        if account.is_created() || source.gone.contains(&address) {
+            return Ok(U256::ZERO);
+        }
+    }
+    source.view.storage(address, slot)
+}
+
+fn code(context: &MachineContext, code_hash: B256) -> Result<Bytes, StateError> {
+    let mut accounts = context.journaled_state.inner.state.values();
+    let deployed = accounts.find(|account| account.info.code_hash == code_hash && account.info.code.is_some());
+    match deployed.and_then(|account| account.info.code.as_ref()) {
+        Some(code) => Ok(code.original_bytes()),
+        None => context.journaled_state.database.view.code(code_hash),
+    }
+}
+
+/// The state under execution; answers only while a tracer is being called.
+#[pyclass(frozen, module = "l2engine_native")]
+pub struct LiveState(pub Arc<Live>);
+
+#[pymethods]
+impl LiveState {
+    /// (nonce, balance, code hash), None where there is no account.
+    fn account<'py>(&self, py: Python<'py>, who: &[u8]) -> PyResult<Option<Bound<'py, PyTuple>>> {
+        let who = address(who)?;
+        self.0.look(|context| account(context, who))?.map(|found| account_tuple(py, &found)).transpose()
+    }
+
+    fn storage<'py>(&self, py: Python<'py>, who: &[u8], slot: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let (who, slot) = (address(who)?, uint(slot)?);
+        to_python(py, self.0.look(|context| storage(context, who, slot))?)
+    }
+
+    fn code<'py>(&self, py: Python<'py>, code_hash: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+        let code_hash = hash(code_hash)?;
+        Ok(PyBytes::new(py, &self.0.look(|context| code(context, code_hash))?))
+    }
+}
+
+/// The state of a frame before one of its steps, as far as the step may change it.
+#[derive(Clone, Copy)]
+pub struct Before {
+    pub gas: u64,
+    height: usize,
+    memory_size: usize,
+    /// The topmost items of the stack, the top first: no opcode takes more.
+    pub operands: [U256; 7],
+}
+
+impl Before {
+    pub fn of(interpreter: &Interpreter) -> Self {
+        let stack = interpreter.stack.data();
+        let mut operands = [U256::ZERO; 7];
+        operands.iter_mut().zip(stack.iter().rev()).for_each(|(operand, item)| *operand = *item);
+        let memory_size = MemoryTr::size(&interpreter.memory);
+        Self { gas: interpreter.gas.remaining(), height: stack.len(), memory_size, operands }
+    }
+}
+
+/// One step of a frame, before it runs: a `types.state.TracedFrame`, and what its gas depends on.
+#[pyclass(frozen, module = "l2engine_native")]
+pub struct Frame {
+    live: Arc<Live>,
+    #[pyo3(get)]
+    depth: usize,
+    #[pyo3(get)]
+    is_static: bool,
+    before: Before,
+    account: Address,
+    stack: Vec<U256>,
+    memory: Vec<u8>,
+    return_data: Bytes,
+    refund: AtomicI64,
+}
+
+impl Frame {
+    /// The next step of an interpreter, with all of its stack and its memory when asked.
+    pub fn next(interpreter: &Interpreter, live: &Arc<Live>, depth: usize, before: Before, with_memory: bool) -> Self {
+        let memory = if with_memory { interpreter.memory.slice(0..before.memory_size).to_vec() } else { Vec::new() };
+        let stack = interpreter.stack.data().clone();
+        Self { memory, stack, ..Self::past(interpreter, live, depth, before) }
+    }
+
+    /// A step that has run, with what it may have taken from the stack.
+    pub fn past(interpreter: &Interpreter, live: &Arc<Live>, depth: usize, before: Before) -> Self {
+        Self {
+            live: live.clone(),
+            depth,
+            is_static: interpreter.runtime_flag.is_static(),
+            before,
+            account: interpreter.input.target_address(),
+            stack: before.operands[..before.height.min(before.operands.len())].iter().rev().copied().collect(),
+            memory: Vec::new(),
+            return_data: interpreter.return_data.buffer().clone(),
+            refund: AtomicI64::new(0),
+        }
+    }
+
+    pub fn set_refund(&self, refund: i64) {
+        self.refund.store(refund, Ordering::Relaxed);
+    }
+}
+
+#[pymethods]
+impl Frame {
+    #[getter]
+    fn address<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, self.account.as_slice())
+    }
+
+    /// Gas left before the step.
+    #[getter]
+    fn gas(&self) -> u64 {
+        self.before.gas
+    }
+
+    /// Items on the stack, of which `stack` may hold fewer.
+    #[getter]
+    fn height(&self) -> usize {
+        self.before.height
+    }
+
+    #[getter]
+    fn memory_size(&self) -> usize {
+        self.before.memory_size
+    }
+
+    /// The stack as ints, its top last.
+    #[getter]
+    fn stack<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let items: PyResult<Vec<_>> = self.stack.iter().map(|item| to_python(py, *item)).collect();
+        PyList::new(py, items?)
+    }
+
+    #[getter]
+    fn memory<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.memory)
+    }
+
+    #[getter]
+    fn return_data<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.return_data)
+    }
+
+    /// The refund counter of the whole transaction, once the step is done.
+    #[getter]
+    fn refund(&self) -> i64 {
+        self.refund.load(Ordering::Relaxed)
+    }
+
+    /// Whether the transaction has touched an account (EIP-2929).
+    fn is_warm(&self, who: &[u8]) -> PyResult<bool> {
+        let who = address(who)?;
+        self.live.look(|context| {
+            let journal = &context.journaled_state.inner;
+            let touched = journal.state.get(&who).is_some_and(|a| !a.is_cold_transaction_id(journal.transaction_id));
+            Ok(touched || journal.warm_addresses.is_warm(&who))
+        })
+    }
+
+    fn is_empty(&self, who: &[u8]) -> PyResult<bool> {
+        let who = address(who)?;
+        self.live.look(|context| Ok(account(context, who)?.is_none_or(|found| found.is_empty())))
+    }
+
+    fn balance<'py>(&self, py: Python<'py>, who: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+        let who = address(who)?;
+        to_python(py, self.live.look(|context| Ok(account(context, who)?.map_or(U256::ZERO, |found| found.balance)))?)
+    }
+
+    fn code<'py>(&self, py: Python<'py>, who: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+        let who = address(who)?;
+        let code = self.live.look(|context| match account(context, who)? {
+            Some(found) if found.code_hash != revm::primitives::KECCAK_EMPTY => code(context, found.code_hash),
+            _ => Ok(Bytes::new()),
+        })?;
+        Ok(PyBytes::new(py, &code))
+    }
+
+    /// A slot of the running account: (whether it is warm, its value before the transaction, its value).
+    fn slot<'py>(&self, py: Python<'py>, slot: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyTuple>> {
+        let slot = uint(slot)?;
+        let (warm, original, value) = self.live.look(|context| {
+            let journal = &context.journaled_state.inner;
+            let listed = journal.warm_addresses.is_storage_warm(&self.account, &slot);
+            let value = storage(context, self.account, slot)?;
+            let loaded = journal.state.get(&self.account).and_then(|account| account.storage.get(&slot));
+            Ok(match loaded.filter(|slot| slot.transaction_id == journal.transaction_id) {
+                Some(loaded) => (listed || !loaded.is_cold, loaded.original_value, value),
+                None => (listed, value, value),
+            })
+        })?;
+        (warm, to_python(py, original)?, to_python(py, value)?).into_pyobject(py)
+    }
+}

@@ -1,0 +1,119 @@
+"""Tracers hear the same from both executors: every frame, log, step, cost, refund and word of failure."""
+
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from l2engine.errors import DecodeError, InvalidBlock, InvalidTransaction
+from l2engine.evm import opcodes
+from l2engine.evm.native import NativeExecutor
+from l2engine.evm.reference import ReferenceExecutor
+from l2engine.evm.step_gas import whole_cost
+from l2engine.rules.forks import Fork
+from l2engine.types.base import Address, Gas, Hash32, Wei
+from l2engine.types.state import Account, TracedFrame, TracedTransaction
+from tests.agreement.fuzz import random_block
+
+
+class Listener:
+    """Writes down all it hears, of the steps of some opcodes."""
+
+    memory = True
+
+    def __init__(self, fork: Fork, steps: frozenset[int]) -> None:
+        self.steps, self._fork = steps, fork
+        self.events: list[tuple[Any, ...]] = []
+        self._costs: list[tuple[int, Gas]] = []
+
+    def begin(self, transaction: TracedTransaction) -> None:
+        self._seen = {transaction.sender, transaction.to, transaction.env.beneficiary}
+        self._transaction = transaction
+        fixed = (transaction.sender, transaction.to, transaction.creates, transaction.gas, transaction.authorities)
+        self.events.append(("begin", *fixed, transaction.precompiles, transaction.base_fee_recipient, *self._accounts()))
+
+    def enter(self, kind: str, sender: Address, to: Address, value: Wei, gas: Gas, data: bytes) -> None:
+        self._seen |= {sender, to}
+        self.events.append(("enter", kind, sender, to, value, gas, data, self._transaction.state.account(to) or Account()))
+
+    def leave(self, output: bytes, gas_used: Gas, error: str | None) -> None:
+        self.events.append(("leave", output, gas_used, error, *self._accounts()))
+
+    def log(self, address: Address, topics: tuple[Hash32, ...], data: bytes) -> None:
+        self.events.append(("log", address, topics, data))
+
+    def step(self, frame: TracedFrame, pc: int, opcode: int) -> None:
+        facts = (frame.address, frame.depth, frame.gas, list(frame.stack), frame.memory, frame.memory_size, frame.return_data)
+        slot = self._transaction.state.storage(frame.address, frame.stack[-1]) if frame.stack else 0
+        self.events.append(("step", pc, opcodes.name(opcode), *facts, slot))
+        enough = len(frame.stack) >= opcodes.POPS[opcode]
+        self._costs.append((opcode, whole_cost(frame, opcode, self._fork) if enough else -1))  # type: ignore[arg-type]
+
+    def step_done(self, frame: TracedFrame, cost: Gas, error: str | None) -> None:
+        opcode, whole = self._costs.pop()
+        self.events.append(("done", cost, frame.refund, error))
+        if error is None and cost:
+            assert cost == whole, f"{opcodes.name(opcode)} costs {cost}, worked out as {whole}"
+
+    def end(self, gas_used: Gas, error: str | None) -> None:
+        self.events.append(("end", gas_used, error, *self._accounts()))
+
+    def _accounts(self) -> list[Any]:
+        state = self._transaction.state
+        found = [(who, state.account(who)) for who in sorted(self._seen)]
+        return [(who, account, state.code(account.code_hash)) for who, account in found if account is not None and not account.is_empty]
+
+
+def heard(executor: Any, seed: int, steps: frozenset[int]) -> list[list[tuple[Any, ...]]]:
+    """What a listener hears of each transaction and call of a random block."""
+    block = random_block(seed)
+    fork = block.config.fork_at(block.env.number, block.env.timestamp)
+    executor = executor(block.config)
+    execution = executor.begin(block.world, block.env)
+    listeners = []
+    for raw in block.transactions:
+        listeners.append(Listener(fork, steps))
+        with suppress(InvalidTransaction, DecodeError):
+            execution.apply(raw, tracer=listeners[-1])
+    with suppress(InvalidBlock):
+        execution.finish()
+    for call, overrides in block.calls:
+        listeners.append(Listener(fork, steps))
+        with suppress(InvalidTransaction):
+            result = executor.call(block.world, block.env, call, overrides, None, listeners[-1])
+            listeners[-1].events.append((result,))
+    return [listener.events for listener in listeners]
+
+
+@pytest.mark.parametrize("steps", [opcodes.EVERY_OPCODE, frozenset[int]()], ids=["every-step", "no-steps"])
+@pytest.mark.parametrize("seed", range(100))
+def test_listeners_hear_the_same(seed: int, steps: frozenset[int]) -> None:
+    for reference, native in zip(heard(ReferenceExecutor, seed, steps), heard(NativeExecutor, seed, steps), strict=True):
+        for place, (expected, got) in enumerate(zip(reference, native, strict=False)):
+            assert got == expected, f"event {place} after {native[place - 1]}"
+        assert len(native) == len(reference)
+
+
+def test_what_a_tracer_raises_reaches_the_caller() -> None:
+    class Broken(Listener):
+        def enter(self, *event: Any) -> None:
+            raise ZeroDivisionError("in a tracer")
+
+    block = random_block(3)
+    execution = NativeExecutor(block.config).begin(block.world, block.env)
+    tracer = Broken(block.config.fork_at(block.env.number, block.env.timestamp), frozenset())
+    with pytest.raises(ZeroDivisionError):
+        for raw in block.transactions:
+            with suppress(InvalidTransaction, DecodeError):
+                execution.apply(raw, tracer=tracer)
+
+
+def test_the_live_state_ends_with_the_call() -> None:
+    block = random_block(3)
+    execution = NativeExecutor(block.config).begin(block.world, block.env)
+    tracer = Listener(block.config.fork_at(block.env.number, block.env.timestamp), frozenset())
+    for raw in block.transactions:
+        with suppress(InvalidTransaction, DecodeError):
+            execution.apply(raw, tracer=tracer)
+    with pytest.raises(RuntimeError, match="ends with the call"):
+        tracer._transaction.state.account(bytes(20))
