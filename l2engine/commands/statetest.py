@@ -1,4 +1,4 @@
-"""`l2engine statetest PATH...`: run state tests and print geth's `evm statetest` records."""
+"""Run state tests of ethereum/tests and print geth's `evm statetest` records as one JSON list."""
 
 import argparse
 import json
@@ -27,7 +27,10 @@ def run(args: argparse.Namespace) -> int:
         before = len(outcomes)
         for test in statetest.read(document, args.fork):
             tracer = JsonTracer(sys.stderr) if args.json_trace else None
-            outcomes.append(statetest.run(test, executor, tracer))
+            outcome = statetest.run(test, executor, tracer)
+            outcomes.append(outcome)
+            if args.json_trace and outcome.state_root is not None:
+                print(f'{{"stateRoot": "0x{outcome.state_root.hex()}"}}', file=sys.stderr)
         failed = sum(not outcome.passed for outcome in outcomes[before:])
         print(f"{name}: {len(outcomes) - before} cases" + (f", {failed} FAILED" if failed else ""), file=sys.stderr)
     print(json.dumps([outcome.to_json() for outcome in outcomes], indent=1))

@@ -75,7 +75,7 @@ class _Touched(NoopTracer):
         self._free |= {transaction.to, *transaction.precompiles, *transaction.authorities}
         for who, keys in self._declared:
             if keys or who not in self._free:
-                self._slots.setdefault(who, set()).update(_int(key) for key in keys)
+                self._slots.setdefault(who, set()).update(int.from_bytes(key, "big") for key in keys)
 
     def step(self, frame: TracedFrame, pc: int, opcode: int) -> None:
         stack = frame.stack

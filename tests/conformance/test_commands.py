@@ -72,7 +72,8 @@ def test_statetest_fork_filter_and_json_trace(tmp_path: Path, capsys: pytest.Cap
     printed = capsys.readouterr()
     lines = [json.loads(line) for line in printed.err.splitlines() if line.startswith("{")]
     assert lines[0]["pc"] == 0 and lines[0]["opName"] and lines[0]["gas"].startswith("0x")
-    assert "gasUsed" in lines[-1]
+    assert "gasUsed" in lines[-2]
+    assert list(lines[-1]) == ["stateRoot"]
     assert main(["statetest", "--evm", "py", "--fork", "Homestead" if fork != "Homestead" else "Berlin", _write(tmp_path, single)]) == 0
     assert json.loads(capsys.readouterr().out) == []
 

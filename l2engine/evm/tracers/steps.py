@@ -83,47 +83,67 @@ def _memory_words(memory: bytes) -> list[str]:
 
 
 class JsonTracer(NoopTracer):
-    """Writes each step to `out` once its cost is known."""
+    """Writes what geth's `evm --trace` does: each step once its cost is known, again with the error if it then fails, and what
+    each frame gives back."""
 
     steps = opcodes.EVERY_OPCODE
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
-        self._pending: list[dict[str, Any]] = []
-        self._output, self._depth = b"", 0
+        self._frames: list[dict[str, Any] | None] = []
+        """The last step of each running frame that was paid for, innermost last."""
+        self._step: dict[str, Any] | None = None
+        """The step whose cost is not known yet."""
+        self._result: dict[str, Any] | None = None
+        """Of a frame that ended within that step: SELFDESTRUCT's, or one that could not be opened."""
 
     def enter(self, kind: str, sender: Address, to: Address, value: Wei, gas: Gas, data: bytes) -> None:
-        self._depth += 1
+        self._frames.append(None)
 
     def leave(self, output: bytes, gas_used: Gas, error: str | None) -> None:
-        self._depth -= 1
-        if self._depth == 0:
-            self._output = output
+        last = self._frames.pop()
+        if error is not None and last is not None and last["op"] not in _LAST_STEPS:
+            self._write(last | _contents_when_failed(last) | {"error": error})
+        result = {"output": output.hex(), "gasUsed": hex(gas_used)} | ({} if error is None else {"error": error})
+        if self._step is None:
+            self._write(result)
+        else:
+            self._result = result
 
     def step(self, frame: TracedFrame, pc: int, opcode: int) -> None:
-        self._pending.append(
-            {
-                "pc": pc,
-                "op": opcode,
-                "gas": hex(frame.gas),
-                "gasCost": "0x0",
-                "memSize": frame.memory_size,
-                "stack": [hex(item) for item in frame.stack],
-                "depth": frame.depth,
-                "refund": 0,
-                "opName": opcodes.name(opcode),
-            }
-        )
+        self._step = {
+            "pc": pc,
+            "op": opcode,
+            "gas": hex(frame.gas),
+            "gasCost": "0x0",
+            "memSize": frame.memory_size,
+            "stack": [hex(item) for item in frame.stack],
+            "depth": frame.depth,
+            "refund": 0,
+            "opName": opcodes.name(opcode),
+        }
 
     def step_done(self, frame: TracedFrame, cost: Gas, error: str | None) -> None:
-        line = self._pending.pop()
+        line, result = self._step, self._result
+        assert line is not None
+        self._step = self._result = None
         line["gasCost"], line["refund"] = hex(cost), frame.refund
-        if error is not None:
-            line["error"] = error
-        print(json.dumps(line), file=self._out)
+        self._frames[-1] = line if error is None else None
+        self._write(line if error is None else line | {"error": error})
+        if result is not None:
+            self._write(result)
 
-    def end(self, gas_used: Gas, error: str | None) -> None:
-        summary: dict[str, Any] = {"output": self._output.hex(), "gasUsed": hex(gas_used)}
-        if error is not None:
-            summary["error"] = error
-        print(json.dumps(summary), file=self._out)
+    def _write(self, line: dict[str, Any]) -> None:
+        print(json.dumps(line, separators=(",", ":")), file=self._out)
+
+
+_LAST_STEPS = frozenset((0x00, 0xF3, 0xFF))  # STOP, RETURN, SELFDESTRUCT: a frame that fails after one fails for its code
+_REFUSED_WHOLE = frozenset((0x5D, *range(0xA0, 0xA5), 0xF0, 0xF5))  # writes, which a static frame refuses before they take anything
+
+
+def _contents_when_failed(line: dict[str, Any]) -> dict[str, Any]:
+    """A failing step has its memory, and has taken its operands."""
+    opcode, stack = line["op"], line["stack"]
+    end = opcodes.memory_end(opcode, [int(item, 16) for item in stack[-7:]])
+    taken = 0 if opcode in _REFUSED_WHOLE else opcodes.POPS[opcode]
+    return {"memSize": max(line["memSize"], (end + 31) // 32 * 32), "stack": stack[: len(stack) - taken]}
