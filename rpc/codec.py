@@ -353,6 +353,11 @@ class LogFilter:
     topics: tuple[frozenset[Hash32], ...] = ()
     """Alternatives per position; an empty set matches anything there."""
 
+    @property
+    def size(self) -> int:
+        """How many addresses and topics are looked for."""
+        return len(self.addresses) + sum(map(len, self.topics))
+
 
 def log_filter(value: Any) -> LogFilter:
     """A filter object of eth_getLogs and its kin."""

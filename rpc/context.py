@@ -14,8 +14,9 @@ from l2engine.types.base import Hash32, Wei
 from l2engine.types.block import Block, Header, Receipt
 from l2engine.types.state import Executor, StateStore, StateView
 from rpc.codec import BlockReference, CanonicalHash
-from rpc.errors import NO_HISTORICAL_FALLBACK, SERVER_ERROR, RpcError
+from rpc.errors import NO_HISTORICAL_FALLBACK, SERVER_ERROR, TIMEOUT, RpcError
 from rpc.filters import Filters
+from rpc.tips import PaidTips
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,25 @@ class RpcSettings:
     """none, or the smallest part of a protocol version (major, minor, patch) whose increase stops the node."""
     allow_unprotected: bool = False
     """Take transactions without replay protection (EIP-155)."""
+
+
+REQUEST_SECONDS = 30.0  # how long geth's HTTP server lets a request take
+
+
+class TimeLimit:
+    """The time that one request may take, from now on."""
+
+    def __init__(self) -> None:
+        self._end = time.monotonic() + REQUEST_SECONDS
+
+    @property
+    def over(self) -> bool:
+        return time.monotonic() > self._end
+
+    def check(self) -> None:
+        """Refuse to go on when it is over."""
+        if self.over:
+            raise RpcError(TIMEOUT, "request timed out")
 
 
 @dataclass(slots=True)
@@ -65,6 +85,7 @@ class Context:
     namespaces: tuple[str, ...] = ()
     """The names of --http.api, for rpc_modules."""
     filters: Filters = field(default_factory=Filters)
+    paid_tips: PaidTips = field(default_factory=PaidTips)
     blocks: BlockStore = field(init=False)
     state: StateStore = field(init=False)
     pool: Pool = field(init=False)

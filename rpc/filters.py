@@ -15,6 +15,7 @@ from rpc.errors import SERVER_ERROR, RpcError
 
 LIFETIME_SECONDS = 300  # geth forgets a filter that nobody polls for five minutes
 MAX_FILTERS = 10_000
+MAX_SIZE = 1_000_000  # addresses and topics of all filters together
 MAX_PENDING = 10_000  # transactions that one filter remembers between two polls
 
 
@@ -47,7 +48,8 @@ class Filters:
         with self._lock:
             for identity in [i for i, f in self._filters.items() if now - f.polled_at > LIFETIME_SECONDS]:
                 del self._filters[identity]
-            if len(self._filters) >= MAX_FILTERS:
+            size = sum(f.criteria.size for f in self._filters.values() if f.criteria is not None)
+            if len(self._filters) >= MAX_FILTERS or size > MAX_SIZE:
                 raise RpcError(SERVER_ERROR, "too many filters")
             identity = "0x" + secrets.token_bytes(16).hex()
             self._filters[identity] = make(now)

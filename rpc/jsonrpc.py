@@ -35,6 +35,7 @@ class Place(Enum):
 
     LOOP = auto()  # answers at once
     READ = auto()  # may take long: a small pool of threads
+    CALL = auto()  # runs contracts for as long as they are allowed to: threads of their own
     ENGINE = auto()  # changes the chain: the one engine thread
     FORWARD = auto()  # waits for another node
 
@@ -186,7 +187,14 @@ def join(request: Request, answers: Sequence[bytes], limits: Limits) -> bytes:
 
 def too_large(item: Call | bytes) -> bytes:
     """What stands in a batch for an answer beyond the size limit."""
-    return error_answer(item.id if isinstance(item, Call) else None, {"code": RESPONSE_TOO_LARGE, "message": "response too large"})
+    return refusal(item, RESPONSE_TOO_LARGE, "response too large")
+
+
+def refusal(item: Call | bytes, code: int, message: str) -> bytes:
+    """The answer to a call that is not run; empty for a notification."""
+    if isinstance(item, Call) and item.notification:
+        return b""
+    return error_answer(item.id if isinstance(item, Call) else None, {"code": code, "message": message})
 
 
 def handle(body: bytes, methods: Methods, context: Any, limits: Limits | None = None) -> bytes:
@@ -198,7 +206,7 @@ def handle(body: bytes, methods: Methods, context: Any, limits: Limits | None = 
         if isinstance(item, bytes):
             answers.append(item)
         elif limits.batch_response_bytes and size > limits.batch_response_bytes:
-            answers.append(b"" if item.notification else too_large(item))  # the limit is reached: no further work
+            answers.append(too_large(item))  # the limit is reached: no further work
         else:
             answers.append(run(item, methods, context))
         size += len(answers[-1])

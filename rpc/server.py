@@ -25,8 +25,9 @@ from l2engine.errors import ConfigError
 from l2engine.types.base import Hash32
 from rpc import auth
 from rpc.codec import string
-from rpc.context import Context
-from rpc.jsonrpc import Call, Limits, Method, Methods, Place, Request, join, method, parse, run, too_large
+from rpc.context import Context, TimeLimit
+from rpc.errors import TIMEOUT
+from rpc.jsonrpc import Call, Limits, Method, Methods, Place, Request, join, method, parse, refusal, run, too_large
 from rpc.subscriptions import Subscriptions
 
 log = logging.getLogger(__name__)
@@ -37,14 +38,14 @@ _http_log.addFilter(
 
 CONTENT_TYPES = frozenset(("application/json", "application/json-rpc", "application/jsonrequest"))
 KEEP_ALIVE_SECONDS = 120.0  # as geth
+TRANSFER_SECONDS = 30.0  # that a body may take in either direction, as geth
 GZIP_FROM_BYTES = 2048  # below, compressing costs more than it saves
 GZIP_LEVEL = 1
-WS_MESSAGE_BYTES = 32 * 1024 * 1024
 WS_PING_SECONDS = 30.0
 WS_BACKLOG = 4096  # messages that a slow subscriber may lag behind before it is dropped
 WS_CALLS_AT_ONCE = 16
 LONG_BATCH = 16  # so many cheap calls together are no longer cheap
-READERS = 4
+READERS = 4  # threads in each pool
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +74,14 @@ class Server:
         self.limits = Limits(settings.batch_request_limit, settings.batch_response_max_bytes)
         self.readers = ThreadPoolExecutor(READERS, thread_name_prefix="rpc-read")
         self.subscriptions = Subscriptions(context)
+        self._callers = ThreadPoolExecutor(READERS, thread_name_prefix="rpc-call")
         self._forwarders = ThreadPoolExecutor(READERS, thread_name_prefix="rpc-forward")
-        self._threads = {Place.READ: self.readers, Place.ENGINE: engine_thread, Place.FORWARD: self._forwarders}
+        self._threads = {
+            Place.READ: self.readers,
+            Place.CALL: self._callers,
+            Place.ENGINE: engine_thread,
+            Place.FORWARD: self._forwarders,
+        }
         self._listeners = [_Listener(self, port) for port in ports]
         self._news: asyncio.Queue[Sequence[Hash32] | None] = asyncio.Queue()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -94,7 +101,7 @@ class Server:
             self._publisher.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._publisher
-        for threads in (self.readers, self._forwarders):
+        for threads in (self.readers, self._callers, self._forwarders):
             threads.shutdown(wait=False, cancel_futures=True)
 
     def head_changed(self) -> None:
@@ -147,28 +154,32 @@ class Server:
         """A batch in order; neighbours for the same place go there together."""
         cheap = Place.READ if len(request.items) > LONG_BATCH else Place.LOOP
         answers: list[bytes] = []
-        size, limit = 0, self.limits.batch_response_bytes
+        size, limit, time_limit = 0, self.limits.batch_response_bytes, TimeLimit()
         for place, group in itertools.groupby(request.items, lambda item: _place(item, methods)):
             place = cheap if place is Place.LOOP else place
             work = list(group)
+            room = limit - size if limit else None
             if place is Place.LOOP:
-                done = self._run_group(work, methods, limit - size if limit else None)
+                done = self._run_group(work, methods, room, time_limit)
             else:
                 done = await asyncio.get_running_loop().run_in_executor(
-                    self._threads[place], self._run_group, work, methods, limit - size if limit else None
+                    self._threads[place], self._run_group, work, methods, room, time_limit
                 )
             answers += done
             size += sum(map(len, done))
         return answers
 
-    def _run_group(self, items: Sequence[Call | bytes], methods: Methods, room: int | None) -> list[bytes]:
-        """Run calls in order until their answers are larger than `room` bytes; the rest is refused without being run."""
+    def _run_group(self, items: Sequence[Call | bytes], methods: Methods, room: int | None, time_limit: TimeLimit) -> list[bytes]:
+        """Run calls in order until the time is over or their answers are larger than `room` bytes; the rest is refused
+        without being run."""
         answers: list[bytes] = []
         for item in items:
             if isinstance(item, bytes):
                 answer = item
             elif room is not None and room < 0:
-                answer = b"" if item.notification else too_large(item)
+                answer = too_large(item)
+            elif time_limit.over:
+                answer = refusal(item, TIMEOUT, "request timed out")
             else:
                 answer = run(item, methods, self.context)
             answers.append(answer)
@@ -192,7 +203,7 @@ class _Listener:
         self._hosts = frozenset(host.lower() for host in port.virtual_hosts)
         self._runner = web.ServerRunner(
             web.Server(
-                self._handle,
+                self._serve,
                 request_factory=self._make_request,
                 keepalive_timeout=KEEP_ALIVE_SECONDS,
                 logger=_http_log,
@@ -223,6 +234,16 @@ class _Listener:
         await self._runner.cleanup()
 
     # ---- one HTTP request -------------------------------------------------------------------------------------------
+
+    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        response = await self._handle(request)
+        try:
+            async with asyncio.timeout(TRANSFER_SECONDS):
+                await response.prepare(request)
+                await response.write_eof()
+        except TimeoutError:
+            _hang_up(request)
+        return response
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         port = self._port
@@ -259,9 +280,12 @@ class _Listener:
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             request.writer.output_size = 0
         try:
-            body = await request.read()
+            async with asyncio.timeout(TRANSFER_SECONDS):
+                body = await request.read()
         except HTTPRequestEntityTooLarge:
             return _text(413, f"content length too large (>{limit})")
+        except TimeoutError:
+            return _text(408, "the body came too slowly")
         answer = await self._server.answer(body, self._port.methods)
         headers = {"Content-Type": "application/json"}
         if len(answer) >= GZIP_FROM_BYTES and "gzip" in request.headers.get("Accept-Encoding", ""):
@@ -307,9 +331,9 @@ class _Listener:
         origin = request.headers.get("Origin")
         if origin is not None and not self._websocket_origin_allowed(origin):
             return _text(403, "origin not allowed")
-        socket = web.WebSocketResponse(max_msg_size=WS_MESSAGE_BYTES, heartbeat=WS_PING_SECONDS, compress=False)
+        socket = web.WebSocketResponse(max_msg_size=self._port.body_limit_bytes, heartbeat=WS_PING_SECONDS, compress=False)
         await socket.prepare(request)
-        connection = _Connection(self._server, socket, self._port.methods)
+        connection = _Connection(self._server, request, socket, self._port.methods)
         self._connections.add(connection)
         try:
             await connection.serve()
@@ -325,9 +349,10 @@ class _Listener:
 class _Connection:
     """One WebSocket: calls are answered as they finish, subscriptions' messages go in between."""
 
-    def __init__(self, server: Server, socket: web.WebSocketResponse, methods: Methods) -> None:
-        self._server, self._socket = server, socket
-        self._outgoing: asyncio.Queue[bytes] = asyncio.Queue(WS_BACKLOG)
+    def __init__(self, server: Server, request: web.BaseRequest, socket: web.WebSocketResponse, methods: Methods) -> None:
+        self._server, self._request, self._socket = server, request, socket
+        self._outgoing: asyncio.Queue[tuple[bytes, bool]] = asyncio.Queue(WS_BACKLOG)
+        """Messages, and whether one is an answer, which keeps its slot until it is sent."""
         self._slots = asyncio.Semaphore(WS_CALLS_AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
         self._methods = dict(methods)
@@ -347,7 +372,7 @@ class _Connection:
                 await self._slots.acquire()
                 task = asyncio.create_task(self._answer(body))
                 self._tasks.add(task)
-                task.add_done_callback(self._done)
+                task.add_done_callback(self._tasks.discard)
         finally:
             self._server.subscriptions.drop(self)
             writer.cancel()
@@ -357,7 +382,7 @@ class _Connection:
     def push(self, message: bytes) -> None:
         """Queue a message; a consumer whose queue is full is dropped."""
         try:
-            self._outgoing.put_nowait(message)
+            self._outgoing.put_nowait((message, False))
         except asyncio.QueueFull:
             if not self._socket.closed:
                 log.warning("dropping a WebSocket that does not keep up with its subscriptions")
@@ -370,19 +395,24 @@ class _Connection:
         """Hang up."""
         await self._socket.close(drain=False)
 
-    def _done(self, task: "asyncio.Task[None]") -> None:
-        self._tasks.discard(task)
-        self._slots.release()
-
     async def _answer(self, body: bytes) -> None:
         answer = await self._server.answer(body, self._methods)
         if answer:
-            await self._outgoing.put(answer)
+            await self._outgoing.put((answer, True))
+        else:
+            self._slots.release()
 
     async def _write(self) -> None:
         with contextlib.suppress(ConnectionError):
             while True:
-                await self._socket.send_str((await self._outgoing.get()).decode())
+                message, is_answer = await self._outgoing.get()
+                try:
+                    async with asyncio.timeout(TRANSFER_SECONDS):
+                        await self._socket.send_str(message.decode())
+                except TimeoutError:
+                    return _hang_up(self._request)
+                if is_answer:
+                    self._slots.release()
 
     def _subscribe(self, context: Context, *params: Any) -> str:
         """eth_subscribe."""
@@ -405,6 +435,12 @@ def _is_like(pattern: str, origin: str) -> bool:
     """Whether they are the same; one * in the pattern stands for anything."""
     head, star, tail = pattern.partition("*")
     return origin == pattern or bool(star and len(origin) >= len(head + tail) and origin.startswith(head) and origin.endswith(tail))
+
+
+def _hang_up(request: web.BaseRequest) -> None:
+    """End the connection of somebody who does not read, with all that waits to be sent."""
+    if request.transport is not None:
+        request.transport.abort()
 
 
 def _text(status: int, text: str) -> web.Response:

@@ -17,10 +17,11 @@ from l2engine.types.transaction import decode_transaction
 from rpc import render
 from rpc.codec import LogFilter, Optional, Parser, boolean, log_filter, string
 from rpc.context import Context
-from rpc.errors import INVALID_PARAMS, METHOD_NOT_FOUND, RpcError
+from rpc.errors import INVALID_PARAMS, METHOD_NOT_FOUND, SERVER_ERROR, RpcError
 from rpc.eth import changes, logs
 from rpc.jsonrpc import arguments, method
 
+MAX_WEIGHT = 10_000  # of one connection's subscriptions; geth has no bound
 KINDS: dict[str, tuple[Parser[Any], ...]] = {
     "newHeads": (),
     "logs": (log_filter,),
@@ -41,6 +42,11 @@ class Subscription:
     option: LogFilter | bool | None = None
     """Which logs; whether whole pending transactions are wanted instead of hashes."""
 
+    @property
+    def weight(self) -> int:
+        """A measure of the memory it takes."""
+        return 1 + self.option.size if isinstance(self.option, LogFilter) else 1
+
 
 class Subscriptions:
     """All subscriptions of a server; any thread may use it."""
@@ -59,8 +65,10 @@ class Subscriptions:
         kind, *options = arguments(method(self.subscribe, string, *KINDS[params[0]]), params)
         subscription = Subscription("0x" + secrets.token_bytes(16).hex(), kind, owner, *options)
         if isinstance(subscription.option, LogFilter):
-            logs.check_range(subscription.option)
+            logs.check(subscription.option)
         with self._lock:
+            if sum(other.weight for other in self._active.values() if other.owner is owner) > MAX_WEIGHT:
+                raise RpcError(SERVER_ERROR, "too many subscriptions on this connection")
             self._active[subscription.id] = subscription
         return subscription.id
 
@@ -69,7 +77,7 @@ class Subscriptions:
         with self._lock:
             found = self._active.get(identity)
             if found is None or found.owner is not owner:
-                raise RpcError(-32000, "subscription not found")
+                raise RpcError(SERVER_ERROR, "subscription not found")
             del self._active[identity]
         return True
 

@@ -109,5 +109,5 @@ def _transaction_hash(chain_id: int, message: Call, nonce: int, legacy: bool) ->
 
 
 METHODS = {
-    "eth_createAccessList": method(create_access_list, transaction_args, or_latest, Optional(state_override), place=Place.READ),
+    "eth_createAccessList": method(create_access_list, transaction_args, or_latest, Optional(state_override), place=Place.CALL),
 }

@@ -330,8 +330,8 @@ def _succeeds(result: CallResult | None) -> bool:
 
 
 METHODS = {
-    "eth_call": method(call, transaction_args, or_latest, Optional(state_override), Optional(block_overrides), place=Place.READ),
+    "eth_call": method(call, transaction_args, or_latest, Optional(state_override), Optional(block_overrides), place=Place.CALL),
     "eth_estimateGas": method(
-        estimate_gas, transaction_args, or_latest, Optional(state_override), Optional(block_overrides), place=Place.READ
+        estimate_gas, transaction_args, or_latest, Optional(state_override), Optional(block_overrides), place=Place.CALL
     ),
 }

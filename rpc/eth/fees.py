@@ -8,9 +8,10 @@ from l2engine.types.base import Wei
 from l2engine.types.block import Header
 from l2engine.types.transaction import DepositTransaction, decode_transaction
 from rpc.codec import BlockTag, Optional, block_tag, hex_or_decimal, list_of, number
-from rpc.context import Context
+from rpc.context import Context, TimeLimit
 from rpc.errors import SERVER_ERROR, RpcError
 from rpc.jsonrpc import Place, method
+from rpc.tips import TipSteps, steps
 
 MAX_PRICE = 500 * 10**9  # geth never suggests a higher tip, wei
 MAX_HISTORY = 1024  # blocks per eth_feeHistory, as geth
@@ -87,7 +88,12 @@ def fee_history(context: Context, count: int, last: BlockTag, percentiles: list[
     result["baseFeePerBlobGas"] = [hex(fee) for fee in [*blob_fees, blob_fees[-1]]]
     result["blobGasUsedRatio"] = [_blob_ratio(context, header) for header in headers]
     if percentiles:
-        result["reward"] = [[hex(tip) for tip in _rewards(context, header, percentiles)] for header in headers]
+        limit, rewards = TimeLimit(), []
+        for header in headers:
+            limit.check()
+            tips = _tips(context, header)
+            rewards.append([hex(tips.at(int(header.gas_used * percentile / 100))) for percentile in percentiles])
+        result["reward"] = rewards
     return result
 
 
@@ -123,25 +129,16 @@ def _json_ratio(part: int, whole: int) -> float:
     return part // whole if part % whole == 0 else part / whole
 
 
-def _rewards(context: Context, header: Header, percentiles: list[float]) -> list[Wei]:
-    """The tips at which these percentages of the block's gas are reached, cheapest first."""
-    block = context.blocks.block(header.hash)
-    if block is None or not block.transactions:
-        return [0] * len(percentiles)
-    ends = [0, *(receipt.cumulative_gas_used for receipt in context.receipts(header.hash))]
-    paid = sorted(
-        ((effective_tip(raw, header.base_fee_per_gas), ends[i + 1] - ends[i]) for i, raw in enumerate(block.transactions)),
-        key=lambda tip_and_gas: tip_and_gas[0],
-    )
-    rewards = []
-    index, gas = 0, paid[0][1]
-    for percentile in percentiles:
-        threshold = int(header.gas_used * percentile / 100)
-        while gas < threshold and index < len(paid) - 1:
-            index += 1
-            gas += paid[index][1]
-        rewards.append(paid[index][0])
-    return rewards
+def _tips(context: Context, header: Header) -> TipSteps:
+    """What the block's transactions paid."""
+
+    def compute() -> TipSteps:
+        block = context.blocks.block(header.hash)
+        raws = () if block is None else block.transactions
+        ends = [0, *(receipt.cumulative_gas_used for receipt in context.receipts(header.hash))]
+        return steps((effective_tip(raw, header.base_fee_per_gas), ends[i + 1] - ends[i]) for i, raw in enumerate(raws))
+
+    return context.paid_tips.of(header.hash, compute)
 
 
 def syncing(context: Context) -> dict[str, str] | bool:

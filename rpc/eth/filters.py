@@ -20,7 +20,7 @@ def new_block_filter(context: Context) -> str:
 
 def new_filter(context: Context, criteria: LogFilter) -> str:
     """Watch for matching logs in new blocks."""
-    logs.check_range(criteria)
+    logs.check(criteria)
     return context.filters.install(lambda now: Filter(_poll_logs, context.engine.head, now, criteria))
 
 

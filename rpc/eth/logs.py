@@ -7,14 +7,17 @@ from l2engine.types.base import MAX_UINT64, BlockNumber, Hash32, keccak
 from l2engine.types.block import Block, Log, Receipt
 from rpc import render
 from rpc.codec import BlockTag, LogFilter, log_filter
-from rpc.context import Context
+from rpc.context import Context, TimeLimit
 from rpc.errors import INVALID_PARAMS, SERVER_ERROR, RpcError
 from rpc.eth.changes import Changes
 from rpc.jsonrpc import Place, method
 
+MAX_ADDRESSES = 1000  # what geth's --rpc.logquerylimit is unless set
+
 
 def get_logs(context: Context, wanted: LogFilter) -> list[dict[str, Any]]:
     """The logs of the canonical chain that match, in order."""
+    check(wanted)
     if wanted.block_hash is not None:
         block = context.blocks.block(wanted.block_hash)
         if block is None:
@@ -25,7 +28,6 @@ def get_logs(context: Context, wanted: LogFilter) -> list[dict[str, Any]]:
 
 
 def _range(context: Context, wanted: LogFilter) -> tuple[BlockNumber, BlockNumber]:
-    check_range(wanted)
     head = context.engine.head.number
     first, last = _number(context, wanted.from_block), _number(context, wanted.to_block)
     if first > last:
@@ -38,8 +40,10 @@ def _range(context: Context, wanted: LogFilter) -> tuple[BlockNumber, BlockNumbe
     return first, last
 
 
-def check_range(wanted: LogFilter) -> None:
-    """Refuse a range that no block can be in, whatever the head."""
+def check(wanted: LogFilter) -> None:
+    """Refuse more addresses than can be looked for and a range that no block can be in, whatever the head."""
+    if len(wanted.addresses) > MAX_ADDRESSES:
+        raise RpcError(SERVER_ERROR, "exceed max addresses or topics per search position")
     first, last = wanted.from_block, wanted.to_block
     if "pending" in (first, last):
         raise RpcError(INVALID_PARAMS, "pending logs are not supported")
@@ -54,9 +58,11 @@ def _number(context: Context, reference: BlockTag | None) -> BlockNumber:
 
 
 def _logs_of_range(context: Context, wanted: LogFilter, first: BlockNumber, last: BlockNumber) -> Iterator[dict[str, Any]]:
+    masks, limit = bloom_masks(wanted), TimeLimit()
     for number in context.blocks.log_candidates(first, last, wanted.addresses, [list(group) for group in wanted.topics]):
+        limit.check()
         block = context.block(number)
-        if block is not None and may_match(block.header.logs_bloom, wanted):
+        if block is not None and may_match(block.header.logs_bloom, masks):
             yield from logs_of_block(block, context.receipts(block.hash), wanted)
 
 
@@ -64,26 +70,27 @@ def changed_logs(context: Context, changes: Changes, wanted: LogFilter) -> list[
     """The matching logs of the blocks that left the chain, marked as removed, and then of those that joined it, each the
     oldest first. Of the range only its numbers count."""
     found: list[dict[str, Any]] = []
+    masks = bloom_masks(wanted)
     first = wanted.from_block if isinstance(wanted.from_block, int) else 0
     last = wanted.to_block if isinstance(wanted.to_block, int) else MAX_UINT64
     for headers, removed in ((reversed(changes.removed), True), (iter(changes.added), False)):
         for header in headers:
-            if first <= header.number <= last and may_match(header.logs_bloom, wanted):
+            if first <= header.number <= last and may_match(header.logs_bloom, masks):
                 block = context.blocks.block(header.hash)
                 if block is not None:
                     found.extend(logs_of_block(block, context.receipts(block.hash), wanted, removed))
     return found
 
 
-def may_match(bloom: bytes, wanted: LogFilter) -> bool:
-    """False when the block's bloom filter rules the filter out."""
-    if not any(bloom):
-        return False
+def bloom_masks(wanted: LogFilter) -> list[list[int]]:
+    """The bloom bits of each condition's alternatives."""
+    return [[_bloom_bits(item) for item in group] for group in (wanted.addresses, *wanted.topics) if group]
+
+
+def may_match(bloom: bytes, masks: Sequence[Sequence[int]]) -> bool:
+    """False when the block's bloom filter rules out every alternative of a condition, or that there are logs at all."""
     bits = int.from_bytes(bloom, "big")
-    for group in (wanted.addresses, *wanted.topics):
-        if group and not any(_bloom_bits(item) & bits == _bloom_bits(item) for item in group):
-            return False
-    return True
+    return bool(bits) and all(any(mask & bits == mask for mask in alternatives) for alternatives in masks)
 
 
 def _bloom_bits(item: bytes) -> int:

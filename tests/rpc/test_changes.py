@@ -8,6 +8,7 @@ import pytest
 from l2engine.errors import InvalidParams
 from l2engine.types.base import keccak
 from l2engine.types.block import Header
+from rpc.codec import log_filter
 from rpc.context import Context
 from rpc.errors import RpcError
 from rpc.eth import changes
@@ -98,6 +99,28 @@ def test_log_filters_with_a_range_tell_no_blocks_beyond_it(context):
         for name in ("eth_newFilter", "eth_getLogs"):
             wanted = dict(zip(("fromBlock", "toBlock"), bounds, strict=True))
             assert ask(context, name, wanted) == {"code": -32602, "message": message}
+
+
+def test_what_clients_leave_here_is_bounded(context):
+    many = {"address": ["0x" + f"{i:040x}" for i in range(1001)]}
+    for name in ("eth_newFilter", "eth_getLogs"):
+        assert ask(context, name, many) == {"code": -32000, "message": "exceed max addresses or topics per search position"}
+    subscriptions, large = Subscriptions(context), {"topics": [["0x" + f"{i:064x}" for i in range(1000)]] * 4}
+    subscribed = []
+    with pytest.raises(RpcError, match="too many subscriptions on this connection"):
+        for _ in range(10):
+            subscribed.append(subscriptions.subscribe("a", ["logs", large]))
+    assert len(subscribed) == 3
+    assert subscriptions.subscribe("b", ["logs", large])
+
+
+def test_filters_are_bounded_together(monkeypatch):
+    monkeypatch.setattr("rpc.filters.MAX_SIZE", 5)
+    filters, criteria = Filters(), log_filter({"topics": [["0x" + f"{i:064x}" for i in range(3)]]})
+    for _ in range(2):
+        filters.install(lambda at: Filter(lambda found, context: [], None, at, criteria))
+    with pytest.raises(RpcError, match="too many filters"):
+        filters.install(_filter)
 
 
 def test_pending_filters_tell_what_the_pool_announced(context):

@@ -115,6 +115,48 @@ async def test_bodies_are_limited():
             assert response.status == 413
 
 
+async def test_slow_clients_are_hung_up_on(monkeypatch):
+    """One that does not send the body it announced, one that does not read its answer, and a WebSocket that does not."""
+    monkeypatch.setattr("rpc.server.TRANSFER_SECONDS", 0.3)
+    methods = {"long": method(lambda context: "x" * 20_000_000, place=Place.READ)}
+    long = b'{"jsonrpc":"2.0","id":1,"method":"long"}'
+    post = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    async with serving(port(methods=methods), websocket_port(methods=methods)) as (_, _, urls):
+        number, ws_number = (int(url.rstrip("/").rpartition(":")[2]) for url in urls)
+        reader, _ = await connection(number, post % 100)
+        assert b" 408 " in await asyncio.wait_for(reader.readline(), 5)
+        handshake = b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        handshake += b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        for to, request in (
+            (number, post % len(long) + long),
+            (ws_number, handshake + b"\x81" + bytes([0x80 | len(long)]) + bytes(4) + long),
+        ):
+            reader, writer = await connection(to, request)
+            writer.transport.pause_reading()  # type: ignore[attr-defined]
+            await asyncio.sleep(1)
+            writer.transport.resume_reading()  # type: ignore[attr-defined]
+            with suppress(ConnectionError):
+                assert len(await asyncio.wait_for(reader.read(), 5)) < 20_000_000
+
+
+async def connection(number: int, first: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", number)
+    writer.write(first)
+    await writer.drain()
+    return reader, writer
+
+
+async def test_batches_end_when_their_time_is_over(monkeypatch):
+    monkeypatch.setattr("rpc.context.REQUEST_SECONDS", 0.3)
+    methods = {"slow": method(lambda context: time.sleep(0.2), place=Place.CALL)}
+    async with serving(port(methods=methods)) as (_, session, (url,)):
+        batch = [{"jsonrpc": "2.0", "id": i, "method": "slow"} for i in range(50)]
+        answers = json.loads((await post(session, url, batch))[1])
+    assert [answer["id"] for answer in answers] == list(range(50))
+    assert answers[0]["result"] is None
+    assert answers[-1]["error"] == {"code": -32002, "message": "request timed out"}
+
+
 async def test_a_client_may_ask_before_it_sends_a_body():
     async with serving() as (_, session, (url,)), session.post(url, json=CHAIN_ID, expect100=True) as response:
         assert (await response.json())["result"] == "0x385"
