@@ -15,7 +15,7 @@ from l2engine.rules.predeploys import L2_TO_L1_MESSAGE_PASSER
 from l2engine.types.accelerated import ordered_root, undecodable
 from l2engine.types.base import EMPTY_REQUESTS_HASH, EMPTY_ROOT, MAX_UINT256, Hash32, keccak
 from l2engine.types.block import Block, Header, Receipt, merge_blooms, ommers_hash
-from l2engine.types.state import BlockEnv, BlockExecution, BlockResult, Executor, PreparedState, StateStore
+from l2engine.types.state import BlockEnv, BlockExecution, BlockResult, Executor, PreparedState, StateStore, Tracer
 from l2engine.types.transaction import BlobTransaction, DepositTransaction, decode_transaction
 
 
@@ -28,14 +28,16 @@ class ExecutedBlock:
     state: PreparedState
 
 
-def process_block(config: ChainConfig, executor: Executor, state: StateStore, parent: Header, block: Block) -> ExecutedBlock:
+def process_block(
+    config: ChainConfig, executor: Executor, state: StateStore, parent: Header, block: Block, tracer: Tracer | None = None
+) -> ExecutedBlock:
     """Execute `block` on the state after `parent`, which the store must have. `InvalidBlock` says what is wrong with it."""
     header = block.header
     validate_header(config, header, parent)
     fork = config.fork_at(header.number, header.timestamp)
     validate_body(fork, block)
     execution = executor.begin(state.view(parent.hash), block_env(block, parent), lambda diff: state.prepare(parent.hash, diff).root)
-    failed = apply_all(execution, block.transactions)
+    failed = apply_all(execution, block.transactions, tracer)
     if failed is not None:
         index, error = failed
         raise InvalidBlock(f"could not apply tx {index} [0x{keccak(block.transactions[index]).hex()}]: {error}") from error
@@ -45,14 +47,14 @@ def process_block(config: ChainConfig, executor: Executor, state: StateStore, pa
     return ExecutedBlock(block, result.receipts, prepared)
 
 
-def apply_all(execution: BlockExecution, raws: Sequence[bytes]) -> tuple[int, Exception] | None:
+def apply_all(execution: BlockExecution, raws: Sequence[bytes], tracer: Tracer | None = None) -> tuple[int, Exception] | None:
     """Execute transactions until one is refused: its place and the reason; None when all ran."""
     together = getattr(execution, "apply_all", None)  # executors that recover senders in parallel have it
-    if together is not None:
+    if together is not None and tracer is None:
         return together(raws)  # type: ignore[no-any-return]
     for index, raw in enumerate(raws):
         try:
-            execution.apply(raw)
+            execution.apply(raw, tracer=tracer)
         except (InvalidTransaction, DecodeError) as error:
             return index, error
     return None

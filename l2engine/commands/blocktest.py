@@ -1,4 +1,4 @@
-"""`l2engine blocktest PATH...`: run blockchain tests and print one record each, as `statetest` does."""
+"""Run blockchain tests of ethereum/tests and print one record each as a JSON list, as `statetest` does."""
 
 import argparse
 import json
@@ -9,11 +9,13 @@ from l2engine.conformance import blocktest
 from l2engine.conformance.executors import KINDS, executor_factory
 from l2engine.conformance.sources import documents
 from l2engine.conformance.statetest import Outcome
+from l2engine.evm.tracers.steps import JsonTracer
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="test files, folders or .tar.zst archives")
     parser.add_argument("--fork", help="run only this network's tests (Cancun, BerlinToLondonAt5, …)")
+    parser.add_argument("--json-trace", action="store_true", help="write EIP-3155 lines of every step to standard error")
     parser.add_argument("--evm", choices=KINDS, default="auto", help="which executor runs")
 
 
@@ -23,7 +25,8 @@ def run(args: argparse.Namespace) -> int:
     outcomes: list[Outcome] = []
     for name, document in documents(args.paths):
         before = len(outcomes)
-        outcomes += [blocktest.run(test, executor) for test in blocktest.read(document, args.fork)]
+        for test in blocktest.read(document, args.fork):
+            outcomes.append(blocktest.run(test, executor, JsonTracer(sys.stderr) if args.json_trace else None))
         failed = sum(not outcome.passed for outcome in outcomes[before:])
         print(f"{name}: {len(outcomes) - before} tests" + (f", {failed} FAILED" if failed else ""), file=sys.stderr)
     print(json.dumps([outcome.to_json() for outcome in outcomes], indent=1))

@@ -21,7 +21,7 @@ from l2engine.rules.forks import L1Rules
 from l2engine.rules.header import validate_header
 from l2engine.types.base import BlockNumber, Hash32
 from l2engine.types.block import Block, Header, decode_block
-from l2engine.types.state import Account, AccountDiff, Executor, StateDiff, StateStore
+from l2engine.types.state import Account, AccountDiff, Executor, StateDiff, StateStore, Tracer
 
 MAINNET_DEPOSIT_CONTRACT = bytes.fromhex("00000000219ab540356cbb839cbe05303d7705fa")
 
@@ -44,14 +44,14 @@ def read(document: Mapping[str, Any], fork: str | None = None) -> Iterator[Block
             yield BlockTest(name, test["network"], test)
 
 
-def run(test: BlockTest, executor: Callable[[ChainConfig], Executor]) -> Outcome:
+def run(test: BlockTest, executor: Callable[[ChainConfig], Executor], tracer: Tracer | None = None) -> Outcome:
     """Import the test's blocks and compare; never raises for what a test may contain."""
     document = test.document
     genesis = decode_block(from_hex(document["genesisRLP"])).header
     world = World.from_json(document["pre"], lambda number: None)
     if genesis.hash != from_hex(document["genesisBlockHeader"]["hash"]) or world.root != genesis.state_root:
         return Outcome(test.name, test.network, False, world.root, "genesis differs")
-    chain = Chain(network(test.network), executor, Node(genesis, world, genesis.difficulty))
+    chain = Chain(network(test.network), executor, Node(genesis, world, genesis.difficulty), tracer)
     for index, entry in enumerate(document["blocks"]):
         expected = next((value for key, value in entry.items() if key.startswith("expectException")), None)
         try:
@@ -95,8 +95,8 @@ class Node:
 class Chain:
     """All valid blocks of one test, by hash; a `StateStore` as far as processing a block needs one."""
 
-    def __init__(self, rules: "Network", executor: Callable[[ChainConfig], Executor], genesis: Node) -> None:
-        self._rules, self._executor = rules, executor
+    def __init__(self, rules: "Network", executor: Callable[[ChainConfig], Executor], genesis: Node, tracer: Tracer | None = None) -> None:
+        self._rules, self._executor, self._tracer = rules, executor, tracer
         self._nodes = {genesis.header.hash: genesis}
         self._parent_state = genesis.world
         self.head = genesis
@@ -113,7 +113,7 @@ class Chain:
         self._check_ommers(config, block)
         world = parent.world.with_block_hashes(lambda number: self._ancestor(parent.header, number))
         self._parent_state = _move_dao_funds(world) if header.number == self._rules.dao_block else world
-        executed = process_block(config, self._executor(config), cast(StateStore, self), parent.header, block)
+        executed = process_block(config, self._executor(config), cast(StateStore, self), parent.header, block, self._tracer)
         total_difficulty = parent.total_difficulty + header.difficulty
         node = Node(header, cast(World, executed.state), total_difficulty, tuple(ommer.hash for ommer in block.ommers))
         self._nodes[block.hash] = node

@@ -17,21 +17,16 @@ from l2engine.rules.config import Activation
 from tests.conformance.families import needs_native
 from tests.helpers.vectors import VECTORS, archive, needs_vectors
 
-pytestmark = needs_vectors
 each_executor = pytest.mark.parametrize("evm", ["py", pytest.param("native", marks=needs_native), pytest.param("both", marks=needs_native)])
 
-STATE_TEST = "GeneralStateTests/stExample/add11.json"
-BLOCK_TEST = "BlockchainTests/ValidBlocks/bcExample/basefeeExample.json"
+TRACED = Path(__file__).with_name("traced.json")
+"""Calls that revert and that jump to nowhere, then SELFDESTRUCT; traced.jsonl is what op-geth's `evm statetest --trace` writes of it."""
+STATE_TEST = "GeneralStateTests/stRefundTest/refund50_1.json"
+BLOCK_TEST = "BlockchainTests/ValidBlocks/bcStateTests/testOpcode_50.json"
 
 
-def _first(path: str, wanted: str) -> dict[str, Any]:
-    fallback = None
-    for name, raw in archive(path):
-        if name == wanted:
-            return json.loads(raw)
-        fallback = fallback or json.loads(raw)
-    assert fallback is not None
-    return fallback
+def _document(path: str, wanted: str) -> dict[str, Any]:
+    return next(json.loads(raw) for name, raw in archive(path) if name == wanted)
 
 
 def _write(folder: Path, document: Any) -> str:
@@ -40,9 +35,10 @@ def _write(folder: Path, document: Any) -> str:
     return str(path)
 
 
+@needs_vectors
 @each_executor
 def test_statetest_prints_one_record_a_case(evm: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    document = _first("ethereum-tests/general-state-tests.tar.zst", STATE_TEST)
+    document = _document("ethereum-tests/general-state-tests.tar.zst", STATE_TEST)
     assert main(["statetest", "--evm", evm, _write(tmp_path, document)]) == 0
     printed = capsys.readouterr()
     records = json.loads(printed.out)
@@ -51,9 +47,10 @@ def test_statetest_prints_one_record_a_case(evm: str, tmp_path: Path, capsys: py
     assert "case.json" in printed.err
 
 
+@needs_vectors
 @each_executor
 def test_statetest_with_a_wrong_root_fails(evm: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    document = _first("ethereum-tests/general-state-tests.tar.zst", STATE_TEST)
+    document = _document("ethereum-tests/general-state-tests.tar.zst", STATE_TEST)
     for test in document.values():
         for outcomes in test["post"].values():
             for outcome in outcomes:
@@ -63,8 +60,9 @@ def test_statetest_with_a_wrong_root_fails(evm: str, tmp_path: Path, capsys: pyt
     assert all(not record["pass"] and "state root mismatch" in record["error"] for record in records)
 
 
+@needs_vectors
 def test_statetest_fork_filter_and_json_trace(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    document = _first("ethereum-tests/general-state-tests.tar.zst", STATE_TEST)
+    document = _document("ethereum-tests/general-state-tests.tar.zst", STATE_TEST)
     name, test = next(iter(document.items()))
     fork = next(iter(test["post"]))
     single = {name: {**test, "post": {fork: test["post"][fork][:1]}}}
@@ -78,16 +76,32 @@ def test_statetest_fork_filter_and_json_trace(tmp_path: Path, capsys: pytest.Cap
     assert json.loads(capsys.readouterr().out) == []
 
 
+def test_statetest_traces_what_geths_evm_does(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["statetest", "--evm", "py", "--json-trace", str(TRACED)]) == 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
+    assert lines == TRACED.with_suffix(".jsonl").read_text().splitlines()
+
+
+@needs_vectors
+def test_blocktest_traces_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = _write(tmp_path, _document("ethereum-tests/blockchain-tests.tar.zst", BLOCK_TEST))
+    assert main(["blocktest", "--evm", "py", "--json-trace", path]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
+    assert lines[0]["pc"] == 0 and lines[0]["depth"] == 1 and "gasUsed" in lines[-1]
+
+
+@needs_vectors
 def test_a_state_test_on_which_executors_differ_fails() -> None:
-    test = next(statetest.read(_first("ethereum-tests/general-state-tests.tar.zst", STATE_TEST)))
+    test = next(statetest.read(_document("ethereum-tests/general-state-tests.tar.zst", STATE_TEST)))
     wrong = ReferenceExecutor(replace(test.config, activations=(Activation(forks.FRONTIER, block=0),)))
     outcome = statetest.run(test, lambda config: AgreementExecutor(config, native=wrong, reference=ReferenceExecutor(config)))
     assert not outcome.passed and outcome.error is not None and "the executors disagree at block 1, transaction 0" in outcome.error
 
 
+@needs_vectors
 @each_executor
 def test_blocktest_accepts_a_good_chain_and_notices_a_wrong_head(evm: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    document = _first("ethereum-tests/blockchain-tests.tar.zst", BLOCK_TEST)
+    document = _document("ethereum-tests/blockchain-tests.tar.zst", BLOCK_TEST)
     assert main(["blocktest", "--evm", evm, _write(tmp_path, document)]) == 0
     assert all(record["pass"] for record in json.loads(capsys.readouterr().out))
     for test in document.values():
@@ -96,6 +110,7 @@ def test_blocktest_accepts_a_good_chain_and_notices_a_wrong_head(evm: str, tmp_p
     assert "head is" in json.loads(capsys.readouterr().out)[0]["error"]
 
 
+@needs_vectors
 @each_executor
 def test_replay_prints_the_hash_and_fails_on_another(evm: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = VECTORS / "kona-blocks" / "26207960.json.gz"
@@ -108,6 +123,7 @@ def test_replay_prints_the_hash_and_fails_on_another(evm: str, tmp_path: Path, c
     assert "DIFFERS" in capsys.readouterr().out
 
 
+@needs_vectors
 @each_executor
 def test_missing_preimage_is_an_error_not_a_wrong_hash(evm: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     document = json.loads(gzip.decompress((VECTORS / "kona-blocks" / "26207960.json.gz").read_bytes()))
