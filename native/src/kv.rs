@@ -390,8 +390,9 @@ unsafe fn take_error(error: *mut c_char) -> Result<()> {
 mod tests {
     use super::*;
 
-    fn stores() -> Vec<Store> {
-        let path = std::env::temp_dir().join(format!("l2engine-native-{}", std::process::id()));
+    /// One of each kind; `name` keeps the databases of tests that run at once apart.
+    fn stores(name: &str) -> Vec<Store> {
+        let path = std::env::temp_dir().join(format!("l2engine-native-{}-{name}", std::process::id()));
         let _ = std::fs::remove_dir_all(&path);
         let options = Options { cache: 1 << 20, write_buffer: 1 << 20, create: true };
         vec![Store::memory(), Store::LevelDb(LevelDb::open(path.to_str().unwrap(), &options).unwrap())]
@@ -403,7 +404,7 @@ mod tests {
 
     #[test]
     fn snapshots_and_scans() {
-        for store in stores() {
+        for store in stores("scans") {
             store.write(vec![(b("a"), Some(b("1"))), (b("b"), Some(b("2"))), (b("d"), Some(b("4")))], false).unwrap();
             let before = store.snapshot().unwrap();
             store.write(vec![(b("a"), None), (b("c"), Some(b("")))], true).unwrap();
@@ -419,7 +420,7 @@ mod tests {
 
     #[test]
     fn a_closed_database_answers_with_errors() {
-        let store = stores().remove(1);
+        let store = stores("closed").remove(1);
         let snapshot = store.snapshot().unwrap();
         store.close();
         assert!(store.get(b"a").is_err());
