@@ -82,7 +82,8 @@ def read(path: Path) -> dict[str, Any]:
                 raise EOFError("the compressed file is cut off")
         content = json.loads(data)
     except (OSError, EOFError, ValueError, zstandard.ZstdError) as error:
-        raise ConfigError(f"cannot read genesis file {path}: {error}") from error
+        why = getattr(error, "strerror", None) or error
+        raise ConfigError(f"cannot read genesis file {path}: {why}") from error
     if not isinstance(content, dict):
         raise ConfigError(f"cannot read genesis file {path}: not a JSON object")
     return content

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from l2engine import __version__
 from l2engine.errors import L2EngineError
-from l2engine.settings import parse_arguments
+from l2engine.settings import hint, parse_arguments
 
 COMMANDS = {
     "run": "run a node, driven by a rollup node through the Engine API",
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         words = ["version"]
     name = words.pop(0) if words and not words[0].startswith("-") else "run"
     if name not in COMMANDS:
-        print(f"l2engine: unknown command {name!r}\n\n{_overview()}", file=sys.stderr)
+        print(f"l2engine: unknown command {name!r}{hint(name, COMMANDS)}\n\n{_overview()}", file=sys.stderr)
         return 2
     module = importlib.import_module("l2engine.commands." + {"import": "import_"}.get(name, name))
     parser = _Parser(prog=f"l2engine {name}", description=module.__doc__, allow_abbrev=False, formatter_class=_Help)

@@ -11,7 +11,7 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -225,6 +225,7 @@ class Settings:
 FLAGS = tuple(Flag(name, f.name, parse, text, aliases, choices) for f in fields(Settings) if "flag" in f.metadata
               for name, parse, text, aliases, choices in [f.metadata["flag"]])  # fmt: skip
 _BY_NAME = {name: flag for flag in FLAGS for name in (flag.name, *flag.aliases)}
+_KNOWN = (*_BY_NAME, *OVERRIDES)
 _METAVARS: Mapping[Callable[[str], Any], str] = {
     parse_bool: "",
     parse_number: "N",
@@ -238,7 +239,9 @@ _SWITCHES = frozenset(name for name, flag in _BY_NAME.items() if flag.parse is p
 _GETH_SWITCHES = """
     snapshot cache.noprefetch cache.preimages history.logs.disable lightkdf usb nousb allow-insecure-unlock mine graphql pprof vmdebug
     discovery.v4 discovery.v5 v5disc metrics.expensive txpool.nolocals rpc.enabledeprecatedpersonal rollup.superchain-upgrades
-    log.rotate log.compress log.debug rollup.sequencertxconditionalenabled
+    log.rotate log.compress log.debug log.json rollup.sequencertxconditionalenabled rollup.interopmempoolfiltering
+    rollup.enabletxpooladmission rollup.txpool.enable-admission rollup.txpool.trusted-peers-only state.size-tracking
+    metrics.influxdb metrics.influxdbv2 pprof.cpuprofile txpool.journalremotes
 """
 _GETH_VALUES = """
     state.scheme db.engine cache.gc cache.database cache.trie cache.snapshot cache.blocklogs txlookuplimit history.transactions
@@ -246,7 +249,11 @@ _GETH_VALUES = """
     miner.extradata miner.gasprice miner.newpayload-timeout http.rpcprefix ws.rpcprefix graphql.corsdomain graphql.vhosts pprof.addr
     pprof.port log.file log.maxsize log.maxage log.maxbackups log.vmodule bloomfilter.size gpo.blocks gpo.percentile gpo.maxprice
     gpo.ignoreprice gpo.minsuggestedpriorityfee identity ethstats ipcpath maxpendpeers netrestrict discovery.dns nodekeyhex
-    txpool.locals txpool.journal txpool.rejournal rollup.historicalrpctimeout
+    txpool.locals txpool.journal txpool.rejournal rollup.historicalrpctimeout rollup.interoprpc rollup.txpool.netrestrict
+    history.trienode history.logs.export metrics.influxdb.endpoint metrics.influxdb.database metrics.influxdb.username
+    metrics.influxdb.password metrics.influxdb.tags metrics.influxdb.token metrics.influxdb.bucket metrics.influxdb.organization
+    metrics.influxdb.interval pprof.memprofilerate pprof.blockprofilerate fdlimit crypto.kzg blobpool.datadir blobpool.datacap
+    blobpool.pricebump miner.pending.fee rpc.logquerylimit rpc.txsync.defaulttimeout rpc.txsync.maxtimeout
 """
 NOT_SERVED_YET = frozenset(("syncmode", "rollup.historicalrpc", "bootnodes", "nodekey", "metrics"))
 """Flags of features that are still to come."""
@@ -255,12 +262,15 @@ IGNORED_VALUES = frozenset(_GETH_VALUES.split())
 assert not (IGNORED_SWITCHES | IGNORED_VALUES) & _BY_NAME.keys()
 
 
-def add_flags(parser: argparse.ArgumentParser, *listed: str) -> None:
+def add_flags(parser: argparse.ArgumentParser, *listed: str, **defaults: Any) -> None:
     """Let `parser` take all flags, the ignored ones and `--config` included, so that one set of them serves every command.
-    Its help lists those that matter to the command, or all."""
+    Its help lists those that matter to the command, or all, with the command's own `defaults` in place of the table's."""
     for flag in FLAGS:
         text = flag.help if flag.name in listed or not listed else None
-        _add(parser, [flag.name, *flag.aliases], flag.field, flag.parse, text, flag.choices)
+        if text is not None and flag.name in NOT_SERVED_YET and not text.startswith("accepted;"):
+            text += "; accepted, changes nothing yet"
+        default = defaults.get(flag.field, Settings.__dataclass_fields__[flag.field].default)
+        _add(parser, [flag.name, *flag.aliases], flag.field, flag.parse, text, flag.choices, default)
     _add(parser, ["config"], "config", Path, "TOML file of settings")
     for name in OVERRIDES:
         text = f"time at which {name.removeprefix('override.')} begins"
@@ -333,10 +343,10 @@ def _add(
     parse: Callable[[str], Any],
     text: str | None,
     choices: tuple[str, ...] = (),
+    default: Any = None,
 ) -> None:
     """One flag; without `text` the help does not list it."""
-    default = Settings.__dataclass_fields__[key].default if key in Settings.__dataclass_fields__ else None
-    shown = "" if default in (None, MISSING, False, "", ()) or "(default" in (text or "") else f" (default {_shown(default)})"
+    shown = "" if default in (None, False, "", ()) or "(default" in (text or "") else f" (default {_shown(default)})"
     metavar = "{" + "|".join(c for c in choices if c) + "}" if choices else _METAVARS.get(parse, "VALUE")
     parser.add_argument(
         *(f"--{name}" for name in names),
@@ -356,7 +366,7 @@ def _place(values: dict[str, Any], override: dict[str, int], name: str, value: A
         if name in OVERRIDES:
             override[name.removeprefix("override.")] = int(value)
         elif flag is None:
-            raise ConfigError(f"{source}: unknown setting {name!r}{_hint(name)}")
+            raise ConfigError(f"{source}: unknown setting {name!r}{hint(name, _KNOWN)}")
         else:
             text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
             values[flag.field] = flag.parse(text)
@@ -403,14 +413,17 @@ def _toml_value(value: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    return ",".join(value) if isinstance(value, tuple) else str(value)
+    if value is True:
+        return "on"
+    return ",".join(value) if isinstance(value, tuple) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _hint(name: str) -> str:
-    near = difflib.get_close_matches(name, [*_BY_NAME, *OVERRIDES], 1)
-    return f"; did you mean {near[0]!r}?" if near else ""
+def hint(name: str, known: Iterable[str], prefix: str = "") -> str:
+    """What may have been meant by `name`, to stand at the end of a message."""
+    near = difflib.get_close_matches(name, list(known), 1)
+    return f"; did you mean {prefix}{near[0]}?" if near else ""
 
 
 def _refuse(parser: argparse.ArgumentParser, word: str) -> NoReturn:
     name = word.removeprefix("--").partition("=")[0]
-    parser.error(f"unknown flag {word}{_hint(name)}" if word.startswith("-") else f"unexpected argument {word!r}")
+    parser.error(f"unknown flag {word}{hint(name, _KNOWN, '--')}" if word.startswith("-") else f"unexpected argument {word!r}")

@@ -9,12 +9,12 @@ import logging
 import shutil
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from genesis.dev import CHAIN_ID, dev_genesis
 from genesis.dev.accounts import DEV_ACCOUNTS, MNEMONIC
@@ -35,6 +35,17 @@ log = logging.getLogger(__name__)
 
 DEFAULT_FORK = "jovian"
 APIS = ("eth", "net", "web3", "debug", "txpool", "admin", "miner")
+DEFAULTS: Mapping[str, Any] = {
+    "http": True,
+    "http_api": APIS,
+    "http_corsdomain": ("*",),
+    "ws": True,
+    "ws_api": APIS,
+    "ws_origins": ("*",),
+    "gcmode": "archive",
+    "builder_deadline": 60.0,  # no rollup node waits: whatever fits into a block may take its time on a slow executor
+}
+"""Where `dev` differs from `run`."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,23 +57,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="make blocks by the clock (default: one per transaction)",
     )
     parser.add_argument("--fork", choices=[fork.name for fork in OP_FORKS], help=f"fork in force from block 0 (default {DEFAULT_FORK})")
-    settings.add_flags(parser)
+    settings.add_flags(parser, **DEFAULTS)
 
 
 def run(args: argparse.Namespace) -> int:
     if args.block_time is not None and args.block_time <= 0:
         raise ConfigError("--block-time must be more than 0 seconds")
-    chosen = settings.resolve(
-        args,
-        http=True,
-        http_api=APIS,
-        http_corsdomain=("*",),
-        ws=True,
-        ws_api=APIS,
-        ws_origins=("*",),
-        gcmode="archive",
-        builder_deadline=60.0,  # no rollup node waits: whatever fits into a block may take its time on a slow executor
-    )
+    chosen = settings.resolve(args, **DEFAULTS)
     if chosen.network is not None:
         raise ConfigError("dev makes a chain of its own; `l2engine run --network` follows a registered one")
     logs.configure(chosen.log_format, chosen.verbosity)

@@ -1,11 +1,13 @@
 """Write canonical blocks to an RLP chain file, gzipped when its name ends in .gz.
 
-The file begins with block 1, so that `import` on the same genesis takes it; give FIRST and LAST for a part.
+The file begins with block 1, so that `import` on the same genesis takes it; give FIRST and LAST for a part. It gets its name
+when it is whole; an interrupted export leaves none.
 """
 
 import argparse
 import gzip
 import sys
+import time
 from pathlib import Path
 from typing import IO, cast
 
@@ -34,16 +36,13 @@ def run(args: argparse.Namespace) -> int:
         last = head.number if args.last is None else args.last
         if not 0 <= args.first <= last + 1 or last > head.number:
             raise ConfigError(f"cannot export blocks {args.first} to {last}: the chain goes from 0 to {head.number}")
-        partial = args.file.with_name(args.file.name + ".partial")  # an interrupted export leaves no file that looks whole
-        with _open(partial, args.file.suffix == ".gz") as file:
-            progress = Progress("exported", last - args.first + 1)
-            for number in range(args.first, last + 1):
-                block = blocks.canonical_block(number)
-                if block is None:
-                    raise StoreError(f"block {number} is missing")
-                file.write(block.encode())
-                progress.step(number=number)
-        partial.replace(args.file)
+        partial = args.file.with_name(args.file.name + ".partial")
+        try:
+            _write(partial, args.file.suffix == ".gz", blocks, range(args.first, last + 1))
+            partial.replace(args.file)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
         print(
             f"exported {last - args.first + 1} blocks to {args.file}" + (f": {args.first} to {last}" if last >= args.first else ""),
             file=sys.stderr,
@@ -51,6 +50,17 @@ def run(args: argparse.Namespace) -> int:
         return 0
     finally:
         kv.close()
+
+
+def _write(path: Path, compressed: bool, blocks: BlockStore, numbers: range) -> None:
+    start = time.monotonic()
+    with Progress("exporting", len(numbers)) as progress, _open(path, compressed) as file:
+        for done, number in enumerate(numbers, 1):
+            block = blocks.canonical_block(number)
+            if block is None:
+                raise StoreError(f"block {number} is missing")
+            file.write(block.encode())
+            progress.step(number=number, blocks_per_s=round(done / max(time.monotonic() - start, 1e-9)))
 
 
 def _open(path: Path, compressed: bool) -> IO[bytes]:

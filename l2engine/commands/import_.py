@@ -22,7 +22,7 @@ from l2engine.commands.progress import Progress
 from l2engine.errors import ConfigError, DecodeError, InvalidBlock, UnknownBlock
 from l2engine.store.blocks import BlockStore
 from l2engine.types.base import Hash32, keccak
-from l2engine.types.block import decode_block
+from l2engine.types.block import Block, decode_block
 
 INTERRUPTED = 130  # what shells report for SIGINT
 
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         for path in args.files:
             if not _import_file(path, chain, stop):
-                print(f"\ninterrupted at block {chain.engine.head.number}; run the command again to go on", file=sys.stderr)
+                print(f"interrupted at block {chain.engine.head.number}; run the command again to go on", file=sys.stderr)
                 return INTERRUPTED
         head = chain.engine.head
         print(f"head: {head.number} 0x{head.hash.hex()}")
@@ -66,9 +66,8 @@ def _import_file(path: Path, chain: assembly.Chain, stop: "_StopSignal") -> bool
     known, imported, gas, start = 0, 0, 0, time.monotonic()
     if not path.is_file():
         raise ConfigError(f"no such file: {path}")
-    with path.open("rb") as file:
-        progress = Progress("importing", os.path.getsize(path))
-        at = 0
+    at = 0
+    with path.open("rb") as file, Progress("importing", os.path.getsize(path)) as progress:
         for raw in read_items(_unzipped(file)):
             if stop.wanted:
                 return False
@@ -78,8 +77,10 @@ def _import_file(path: Path, chain: assembly.Chain, stop: "_StopSignal") -> bool
                 block = decode_block(raw)
                 try:
                     chain.engine.import_block(block)
-                except (InvalidBlock, UnknownBlock) as error:
-                    raise type(error)(f"{path}: block {block.number} 0x{block.hash.hex()}: {error}") from error
+                except InvalidBlock as error:
+                    raise InvalidBlock(f"{path}: block {block.number} 0x{block.hash.hex()}: {error}") from error
+                except UnknownBlock as error:
+                    raise ConfigError(f"{path}: {_why_it_does_not_fit(block, chain)}") from error
                 imported += 1
                 gas += block.header.gas_used
             elapsed = max(time.monotonic() - start, 1e-9)
@@ -94,6 +95,13 @@ def _import_file(path: Path, chain: assembly.Chain, stop: "_StopSignal") -> bool
         file=sys.stderr,
     )
     return True
+
+
+def _why_it_does_not_fit(block: Block, chain: assembly.Chain) -> str:
+    parent, head = block.header.parent_hash, chain.engine.head
+    if block.number == 1:
+        return f"its chain begins with genesis 0x{parent.hex()}, this one with 0x{(chain.blocks.genesis or b'').hex()}"
+    return f"block {block.number} follows 0x{parent.hex()}, which is not here: the chain ends at block {head.number} 0x{head.hash.hex()}"
 
 
 def read_items(file: BinaryIO) -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""`l2engine replay FILE...`: execute block witnesses and compare the hash of the sealed block."""
+"""Execute block witnesses, each a block with the state it reads, and compare the hash of the sealed block."""
 
 import argparse
 import sys

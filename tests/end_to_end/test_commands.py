@@ -23,10 +23,30 @@ def test_version():
 
 
 def test_unknown_command_and_flag_are_named():
-    unknown = l2engine("frobnicate")
-    assert unknown.returncode == 2 and "unknown command 'frobnicate'" in unknown.stderr
+    unknown = l2engine("inport")
+    assert unknown.returncode == 2 and "unknown command 'inport'; did you mean import?" in unknown.stderr
     flag = l2engine("run", "--htpp.port=1")
-    assert flag.returncode == 2 and "unknown flag --htpp.port=1; did you mean 'http.port'?" in flag.stderr
+    assert flag.returncode == 2 and "unknown flag --htpp.port=1; did you mean --http.port?" in flag.stderr
+
+
+def test_help_tells_the_defaults_of_its_command():
+    run, dev = (l2engine(command, "--help").stdout for command in ("run", "dev"))
+    assert "namespaces over HTTP (default eth,net,web3)" in run and "archive keeps all history (default full)" in run
+    assert "namespaces over HTTP (default eth,net,web3,debug,txpool,admin,miner)" in dev and "serve JSON-RPC over HTTP (default on)" in dev
+
+
+def test_a_command_line_written_for_op_geth_is_taken():
+    words = """--http --http.corsdomain=* --http.vhosts=* --http.addr=0.0.0.0 --http.api=web3,debug,eth,txpool,net,engine --ws --ws.addr=0.0.0.0
+        --ws.port 8546 --ws.origins=* --ws.api=debug,eth,txpool,net,engine --syncmode=full --nodiscover --maxpeers=0 --networkid=901
+        --rpc.allow-unprotected-txs --authrpc.addr=0.0.0.0 --authrpc.port=8551 --authrpc.vhosts=* --authrpc.jwtsecret=/config/jwt.txt
+        --gcmode=archive --state.scheme hash --db.engine pebble --metrics --metrics.addr=0.0.0.0 --metrics.port=6060 --metrics.influxdb=false
+        --rollup.disabletxpoolgossip=true --rollup.sequencerhttp=https://sequencer --rollup.interoprpc=ws://x --rollup.halt=major
+        --op-network=op-sepolia --cache 4096 --history.transactions=0 --txpool.journal="" --txpool.lifetime 1h --verbosity=3 --log.format=json
+        --miner.gaslimit 30000000 --pprof --pprof.addr=0.0.0.0 --bootnodes enode://x --port 30303 --override.jovian=5 --rpc.gascap 0"""
+    taken = l2engine("dumpconfig", *words.split())
+    assert taken.returncode == 0, taken.stderr
+    dumped = tomllib.loads(taken.stdout)
+    assert (dumped["network"], dumped["txpool"]["lifetime"], dumped["override"]) == ("op-sepolia", 3600.0, {"jovian": 5})
 
 
 def test_init_prints_the_hash_and_may_be_repeated(genesis, tmp_path):

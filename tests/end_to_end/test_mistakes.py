@@ -1,17 +1,23 @@
 """What goes wrong at the command line gets one clear line and exit status 1, or 2 for wrong usage; never a traceback."""
 
 import gzip
+import io
 import json
 import logging
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import zstandard
 
+from genesis import loader
 from genesis.dev import dev_genesis
 from l2engine.__main__ import main
+from l2engine.commands import import_
+from l2engine.commands.progress import Progress
+from l2engine.store.blocks import BlockStore
 
 Fails = Callable[..., str]
 
@@ -48,7 +54,7 @@ def fails(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytes
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["run", "--htpp.port=1"], "unknown flag --htpp.port=1; did you mean 'http.port'?"),
+        (["run", "--htpp.port=1"], "unknown flag --htpp.port=1; did you mean --http.port?"),
         (["dev", "--fork", "nope"], "invalid choice: 'nope'"),
         (["dev", "--block-time", "nan"], "--block-time: not a duration: 'nan'"),
         (["dev", "--http.port", "99999"], "--http.port: not a port: '99999'"),
@@ -135,6 +141,45 @@ def test_files_that_cannot_be_imported_or_written(fails: Fails, genesis: Path, t
     assert "block 5 is not on the canonical chain" in fails("rewind", "--datadir", "data", "5")
     assert "cannot export blocks 3 to 4: the chain goes from 0 to 0" in fails("export", "--datadir", "data", "out.rlp", "3", "4")
     assert "No such file or directory" in fails("export", "--datadir", "data", "nowhere/out.rlp")
+
+
+def test_chain_files_of_another_chain_and_with_a_gap(fails: Fails, genesis: Path, chain_file: tuple[Path, Path], tmp_path: Path) -> None:
+    theirs, chain = chain_file
+    ours = loader.load(genesis).hash.hex()
+    said = fails("import", "--genesis", genesis, "--datadir", "data", chain)
+    assert said.endswith(f"its chain begins with genesis 0x{loader.load(theirs).hash.hex()}, this one with 0x{ours}")
+    with gzip.open(chain) as file:
+        blocks = list(import_.read_items(file))
+    (tmp_path / "gap.rlp").write_bytes(blocks[4])
+    assert f"which is not here: the chain ends at block 0 0x{ours}" in fails("import", "--datadir", "data", "gap.rlp")
+
+
+def test_an_interrupted_export_leaves_no_file(genesis: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert main(["init", str(genesis), "--datadir", str(tmp_path / "data")]) == 0
+
+    def interrupt(store: BlockStore, number: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(BlockStore, "canonical_block", interrupt)
+    assert main(["export", "--datadir", str(tmp_path / "data"), str(tmp_path / "out.rlp"), "0", "0"]) == 130
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+def test_progress_on_a_terminal_ends_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr("sys.stderr", Terminal())
+    clock = iter(range(10))
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    with Progress("importing", 4) as progress:
+        progress.step(head=1)
+        progress.step(2, head=3)
+    assert sys.stderr.getvalue().split("\r")[1:] == [
+        "importing [######                  ]  25.0% head=1 eta=3s\033[K",
+        "importing [##################      ]  75.0% head=3 eta=1s\033[K\n",
+    ]
 
 
 def test_ports_and_secrets_that_cannot_be_used(fails: Fails, genesis: Path, tmp_path: Path) -> None:
