@@ -7,14 +7,14 @@ CARGO  := $(shell command -v cargo)
 PYTEST := $(BIN)/pytest -n 2 --dist worksteal
 CODE   := l2engine rpc p2p genesis
 
-.PHONY: install run test lint bench conformance native clean
+.PHONY: install run test lint bench conformance native native-test clean
 
 install: $(VENV)/.installed native
 
 run: install
 	$(BIN)/l2engine dev $(ARGS)
 
-test: install
+test: install native-test
 	$(PYTEST) -m "not slow" $(ARGS)
 
 conformance: install  ## everything, the long suites included
@@ -54,6 +54,15 @@ $(VENV)/.native: $(VENV)/.installed native/Cargo.toml native/Cargo.lock native/p
 	@command -v cmake >/dev/null && command -v g++ >/dev/null || { $(call apt,cmake g++); }
 	MATURIN_NO_INSTALL_RUST=1 $(BIN)/pip install --quiet --disable-pip-version-check ./native
 	@touch $@
+endif
+
+# The core's own unit tests are a program that holds Python, so they need Python as a library.
+LIBPYTHON = import os, sysconfig; v = sysconfig.get_config_var; print(v("LIBDIR") if os.path.exists(os.path.join(v("LIBDIR"), v("LDLIBRARY"))) else "")
+native-test: native
+ifneq ($(and $(CARGO),$(wildcard native/Cargo.toml)),)
+	@folder="$$($(BIN)/python -c '$(LIBPYTHON)')"; \
+	if [ -z "$$folder" ]; then echo "the native core's unit tests are skipped: this Python has no libpython"; else \
+	cd native && PYO3_PYTHON="$(abspath $(BIN)/python)" LD_LIBRARY_PATH="$$folder" cargo test --release --no-default-features --quiet; fi
 endif
 
 # Installs Debian packages, as root or through sudo.
