@@ -23,7 +23,14 @@ from l2engine.types.accelerated import fast_lz_length
 from l2engine.types.base import Address, Gas, Hash32, Wei, keccak
 from l2engine.types.block import Block, Header
 from l2engine.types.state import Account, StateView
-from l2engine.types.transaction import BlobTransaction, DepositTransaction, SignedTransaction, decode_transaction, recover_sender
+from l2engine.types.transaction import (
+    BlobTransaction,
+    DepositTransaction,
+    SignedTransaction,
+    Transaction,
+    decode_transaction,
+    recover_sender,
+)
 
 ByNonce: TypeAlias = dict[Address, dict[int, bytes]]
 
@@ -115,6 +122,17 @@ class _Sender:
         return [self.by_nonce[nonce] for nonce in sorted(self.by_nonce) if nonce > self.end]
 
 
+def decode_pooled(raw: bytes) -> Transaction:
+    """A transaction from its EIP-2718 bytes. `PoolError` when it is none, or larger than the pool takes: that is looked at
+    first, since decoding takes its time."""
+    if len(raw) > MAX_TRANSACTION_SIZE:
+        raise PoolError(f"oversized data: transaction size {len(raw)}, limit {MAX_TRANSACTION_SIZE}")
+    try:
+        return decode_transaction(raw)
+    except DecodeError as error:
+        raise PoolError(str(error)) from error
+
+
 class Pool:
     """Transactions waiting for a block. Any thread may use it."""
 
@@ -140,10 +158,7 @@ class Pool:
 
     def add(self, raw: bytes) -> Hash32:
         """Take a signed transaction and give its hash. `PoolError` in geth's words when it cannot be taken."""
-        try:
-            tx = decode_transaction(raw)
-        except DecodeError as error:
-            raise PoolError(str(error)) from error
+        tx = decode_pooled(raw)
         with self._lock:
             pooled = self._check(tx)
             executable = self._insert(pooled)
@@ -168,8 +183,6 @@ class Pool:
             raise PoolError("already known")
         try:
             validate_form(fork, tx, self._config.chain_id)
-            if len(tx.raw) > MAX_TRANSACTION_SIZE:
-                raise PoolError(f"oversized data: transaction size {len(tx.raw)}, limit {MAX_TRANSACTION_SIZE}")
             if tx.gas > self._gas_limit(fork, head):
                 raise PoolError("exceeds block gas limit")
             sender = recover_sender(tx)

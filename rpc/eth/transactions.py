@@ -3,15 +3,14 @@
 import contextlib
 from typing import Any
 
+from l2engine.chain.pool import decode_pooled
 from l2engine.errors import PoolError
 from l2engine.types.base import Hash32
 from l2engine.types.block import Block
 from l2engine.types.transaction import DepositTransaction, decode_transaction
 from rpc import render
-from rpc.codec import BlockTag, address, block_tag, data, hash32, uint
+from rpc.codec import BlockTag, block_tag, data, hash32, uint
 from rpc.context import Context
-from rpc.errors import SERVER_ERROR, RpcError
-from rpc.eth.calls import transaction_args
 from rpc.jsonrpc import Place, method
 
 
@@ -72,7 +71,7 @@ def get_receipt(context: Context, tx_hash: Hash32) -> dict[str, Any] | None:
 def send_raw_transaction(context: Context, raw: bytes) -> str:
     """Put a signed transaction into the pool and answer its hash. With a sequencer configured it goes there first, and
     the sequencer's refusal is the answer."""
-    tx = decode_transaction(raw)
+    tx = decode_pooled(raw)
     if isinstance(tx, DepositTransaction):
         raise PoolError(f"transaction type not supported: received type {tx.type}")
     cap = context.settings.tx_fee_cap_wei
@@ -89,16 +88,6 @@ def send_raw_transaction(context: Context, raw: bytes) -> str:
     return "0x" + context.pool.add(raw).hex()
 
 
-def accounts(context: Context) -> list[str]:
-    """The accounts whose keys this node holds: the dev chain's, else none."""
-    return ["0x" + account.hex() for account in context.accounts]
-
-
-def unknown_account(context: Context, *arguments: Any) -> None:
-    """eth_sign, eth_sendTransaction and eth_signTransaction: this node signs nothing."""
-    raise RpcError(SERVER_ERROR, "unknown account")
-
-
 METHODS = {
     "eth_getTransactionByHash": method(get_transaction, hash32),
     "eth_getTransactionByBlockNumberAndIndex": method(get_transaction_at, block_tag, uint),
@@ -108,8 +97,4 @@ METHODS = {
     "eth_getRawTransactionByBlockHashAndIndex": method(get_raw_transaction_at, hash32, uint),
     "eth_getTransactionReceipt": method(get_receipt, hash32, place=Place.READ),
     "eth_sendRawTransaction": method(send_raw_transaction, data, place=Place.FORWARD),
-    "eth_accounts": method(accounts),
-    "eth_sendTransaction": method(unknown_account, transaction_args),
-    "eth_signTransaction": method(unknown_account, transaction_args),
-    "eth_sign": method(unknown_account, address, data),
 }

@@ -176,6 +176,12 @@ def test_other_chains_signature_is_refused() -> None:
         pool.add(stranger.sign())
 
 
+def test_what_is_too_large_is_not_even_decoded(alice: Signer) -> None:
+    pool, _ = pool_with(alice)
+    with pytest.raises(PoolError, match="^oversized data: transaction size 131073, limit 131072$"):
+        pool.add(bytes(131_073))
+
+
 def test_signatures_of_nobody_are_refused(alice: Signer) -> None:
     pool, _ = pool_with(alice)
     fields = rlp.decode(alice.sign()[1:])

@@ -107,6 +107,11 @@ def test_batch_answers_in_order_and_leaves_out_notifications():
     assert ask('[{"jsonrpc":"2.0","method":"eth_chainId"}]') is None
 
 
+def test_bodies_of_endless_values_are_not_read():
+    body = b'{"jsonrpc":"2.0","id":1,"method":"echo","params":[' + b"{}," * 300_000 + b"{}]}"
+    assert ask(body) == error(-32600, "too many values", None)
+
+
 def test_batch_limits():
     batch = "[" + ",".join([call("long")] * 4) + "]"
     assert ask(batch, Limits(batch_items=3)) == [error(-32600, "batch too large")]
