@@ -178,7 +178,7 @@ def test_other_chains_signature_is_refused() -> None:
 
 def test_what_is_too_large_is_not_even_decoded(alice: Signer) -> None:
     pool, _ = pool_with(alice)
-    with pytest.raises(PoolError, match="^oversized data: transaction size 131073, limit 131072$"):
+    with pytest.raises(PoolError, match=r"^oversized data: transaction size 131073, limit 131072$"):
         pool.add(bytes(131_073))
 
 
