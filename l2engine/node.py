@@ -12,7 +12,7 @@ import hashlib
 import logging
 import platform
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from l2engine import __version__, assembly
 from l2engine.assembly import Chain
 from l2engine.chain.events import Event, NewHead
 from l2engine.settings import Settings
+from l2engine.types.base import Address
 from l2engine.types.state import KeyValue
 from rpc import auth
 from rpc.context import Context, RpcSettings
@@ -53,7 +54,8 @@ Service = Callable[[Chain, ThreadPoolExecutor], Awaitable[Callable[[], Awaitable
 
 
 class Node:
-    """See the module. `kv` takes the place of the data directory's database; it is closed with the node."""
+    """See the module. `kv` takes the place of the data directory's database; it is closed with the node. With `keys`, private keys
+    by account, it signs what eth_sendTransaction asks for."""
 
     endpoints: Endpoints
     chain: Chain
@@ -63,12 +65,12 @@ class Node:
         settings: Settings,
         kv: KeyValue | None = None,
         service: Service | None = None,
-        accounts: Sequence[bytes] = (),
+        keys: Mapping[Address, bytes] | None = None,
     ) -> None:
         self.settings = settings
         self.halted = asyncio.Event()
         """Set when the node asks to be stopped (--rollup.halt)."""
-        self._kv, self._service, self._accounts = kv, service, accounts
+        self._kv, self._service, self._keys = kv, service, keys or {}
         self._stops: list[Callable[[], Awaitable[None]]] = []
 
     async def __aenter__(self) -> "Node":
@@ -193,7 +195,7 @@ class Node:
             client_version=f"l2engine/v{__version__}/{platform.system().lower()}-{platform.machine()}/python{platform.python_version()}",
             commit=hashlib.sha256(__version__.encode()).hexdigest()[:8],
             network_id=settings.networkid,
-            accounts=self._accounts,
+            keys=self._keys,
             node_info=self._node_info,
             halt=halt,
             forward=forwarder(sequencer) if sequencer else None,

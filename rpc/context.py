@@ -1,7 +1,7 @@
 """What RPC methods need: the chain, the pool, the settings, and the few look-ups that every namespace shares."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +10,7 @@ from l2engine.chain.pool import Pool
 from l2engine.errors import UnknownBlock
 from l2engine.rules.config import ChainConfig
 from l2engine.store.blocks import BlockStore
-from l2engine.types.base import Hash32, Wei
+from l2engine.types.base import Address, Hash32, Wei
 from l2engine.types.block import Block, Header, Receipt
 from l2engine.types.state import Executor, StateStore, StateView
 from rpc.codec import BlockReference, CanonicalHash
@@ -71,8 +71,8 @@ class Context:
     """Four bytes of hex that tell builds apart in engine_getClientVersionV1."""
     network_id: int | None = None
     """None takes the chain id."""
-    accounts: Sequence[bytes] = ()
-    """The dev chain's accounts, which eth_accounts lists."""
+    keys: Mapping[Address, bytes] = field(default_factory=dict)
+    """Private keys by account: the dev chain's, for eth_accounts and eth_sendTransaction."""
     peer_count: Callable[[], int] = lambda: 0
     peers: Callable[[], list[dict[str, Any]]] = list
     node_info: Callable[[], dict[str, Any]] = dict

@@ -6,14 +6,30 @@ from rpc import admin, debug, engine, miner, net, txpool
 from rpc.codec import Optional, any_json
 from rpc.context import Context
 from rpc.errors import METHOD_NOT_FOUND, RpcError
-from rpc.eth import access_list, accounts, blocks, calls, fees, filters, logs, transactions
+from rpc.eth import access_list, accounts, blocks, calls, fees, filters, logs, transactions, wallet
 from rpc.jsonrpc import Method, Methods, method
 
 ENGINE_NAMESPACES = ("engine", "eth", "net", "web3", "debug", "miner", "txpool")  # always on the Engine port
 
 _ALL: Methods = {
     name: entry
-    for module in (access_list, accounts, blocks, calls, fees, filters, logs, transactions, net, debug, txpool, miner, admin, engine)
+    for module in (
+        access_list,
+        accounts,
+        blocks,
+        calls,
+        fees,
+        filters,
+        logs,
+        transactions,
+        wallet,
+        net,
+        debug,
+        txpool,
+        miner,
+        admin,
+        engine,
+    )
     for name, entry in module.METHODS.items()
 }
 

@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
         from l2engine.node import Node
 
         kv = _open(chosen, args.fork)
-        node = Node(chosen, kv, _sequencer(args.block_time, chosen), tuple(account.address for account in DEV_ACCOUNTS))
+        node = Node(chosen, kv, _sequencer(args.block_time, chosen), {account.address: account.private_key for account in DEV_ACCOUNTS})
         await node.start()
         print(banner(node.chain.config, node.endpoints, args.block_time), flush=True)
         return node

@@ -90,6 +90,15 @@ def test_accounts_and_balances_of_the_mnemonic(web3):
     assert web3.eth.get_balance(web3.eth.accounts[7]) == 10_000 * 10**18
 
 
+def test_the_node_signs_for_the_dev_accounts(web3):
+    sent = web3.eth.send_transaction({"from": OTHER, "to": RICH, "value": 1})
+    assert web3.eth.wait_for_transaction_receipt(sent, poll_latency=0.01)["from"] == OTHER
+    deployed = web3.eth.contract(abi=WETH_ABI, bytecode=creation_code(CODE["WETH9"])).constructor().transact({"from": OTHER})
+    weth = web3.eth.contract(web3.eth.wait_for_transaction_receipt(deployed, poll_latency=0.01).contractAddress, abi=WETH_ABI)
+    web3.eth.wait_for_transaction_receipt(weth.functions.deposit().transact({"from": OTHER, "value": 9}), poll_latency=0.01)
+    assert weth.functions.balanceOf(OTHER).call() == 9
+
+
 def test_a_withdrawal_enters_the_withdrawals_root(web3):
     receipt = pay(web3, to=MESSAGE_PASSER, value=5)
     (log,) = receipt.logs
