@@ -11,27 +11,8 @@ from rpc.jsonrpc import Method, Methods, method
 
 ENGINE_NAMESPACES = ("engine", "eth", "net", "web3", "debug", "miner", "txpool")  # always on the Engine port
 
-_ALL: Methods = {
-    name: entry
-    for module in (
-        access_list,
-        accounts,
-        blocks,
-        calls,
-        fees,
-        filters,
-        logs,
-        transactions,
-        wallet,
-        net,
-        debug,
-        txpool,
-        miner,
-        admin,
-        engine,
-    )
-    for name, entry in module.METHODS.items()
-}
+_ETH = (access_list, accounts, blocks, calls, fees, filters, logs, transactions, wallet)
+_ALL: Methods = {name: entry for module in (*_ETH, net, debug, txpool, miner, admin, engine) for name, entry in module.METHODS.items()}
 
 
 def methods_for(namespaces: Iterable[str]) -> Methods:
