@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from l2engine.chain.process import block_env
-from l2engine.errors import DecodeError, ExecutionTimeout, InvalidParams, InvalidTransaction
+from l2engine.errors import DecodeError, ExecutionTimeout, InvalidParams, InvalidTransaction, RequestTooLarge
 from l2engine.evm import tracers
 from l2engine.types.base import Hash32, keccak
 from l2engine.types.block import Block, decode_block
@@ -33,7 +33,7 @@ from rpc.codec import (
 )
 from rpc.context import Context
 from rpc.engine import payload_attributes
-from rpc.errors import SERVER_ERROR, RpcError
+from rpc.errors import RESPONSE_TOO_LARGE, SERVER_ERROR, RpcError
 from rpc.eth import transactions
 from rpc.eth.calls import block_overrides, environment, or_latest, state_override, to_call, transaction_args
 from rpc.jsonrpc import Place, method
@@ -164,6 +164,8 @@ def _apply(execution: BlockExecution, raw: bytes, deadline: float, tracer: trace
         return execution.apply(raw, None, deadline, tracer).receipt.logs
     except ExecutionTimeout:
         raise RpcError(SERVER_ERROR, "execution timeout") from None
+    except RequestTooLarge as error:
+        raise RpcError(RESPONSE_TOO_LARGE, str(error)) from None
     except InvalidTransaction as error:
         raise RpcError(SERVER_ERROR, f"tracing failed: {error}") from None
 
@@ -181,6 +183,8 @@ def trace_call(context: Context, args: dict[str, Any], reference: BlockReference
         context.executor.call(context.view(header), env, message, options.get("stateOverrides"), _deadline(options), tracer)
     except ExecutionTimeout:
         raise RpcError(SERVER_ERROR, "execution timeout") from None
+    except RequestTooLarge as error:
+        raise RpcError(RESPONSE_TOO_LARGE, str(error)) from None
     except InvalidTransaction as error:
         raise RpcError(SERVER_ERROR, f"tracing failed: {error}") from None
     return tracer.result()

@@ -153,7 +153,7 @@ def whole_cost(step: Step, opcode: int, fork: Fork) -> Gas:
     if opcode in opcodes.CALL_OPCODES:
         cost += _access_gas(step, to_address(stack[-2])) + _value_gas(step, opcode, stack)
         left = step.gas - cost
-        return cost + (min(stack[-1], left - left // 64) if left >= 0 else stack[-1])
+        return min(cost + (min(stack[-1], left - left // 64) if left >= 0 else stack[-1]), MAX_UINT64)
     return cost
 
 

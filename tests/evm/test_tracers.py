@@ -6,6 +6,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from l2engine.errors import InvalidParams
@@ -59,7 +60,7 @@ def differences(chain: Path, executor_class: Any = ReferenceExecutor) -> tuple[l
             log_index += len(execution.apply(raw, tracer=mux if traced else None).receipt.logs)
             for tracer, (options, expected) in zip(traced, wanted, strict=True):
                 compared += 1
-                got = tracer.result()
+                got = orjson.loads(orjson.dumps(tracer.result()))
                 if got != expected:
                     wrong.append((digest, options, got, expected))
     return wrong, compared

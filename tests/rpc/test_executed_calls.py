@@ -63,6 +63,8 @@ def test_only_precompiles_move(context):
     assert moved == "0xe3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
     answer = ask(context, "eth_call", {"to": CODE}, "latest", {CODE: {"movePrecompileToAddress": SHA256}})
     assert "is not a precompile" in answer["message"]
+    answer = ask(context, "eth_call", {"to": CODE}, "latest", {SHA256: {"movePrecompileToAddress": CODE}, CODE: {}})
+    assert answer["message"] == "account 0x00000000000000000000000000000000000c0de1 is already overridden"
 
 
 def test_an_access_list_keeps_what_was_declared(context):
@@ -124,3 +126,12 @@ def test_proofs_are_limited(context):
     assert len(ask(context, "eth_getProof", CODE, keys[:-1], "latest")["storageProof"]) == 1024
     refused = {"code": -32602, "message": "too many storage keys requested (max 1024, got 1025)"}
     assert ask(context, "eth_getProof", CODE, keys, "latest") == refused
+
+
+def test_a_trace_of_a_long_loop_is_refused_before_it_fills_the_memory(context, monkeypatch):
+    monkeypatch.setattr("l2engine.evm.tracers.steps.MAX_BYTES", 100_000)
+    options = {"stateOverrides": {CODE: {"code": "0x5b5f56"}}}  # forever
+    answer = ask(context, "debug_traceCall", {"to": CODE, "gas": hex(10**6)}, "latest", options)
+    assert answer["code"] == -32003 and "more than 100000 bytes" in answer["message"]
+    limited = ask(context, "debug_traceCall", {"to": CODE, "gas": hex(10**6)}, "latest", {**options, "limit": 1000})
+    assert 5 < len(limited["structLogs"]) < 50

@@ -1,18 +1,23 @@
 """Traces of every step: geth's struct logs, and the JSON lines of EIP-3155."""
 
-import json
 from typing import Any, TextIO
 
+import orjson
+
+from l2engine.errors import RequestTooLarge
 from l2engine.evm import opcodes
 from l2engine.evm.tracers.base import NoopTracer, to_hex
 from l2engine.types.base import Address, Gas, Wei
 from l2engine.types.state import TracedFrame
 
+MAX_BYTES = 256 * 1024 * 1024
+"""As much as the steps of one transaction may take as JSON. Loops, and storage shown again with every access, go far beyond."""
+
 
 class StructLogger(NoopTracer):
     """Every step with stack, memory and storage as the options ask, as debug_trace* answers without a tracer.
 
-    `limit` is in bytes of JSON: the step that passes it is the last one (0: none).
+    `limit` is in bytes of JSON: the step that passes it is the last one (0: none). `RequestTooLarge` beyond `MAX_BYTES`.
     """
 
     steps = opcodes.EVERY_OPCODE
@@ -27,7 +32,7 @@ class StructLogger(NoopTracer):
     ) -> None:
         self.memory, self._stack, self._storage = enable_memory, not disable_stack, not disable_storage
         self._return_data, self._limit = enable_return_data, limit
-        self._logs: list[dict[str, Any]] = []
+        self._logs: list[orjson.Fragment] = []
         self._entry: dict[str, Any] = {}
         self._size = 0
         self._seen_storage: dict[Address, dict[str, str]] = {}
@@ -65,11 +70,15 @@ class StructLogger(NoopTracer):
             entry["refund"] = frame.refund
         if error is not None:
             entry["error"] = error
-        if not self._limit:
-            self._logs.append(entry)
-        elif self._size <= self._limit:
-            self._logs.append(entry)
-            self._size += len(json.dumps(entry, separators=(",", ":")))
+        if self._limit and self._size > self._limit:
+            return
+        log = orjson.dumps(entry)
+        self._logs.append(orjson.Fragment(log))
+        self._size += len(log)
+        if self._size > MAX_BYTES:
+            raise RequestTooLarge(
+                f"the trace takes more than {MAX_BYTES} bytes: set limit, disableStack or disableStorage, or use a tracer"
+            )
 
     def end(self, gas_used: Gas, error: str | None) -> None:
         self._gas_used = gas_used
@@ -134,7 +143,7 @@ class JsonTracer(NoopTracer):
             self._write(result)
 
     def _write(self, line: dict[str, Any]) -> None:
-        print(json.dumps(line, separators=(",", ":")), file=self._out)
+        print(orjson.dumps(line).decode(), file=self._out)
 
 
 _LAST_STEPS = frozenset((0x00, 0xF3, 0xFF))  # STOP, RETURN, SELFDESTRUCT: a frame that fails after one fails for its code
