@@ -97,7 +97,12 @@ _state_override = _map_of(address, _account_override, "override.StateOverride")
 
 def state_override(value: Any) -> Overrides:
     """geth's state override object."""
-    return {who: _override(who, fields) for who, fields in _state_override(value).items()}
+    accounts = _state_override(value)
+    for fields in accounts.values():
+        target = fields.get("movePrecompileToAddress")
+        if target in accounts:
+            raise RpcError(SERVER_ERROR, f"account {render.checksum_address(target)} is already overridden")
+    return {who: _override(who, fields) for who, fields in accounts.items()}
 
 
 def _override(who: Address, fields: dict[str, Any]) -> AccountOverride:

@@ -17,7 +17,7 @@ from rpc.registry import methods_for
 from tests.rpc.chain import at_genesis
 
 METHODS = methods_for(("eth",))
-WHO = "0x" + "11" * 20
+WHO, OTHER = "0x" + "11" * 20, "0x" + "22" * 20
 ERROR_STRING = "08c379a0" + f"{32:064x}" + f"{5:064x}" + b"sorry".hex().ljust(64, "0")
 PANIC = "4e487b71" + f"{0x11:064x}"
 
@@ -92,7 +92,7 @@ def test_call_arguments_and_overrides_arrive():
         "accessList": [{"address": WHO, "storageKeys": ["0x" + "22" * 32]}],
     }
     overrides = {
-        WHO: {"balance": "0x7", "code": "0x60", "stateDiff": {"0x" + "00" * 32: "0x" + "00" * 31 + "03"}, "movePrecompileToAddress": WHO}
+        WHO: {"balance": "0x7", "code": "0x60", "stateDiff": {"0x" + "00" * 32: "0x" + "00" * 31 + "03"}, "movePrecompileToAddress": OTHER}
     }
     assert ask(where, "eth_call", args, "latest", overrides, {"number": "0x64", "baseFeePerGas": "0x0", "feeRecipient": WHO}) == "0x"
     ((env, call, given_overrides),) = where.executor.calls
@@ -106,7 +106,7 @@ def test_call_arguments_and_overrides_arrive():
         b"\x60",
         {0: 3},
         None,
-        who,
+        bytes.fromhex(OTHER[2:]),
     )
 
 

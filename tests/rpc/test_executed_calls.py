@@ -64,7 +64,7 @@ def test_only_precompiles_move(context):
     answer = ask(context, "eth_call", {"to": CODE}, "latest", {CODE: {"movePrecompileToAddress": SHA256}})
     assert "is not a precompile" in answer["message"]
     answer = ask(context, "eth_call", {"to": CODE}, "latest", {SHA256: {"movePrecompileToAddress": CODE}, CODE: {}})
-    assert answer["message"] == "account 0x00000000000000000000000000000000000c0de1 is already overridden"
+    assert answer["message"] == "account 0x00000000000000000000000000000000000c0dE1 is already overridden"
 
 
 def test_an_access_list_keeps_what_was_declared(context):
