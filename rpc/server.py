@@ -76,6 +76,7 @@ class Server:
         self.subscriptions = Subscriptions(context)
         self._callers = ThreadPoolExecutor(READERS, thread_name_prefix="rpc-call")
         self._forwarders = ThreadPoolExecutor(READERS, thread_name_prefix="rpc-forward")
+        self._newscaster = ThreadPoolExecutor(1, thread_name_prefix="rpc-news")  # not behind anybody's slow read
         self._threads = {
             Place.READ: self.readers,
             Place.CALL: self._callers,
@@ -95,13 +96,12 @@ class Server:
 
     async def stop(self) -> None:
         """Close the sockets and connections, and let running calls end."""
-        for listener in self._listeners:
-            await listener.stop()
+        await asyncio.gather(*(listener.stop() for listener in self._listeners))
         if self._publisher is not None:
             self._publisher.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._publisher
-        for threads in (self.readers, self._callers, self._forwarders):
+        for threads in (self.readers, self._callers, self._forwarders, self._newscaster):
             threads.shutdown(wait=False, cancel_futures=True)
 
     def head_changed(self) -> None:
@@ -121,7 +121,7 @@ class Server:
         while True:
             news = await self._news.get()
             try:
-                messages = await asyncio.get_running_loop().run_in_executor(self.readers, self._messages, news)
+                messages = await asyncio.get_running_loop().run_in_executor(self._newscaster, self._messages, news)
             except Exception:
                 log.exception("subscriptions failed")
                 continue

@@ -110,12 +110,16 @@ def _open(chosen: Settings, fork: str | None) -> KeyValue:
 
     kv = assembly.memory_database(chosen) if chosen.datadir is None else assembly.open_database(chosen)
     try:
-        if BlockStore(kv).genesis is None and chosen.genesis is None:
-            assembly.write(kv, load(dev_genesis(fork or DEFAULT_FORK, int(time.time()), chain_id=chosen.networkid or CHAIN_ID)))
-        elif fork is not None:
-            first = assembly.prepare_rules(kv, chosen).fork_at(0, 0).name
+        blocks = BlockStore(kv)
+        if blocks.genesis is None and chosen.genesis is None:
+            fork = fork or DEFAULT_FORK
+            assembly.write(kv, load(dev_genesis(fork, int(time.time()), chain_id=chosen.networkid or CHAIN_ID)))
+        if fork is not None:
+            rules, genesis = assembly.prepare_rules(kv, chosen), blocks.header(blocks.genesis or b"")
+            first = rules.fork_at(0, genesis.timestamp if genesis else 0).name
             if first != fork:
-                raise ConfigError(f"--fork {fork}: the chain of {chosen.genesis or chosen.datadir} begins with {first}")
+                where = chosen.genesis or chosen.datadir or "these overrides"
+                raise ConfigError(f"--fork {fork}: the chain of {where} begins with {first}")
     except BaseException:
         kv.close()
         raise

@@ -139,10 +139,10 @@ def test_run_stops_on_sigterm_with_status_0_and_remembers_its_genesis(genesis, t
         assert node.call("eth_chainId") == hex(901)
         assert len(bytes.fromhex(node.jwt_file.read_text().removeprefix("0x"))) == 32
         assert node.engine_call("eth_chainId") == hex(901)
-        assert node.terminate(5) == 0
+        assert node.terminate() == 0
     with RunningNode("run", datadir=tmp_path) as node:
         assert node.ready["fork"] == "isthmus"
-        assert node.terminate(5) == 0
+        assert node.terminate() == 0
 
 
 def test_second_start_on_a_data_directory_is_refused(genesis, tmp_path):

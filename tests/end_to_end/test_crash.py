@@ -83,7 +83,7 @@ def kill_sequencers(rounds: int, evm: str, datadir: Path) -> None:
         while int(node.call("eth_blockNumber"), 16) == head and time.monotonic() < deadline:
             time.sleep(0.02)
         assert int(node.call("eth_blockNumber"), 16) == head + 1
-        assert node.terminate(5) == 0
+        assert node.terminate() == 0
 
 
 @each_executor

@@ -210,7 +210,7 @@ def test_every_fork_mines_and_knows_l1(fork):
         assert read(L1_BLOCK, "basefee()") == read(ORACLE, "l1BaseFee()") == 10**9
         assert read(L1_BLOCK, "timestamp()") == web3.eth.get_block("latest").timestamp
         assert read(L1_BLOCK, "sequenceNumber()") == 1
-        assert node.terminate(5) == 0
+        assert node.terminate() == 0
 
 
 def test_blocks_by_the_clock_and_a_restart_in_a_data_directory(tmp_path):
@@ -220,7 +220,7 @@ def test_blocks_by_the_clock_and_a_restart_in_a_data_directory(tmp_path):
             time.sleep(0.1)
         kept = node.call("eth_getBlockByNumber", "0x2", False)
         assert kept is not None
-        assert node.terminate(5) == 0
+        assert node.terminate() == 0
     assert l2engine("db", "verify", "--datadir", tmp_path).returncode == 0
     with RunningNode("dev", datadir=tmp_path) as node:
         assert node.call("eth_getBlockByNumber", "0x2", False) == kept

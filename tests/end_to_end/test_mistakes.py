@@ -77,6 +77,7 @@ def test_wrong_usage(fails: Fails, words: list[str], said: str) -> None:
         (["dev", "--block-time", "0"], "--block-time must be more than 0 seconds"),
         (["dev", "--network", "op-sepolia"], "`l2engine run --network` follows a registered one"),
         (["dumpconfig", "--config", "nowhere.toml"], "cannot read nowhere.toml: No such file or directory"),
+        (["dev", "--fork", "isthmus", "--override.jovian", "1"], "--fork isthmus: the chain of these overrides begins with jovian"),
         (["init"], "which chain? Name it with --network NAME or --genesis FILE"),
         (["init", "nowhere.json"], "cannot read genesis file nowhere.json"),
         (["init", "--network", "op-sepola"], "unknown network 'op-sepola'; did you mean op-sepolia"),

@@ -86,7 +86,7 @@ def test_payloads_receipts_requests_and_mutated_payloads(evm: str, chain: str, t
         check(checker.receipts(recording, rpc))
         check(checker.rpc(recording, rpc))
         check(checker.invalid(recording, engine))
-        assert node.terminate(5) == 0
+        assert node.terminate() == 0
 
 
 @pytest.mark.parametrize(("evm", "chain"), _runs())

@@ -51,10 +51,10 @@ class RunningNode:
         assert self.process.stderr is not None
         self.process.stderr.close()
 
-    def terminate(self, seconds: float = 10) -> int:
-        """SIGTERM; the exit status."""
+    def terminate(self) -> int:
+        """SIGTERM; the exit status. How soon it comes depends on the machine's other work, and has tests of its own."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(seconds)
+        return self.process.wait(START_SECONDS)
 
     def kill(self) -> None:
         """kill -9."""
