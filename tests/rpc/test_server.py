@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ from rpc import auth
 from rpc.context import Context, RpcSettings
 from rpc.jsonrpc import Place, method
 from rpc.registry import ENGINE_NAMESPACES, methods_for
-from rpc.server import WS_BACKLOG, Port, Server
+from rpc.server import READERS, WS_BACKLOG, Port, Server
 from tests.rpc.chain import at_genesis
 
 SECRET = bytes(range(32))
@@ -282,6 +283,21 @@ async def test_subscriptions_come_and_go():
         assert (await ask(socket, "eth_unsubscribe"))["error"] == {"code": -32602, "message": "missing value for required argument 0"}
         server.pool_grew([b"\x02" * 32])
         assert (await ask(socket, "eth_chainId"))["result"] == "0x385"
+
+
+async def test_news_come_while_all_readers_are_busy():
+    go = threading.Event()
+    methods = {**methods_for(("eth",)), "slow": method(lambda context: go.wait(10), place=Place.READ)}
+    ports = port(methods=methods), websocket_port(methods=methods)
+    async with serving(*ports) as (server, session, urls), session.ws_connect(urls[1]) as socket:
+        await ask(socket, "eth_subscribe", "newPendingTransactions")
+        slow = [asyncio.create_task(post(session, urls[0], {**CHAIN_ID, "method": "slow"})) for _ in range(READERS)]
+        await asyncio.sleep(0.1)
+        server.pool_grew([b"\x01" * 32])
+        assert (await socket.receive_json(timeout=5))["params"]["result"] == "0x" + "01" * 32
+        assert not any(task.done() for task in slow)
+        go.set()
+        await asyncio.gather(*slow)
 
 
 async def test_a_subscriber_that_does_not_read_is_dropped():
