@@ -17,6 +17,8 @@ import urllib.request
 from pathlib import Path
 
 ENGINE = "http://127.0.0.1:8551"
+if len(sys.argv) != 2:
+    sys.exit(__doc__)
 secret = bytes.fromhex(Path(sys.argv[1]).read_text().strip().removeprefix("0x"))
 
 

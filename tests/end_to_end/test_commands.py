@@ -1,12 +1,14 @@
 """The command line's fixed points: exact outputs and exit statuses that scripts rely on."""
 
 import json
+import subprocess
+import sys
 import tomllib
 
 import pytest
 
 from l2engine.settings import FLAGS, parse_seconds
-from tests.helpers.running import RunningNode, l2engine
+from tests.helpers.running import ROOT, RunningNode, l2engine
 from tests.helpers.vectors import VECTORS, needs_vectors
 
 
@@ -132,6 +134,21 @@ def test_durations_are_read_in_gos_form_too():
 def test_run_without_a_chain_asks_for_one(tmp_path):
     refused = l2engine("run", "--datadir", tmp_path)
     assert refused.returncode == 1 and "--network NAME or --genesis FILE" in refused.stderr
+
+
+def test_the_examples_that_are_rollup_nodes_run(tmp_path):
+    embedded = [run_example("examples/embedded_engine.py") for _ in range(2)]
+    assert embedded[0] == embedded[1] and embedded[0].startswith("block 1 0x")  # the same block each time
+    (tmp_path / "genesis.json").write_text(l2engine("dumpgenesis", "--fork", "regolith").stdout)
+    with RunningNode("run", "--genesis", tmp_path / "genesis.json", datadir=tmp_path / "data") as node:
+        (tmp_path / "drive.py").write_text((ROOT / "examples/drive_engine.py").read_text().replace("http://127.0.0.1:8551", node.engine))
+        driven = run_example(tmp_path / "drive.py", node.jwt_file)
+        assert driven.splitlines()[:2] == ["newPayload: VALID", "forkchoice: VALID"]
+        assert driven.splitlines()[2].startswith("head: 1 0x")
+
+
+def run_example(*words):
+    return subprocess.run([sys.executable, *map(str, words)], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True).stdout
 
 
 def test_run_stops_on_sigterm_with_status_0_and_remembers_its_genesis(genesis, tmp_path):
