@@ -45,7 +45,8 @@ WS_PING_SECONDS = 30.0
 WS_BACKLOG = 4096  # messages that a slow subscriber may lag behind before it is dropped
 WS_CALLS_AT_ONCE = 16
 LONG_BATCH = 16  # so many cheap calls together are no longer cheap
-READERS = 4  # threads in each pool
+READERS = 4  # threads that read, and as many that run calls
+FORWARDERS = 32  # threads that mostly wait for the sequencer
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ class Server:
         self.readers = ThreadPoolExecutor(READERS, thread_name_prefix="rpc-read")
         self.subscriptions = Subscriptions(context)
         self._callers = ThreadPoolExecutor(READERS, thread_name_prefix="rpc-call")
-        self._forwarders = ThreadPoolExecutor(READERS, thread_name_prefix="rpc-forward")
+        self._forwarders = ThreadPoolExecutor(FORWARDERS, thread_name_prefix="rpc-forward")
         self._newscaster = ThreadPoolExecutor(1, thread_name_prefix="rpc-news")  # not behind anybody's slow read
         self._threads = {
             Place.READ: self.readers,
