@@ -1,7 +1,8 @@
 //! Message calls that pay nothing: eth_call and eth_estimateGas, with state overrides. Nothing is kept.
 
+use crate::checks::MAX_INITCODE;
 use crate::errors::ExecutionError;
-use crate::execution::{BlockExecution, MAX_INITCODE};
+use crate::execution::BlockExecution;
 use crate::failure;
 use crate::fork::Fork;
 use crate::machine::with_deadline;

@@ -1,8 +1,8 @@
-//! One block under execution: what happens before and after a transaction's frames, and what the block changed in the end.
+//! One block under execution: what happens before and after a transaction's frames.
 //!
-//! Checks come in geth's order with geth's words. Sources: Yellow Paper 6; EIP-1559, 3607, 3860, 4844, 7623, 7702, 7825;
-//! OP specs, deposits.md and exec-engine.md; digest sections 0, 2 and 3.
+//! Sources: Yellow Paper 6; EIP-1559, 4844, 7623, 7702; OP specs, deposits.md and exec-engine.md; digest sections 0, 2 and 3.
 
+use crate::checks::invalid;
 use crate::errors::{ExecutionError, StateError};
 use crate::fees;
 use crate::fork::{self, Fork, L1FeeRule, L1Parameters};
@@ -11,8 +11,7 @@ use crate::machine::{Machine, MachineError};
 use crate::receipt::Receipt;
 use crate::tracing;
 use crate::transaction::{Deposit, Transaction};
-use crate::view::{Account, StateView};
-use revm::Database;
+use crate::view::StateView;
 use revm::bytecode::Bytecode;
 use revm::context::journaled_state::account::JournaledAccountTr;
 use revm::context::transaction::AuthorizationTr;
@@ -20,33 +19,12 @@ use revm::context::{BlockEnv, JournalEntry, JournalTr, TxEnv};
 use revm::handler::{FrameResult, PrecompileProvider, post_execution, pre_execution};
 use revm::interpreter::{InitialAndFloorGas, InstructionResult, gas::calculate_initial_tx_gas_for_tx};
 use revm::primitives::hardfork::SpecId;
-use revm::primitives::{Address, AddressMap, B256, Bytes, KECCAK_EMPTY, TxKind, U256};
+use revm::primitives::{Address, Bytes, KECCAK_EMPTY, TxKind, U256};
 use revm::state::AccountStatus;
 use std::sync::Arc;
 
-pub const MAX_INITCODE: usize = 49_152;
-const TRANSACTION_GAS_CAP: u64 = 1 << 24;
-const GAS_PER_BLOB: u64 = 1 << 17;
+pub const GAS_PER_BLOB: u64 = 1 << 17;
 const SYSTEM_CALL_GAS: u64 = 30_000_000;
-
-/// One account after the block, as far as the block changed it.
-#[derive(Clone, Debug, Default)]
-pub struct AccountDiff {
-    /// None when it is gone.
-    pub account: Option<Account>,
-    /// Changed slots in order, with their new values.
-    pub storage: Vec<(U256, U256)>,
-    /// All storage from before the block vanishes first.
-    pub destroyed: bool,
-}
-
-/// All that a block changed.
-#[derive(Clone, Debug, Default)]
-pub struct StateDiff {
-    /// In order of address.
-    pub accounts: Vec<(Address, AccountDiff)>,
-    pub codes: Vec<(B256, Bytes)>,
-}
 
 /// An executed transaction.
 #[derive(Debug)]
@@ -82,8 +60,8 @@ impl Ran {
 pub struct BlockExecution {
     pub machine: Machine,
     pub fork: Fork,
-    chain_id: u64,
-    base_fee: U256,
+    pub chain_id: u64,
+    pub base_fee: U256,
     pub gas_used: u64,
     pub blob_gas_used: u64,
     /// Estimated compressed bytes of all transactions but deposits (Jovian's DA footprint counts them).
@@ -131,13 +109,12 @@ impl BlockExecution {
             (self.da_size, self.blob_gas_used, self.value) = before;
             outcome = Err(ExecutionError::Timeout);
         }
-        if let Ok(done) = &outcome {
+        let outcome = outcome.and_then(|outcome| {
             self.settle();
-            let error = done.never_ran.then_some("failed deposit transaction");
-            if let Err(error) = tracing::end(&mut self.machine.0.ctx, done.gas_used, error) {
-                outcome = Err(error.into());
-            }
-        }
+            let error = outcome.never_ran.then_some("failed deposit transaction");
+            tracing::end(&mut self.machine.0.ctx, outcome.gas_used, error)?;
+            Ok(outcome)
+        });
         match &outcome {
             Ok(outcome) => {
                 self.gas_used += outcome.gas_used;
@@ -149,25 +126,6 @@ impl BlockExecution {
     }
 
     // ---- signed transactions ----------------------------------------------------------------------------------------
-
-    /// The checks that come before the sender's signature counts.
-    pub fn check_form(&self, tx: &Transaction) -> Result<(), ExecutionError> {
-        let supported = match tx.kind {
-            0..=2 => true,
-            3 => self.fork.blobs.is_some(),
-            4 => self.fork.has(SpecId::PRAGUE),
-            _ => self.fork.is_optimism,
-        };
-        if !supported {
-            return invalid("transaction type not supported");
-        }
-        match tx.chain_id {
-            Some(id) if id != U256::from(self.chain_id) => {
-                invalid(format!("invalid chain id for signer: have {id} want {}", self.chain_id))
-            }
-            _ => Ok(()),
-        }
-    }
 
     fn apply_signed(&mut self, tx: &Transaction, sender: Address) -> Result<Outcome, ExecutionError> {
         self.check_form(tx)?;
@@ -209,115 +167,6 @@ impl BlockExecution {
         self.blob_gas_used += blob_gas(tx);
         let receipt = self.receipt(tx, &ran, None);
         Ok(Outcome { receipt, gas_used: ran.gas_used, output: ran.output(), l1_fee, operator_fee, never_ran: false })
-    }
-
-    /// geth's checks in geth's order; nothing is charged yet.
-    fn check_signed(
-        &mut self,
-        tx: &Transaction,
-        sender: Address,
-        l1_fee: U256,
-        parameters: &L1Parameters,
-    ) -> Result<InitialAndFloorGas, ExecutionError> {
-        let (nonce, balance, code) = {
-            let info = &self.machine.0.ctx.journaled_state.load_account_with_code(sender)?.data.info;
-            (info.nonce, info.balance, info.code.clone().unwrap_or_default())
-        };
-        if nonce < tx.nonce {
-            return invalid(format!("nonce too high: address {sender}, tx: {} state: {nonce}", tx.nonce));
-        }
-        if nonce > tx.nonce {
-            return invalid(format!("nonce too low: address {sender}, tx: {} state: {nonce}", tx.nonce));
-        }
-        if nonce == u64::MAX {
-            return invalid(format!("nonce has max value: address {sender}, nonce: {nonce}"));
-        }
-        if self.fork.has(SpecId::OSAKA) && tx.gas > TRANSACTION_GAS_CAP {
-            return invalid(format!("transaction gas limit too high (cap: {TRANSACTION_GAS_CAP}, tx: {})", tx.gas));
-        }
-        let delegates = code.is_eip7702() && self.fork.has(SpecId::PRAGUE);
-        if !code.is_empty() && !delegates {
-            return invalid(format!("sender not an eoa: address {sender}, len(code): {}", code.original_bytes().len()));
-        }
-        if tx.max_priority_fee > tx.max_fee {
-            return invalid(format!(
-                "max priority fee per gas higher than max fee per gas: address {sender}, maxPriorityFeePerGas: {}, maxFeePerGas: {}",
-                tx.max_priority_fee, tx.max_fee
-            ));
-        }
-        if tx.max_fee < self.base_fee {
-            return invalid(format!(
-                "max fee per gas less than block base fee: address {sender}, maxFeePerGas: {}, baseFee: {}",
-                tx.max_fee, self.base_fee
-            ));
-        }
-        if tx.kind == 3 {
-            self.check_blobs(tx, sender)?;
-        }
-        if tx.kind == 4 && tx.authorizations.is_empty() {
-            return invalid(format!("EIP-7702 transaction with empty auth list (sender {sender})"));
-        }
-        let operator_fee = fees::operator_fee(self.fork.operator_fee, tx.gas, parameters);
-        let want = U256::from(tx.gas)
-            .saturating_mul(tx.max_fee)
-            .saturating_add(tx.value)
-            .saturating_add(U256::from(blob_gas(tx)).saturating_mul(tx.max_fee_per_blob_gas))
-            .saturating_add(l1_fee)
-            .saturating_add(operator_fee);
-        if balance < want {
-            return invalid(format!(
-                "insufficient funds for gas * price + value: address {sender} have {balance} want {want}"
-            ));
-        }
-        self.check_pool(tx.gas)?;
-        let initial = calculate_initial_tx_gas_for_tx(&self.machine.0.ctx.tx, self.fork.spec);
-        if tx.gas < initial.initial_total_gas {
-            return invalid(format!("intrinsic gas too low: have {}, want {}", tx.gas, initial.initial_total_gas));
-        }
-        if tx.gas < initial.floor_gas {
-            return invalid(format!(
-                "insufficient gas for floor data gas cost: have {}, want {}",
-                tx.gas, initial.floor_gas
-            ));
-        }
-        if self.too_much_initcode(tx) {
-            return invalid(format!("max initcode size exceeded: code size {} limit {MAX_INITCODE}", tx.data.len()));
-        }
-        Ok(initial)
-    }
-
-    fn check_blobs(&self, tx: &Transaction, sender: Address) -> Result<(), ExecutionError> {
-        let (max, _) = self.fork.blobs.unwrap_or_default();
-        if tx.blob_hashes.is_empty() {
-            return invalid("blob transaction missing blob hashes");
-        }
-        let cap = if self.fork.has(SpecId::OSAKA) { max.min(6) } else { max };
-        if tx.blob_hashes.len() as u64 > cap {
-            return invalid(format!("blob transaction has too many blobs (max {cap}, have {})", tx.blob_hashes.len()));
-        }
-        if let Some(index) = tx.blob_hashes.iter().position(|hash| hash[0] != 1) {
-            return invalid(format!("blob {index} has invalid hash version"));
-        }
-        let price = self.blob_price();
-        if tx.max_fee_per_blob_gas < price {
-            return invalid(format!(
-                "max fee per blob gas less than block blob gas fee: address {sender} blobGasFeeCap: {}, blobBaseFee: {price}",
-                tx.max_fee_per_blob_gas
-            ));
-        }
-        if self.blob_gas_used + blob_gas(tx) > max * GAS_PER_BLOB {
-            return invalid("blob gas limit reached");
-        }
-        Ok(())
-    }
-
-    fn check_pool(&self, gas: u64) -> Result<(), ExecutionError> {
-        let left = self.machine.0.ctx.block.gas_limit.saturating_sub(self.gas_used);
-        if left < gas { invalid("gas limit reached") } else { Ok(()) }
-    }
-
-    fn too_much_initcode(&self, tx: &Transaction) -> bool {
-        tx.to.is_create() && self.fork.has(SpecId::SHANGHAI) && tx.data.len() > MAX_INITCODE
     }
 
     fn effective_gas_price(&self, tx: &Transaction) -> U256 {
@@ -535,59 +384,6 @@ impl BlockExecution {
         self.machine.commit();
         Ok(())
     }
-
-    /// What the block changed so far, against the state that it began with.
-    pub fn diff(&mut self) -> Result<StateDiff, StateError> {
-        let journal = &mut self.machine.0.ctx.journaled_state;
-        let originals = &journal.database.originals;
-        let mut accounts = Vec::new();
-        let mut codes: AddressMap<B256> = AddressMap::default();
-        for (address, account) in &journal.inner.state {
-            let original = originals.get(address);
-            let before = original.and_then(|original| original.account);
-            let gone = journal.database.gone.contains(address);
-            let after = if account.info.is_empty() && (gone || before.is_none()) {
-                None
-            } else {
-                Some(Account::from(&account.info))
-            };
-            let destroyed = before.is_some() && account.is_selfdestructed();
-            let slot_before = |slot: &U256| match original {
-                Some(original) if !destroyed => original.slots.get(slot).copied().unwrap_or_default(),
-                _ => U256::ZERO,
-            };
-            let mut storage: Vec<(U256, U256)> = account
-                .storage
-                .iter()
-                .map(|(slot, value)| (*slot, value.present_value))
-                .filter(|(slot, value)| *value != slot_before(slot))
-                .collect();
-            if after == before && storage.is_empty() && !destroyed {
-                continue;
-            }
-            storage.sort_unstable_by_key(|(slot, _)| *slot);
-            if let Some(after) = &after
-                && after.code_hash != KECCAK_EMPTY
-                && before.is_none_or(|before| before.code_hash != after.code_hash)
-            {
-                codes.insert(*address, after.code_hash);
-            }
-            accounts.push((*address, AccountDiff { account: after, storage, destroyed }));
-        }
-        accounts.sort_unstable_by_key(|(address, _)| *address);
-        let mut deployed = Vec::with_capacity(codes.len());
-        for (address, hash) in codes {
-            let known = journal.inner.state[&address].info.code.clone();
-            let code = match known {
-                Some(code) => code,
-                None => journal.database.code_by_hash(hash)?,
-            };
-            deployed.push((hash, code.original_bytes()));
-        }
-        deployed.sort_unstable();
-        deployed.dedup();
-        Ok(StateDiff { accounts, codes: deployed })
-    }
 }
 
 /// The transaction as revm sees it; `price` is what it really pays.
@@ -610,12 +406,8 @@ pub fn transaction_env(tx: &Transaction, sender: Address, price: U256) -> TxEnv 
     }
 }
 
-fn blob_gas(tx: &Transaction) -> u64 {
+pub fn blob_gas(tx: &Transaction) -> u64 {
     GAS_PER_BLOB * tx.blob_hashes.len() as u64
-}
-
-fn invalid<T>(text: impl Into<String>) -> Result<T, ExecutionError> {
-    Err(ExecutionError::Invalid(text.into()))
 }
 
 pub fn machine_error(error: MachineError) -> ExecutionError {

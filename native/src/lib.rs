@@ -1,6 +1,9 @@
 //! The native core of l2engine: what must not wait for Python. See README.md.
 
 mod call;
+mod checks;
+mod convert;
+mod diff;
 mod errors;
 mod execution;
 mod failure;

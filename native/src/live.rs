@@ -1,8 +1,8 @@
 //! What a tracer may look at while it is called: the state under execution, and the step that is about to run.
 
+use crate::convert::{account_tuple, address, hash};
 use crate::errors::StateError;
 use crate::machine::MachineContext;
-use crate::python::{account_tuple, address, hash};
 use crate::view::{Account, to_python, uint};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;

@@ -1,8 +1,10 @@
 //! Execution as Python sees it: blocks and calls. Bytes in, tuples and bytes out; long work runs without the GIL.
 
-use crate::call::{self, CallMessage, CallOutcome, Override};
+use crate::call::{self, CallOutcome};
+use crate::convert::{account_tuple, address, block_env, logs_tuple, message, override_of, receipt_tuple, view_of};
+use crate::diff::StateDiff;
 use crate::errors::ExecutionError;
-use crate::execution::{BlockExecution, Outcome, StateDiff};
+use crate::execution::{BlockExecution, Outcome};
 use crate::fork::Fork;
 use crate::machine::with_deadline;
 use crate::receipt::{BLOOM_BYTES, Receipt};
@@ -11,54 +13,16 @@ use crate::schema;
 use crate::tracing::Session;
 use crate::transaction::{self, Recovered, Recovery};
 use crate::trie;
-use crate::view::{Account, PythonView, StateView, to_python, uint};
+use crate::view::{to_python, uint};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 use rayon::prelude::*;
-use revm::context::BlockEnv;
-use revm::context_interface::block::BlobExcessGasAndPrice;
-use revm::primitives::{Address, B256, Bytes, HashSet, U256, keccak256};
+use revm::primitives::{Address, B256, Bytes, HashSet, keccak256};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// A `StateView` of either kind.
-pub fn view_of(view: &Bound<'_, PyAny>) -> PyResult<Arc<dyn StateView>> {
-    match view.cast::<crate::store::View>() {
-        Ok(native) => Ok(native.get().0.clone()),
-        Err(_) => Ok(Arc::new(PythonView(view.clone().unbind()))),
-    }
-}
-
-pub fn address(bytes: &[u8]) -> PyResult<Address> {
-    Address::try_from(bytes).map_err(|_| pyo3::exceptions::PyValueError::new_err("expected 20 bytes"))
-}
-
-pub fn hash(bytes: &[u8]) -> PyResult<B256> {
-    B256::try_from(bytes).map_err(|_| pyo3::exceptions::PyValueError::new_err("expected 32 bytes"))
-}
-
 fn instant(seconds: Option<f64>) -> Option<Instant> {
     seconds.map(|seconds| Instant::now() + Duration::from_secs_f64(seconds.max(0.0)))
-}
-
-/// The fixed part of a block, read from a `types.state.BlockEnv`.
-fn block_env(env: &Bound<'_, PyAny>, fork: &Fork) -> PyResult<BlockEnv> {
-    let excess: Option<u64> = env.getattr("excess_blob_gas")?.extract()?;
-    let blob = match (fork.blobs, excess) {
-        (Some((_, fraction)), Some(excess)) => BlobExcessGasAndPrice::new(excess, fraction),
-        _ => BlobExcessGasAndPrice { excess_blob_gas: 0, blob_gasprice: 1 },
-    };
-    Ok(BlockEnv {
-        number: uint(&env.getattr("number")?)?,
-        beneficiary: address(env.getattr("beneficiary")?.extract()?)?,
-        timestamp: uint(&env.getattr("timestamp")?)?,
-        gas_limit: env.getattr("gas_limit")?.extract()?,
-        basefee: env.getattr("base_fee_per_gas")?.extract::<Option<u64>>()?.unwrap_or(0),
-        difficulty: U256::ZERO,
-        prevrandao: Some(hash(env.getattr("prev_randao")?.extract()?)?),
-        blob_excess_gas_and_price: Some(blob),
-        slot_num: 0,
-    })
 }
 
 /// A block under execution.
@@ -279,30 +243,6 @@ fn apply_in_time(
     if expired { Err(ExecutionError::Timeout) } else { outcome }
 }
 
-fn receipt_tuple<'py>(py: Python<'py>, receipt: &Receipt) -> PyResult<Bound<'py, PyTuple>> {
-    let logs = logs_tuple(py, &receipt.logs)?;
-    (
-        receipt.kind,
-        u8::from(receipt.success),
-        receipt.cumulative_gas,
-        logs,
-        receipt.deposit_nonce,
-        receipt.deposit_version,
-    )
-        .into_pyobject(py)
-}
-
-fn logs_tuple<'py>(py: Python<'py>, logs: &[revm::primitives::Log]) -> PyResult<Bound<'py, PyTuple>> {
-    let logs: PyResult<Vec<_>> = logs
-        .iter()
-        .map(|log| {
-            let topics = PyTuple::new(py, log.topics().iter().map(|topic| PyBytes::new(py, topic.as_slice())))?;
-            (PyBytes::new(py, log.address.as_slice()), topics, PyBytes::new(py, &log.data.data)).into_pyobject(py)
-        })
-        .collect();
-    PyTuple::new(py, logs?)
-}
-
 /// A block's state diff, in native form.
 #[pyclass(frozen, module = "l2engine_native")]
 pub struct Diff(pub Arc<StateDiff>);
@@ -331,11 +271,6 @@ impl Diff {
         }
         Ok(all)
     }
-}
-
-/// (nonce, balance, code hash)
-pub fn account_tuple<'py>(py: Python<'py>, account: &Account) -> PyResult<Bound<'py, PyTuple>> {
-    (account.nonce, to_python(py, account.balance)?, PyBytes::new(py, account.code_hash.as_slice())).into_pyobject(py)
 }
 
 /// Run one message call: (error or None, output, gas used, gas refund, created or None, logs).
@@ -374,79 +309,6 @@ pub fn call_message<'py>(
         logs_tuple(py, &logs)?,
     )
         .into_pyobject(py)
-}
-
-/// A `types.state.Call`.
-fn message(call: &Bound<'_, PyAny>) -> PyResult<CallMessage> {
-    let number = |name: &str| uint(&call.getattr(name)?);
-    let optional = |name: &str| -> PyResult<Option<U256>> {
-        let value = call.getattr(name)?;
-        if value.is_none() { Ok(None) } else { uint(&value).map(Some) }
-    };
-    let to: Option<Vec<u8>> = call.getattr("to")?.extract()?;
-    let mut access_list = Vec::new();
-    for entry in call.getattr("access_list")?.try_iter()? {
-        let (account, keys): (Vec<u8>, Vec<Vec<u8>>) = entry?.extract()?;
-        access_list.push((address(&account)?, keys.iter().map(|key| hash(key)).collect::<PyResult<Vec<_>>>()?));
-    }
-    let mut authorizations = Vec::new();
-    for record in call.getattr("authorization_list")?.try_iter()? {
-        let record = record?;
-        let signing_hash: Vec<u8> = record.getattr("signing_hash")?.extract()?;
-        authorizations.push(transaction::recover_authorization(
-            revm::context::transaction::Authorization {
-                chain_id: uint(&record.getattr("chain_id")?)?,
-                address: address(record.getattr("address")?.extract()?)?,
-                nonce: record.getattr("nonce")?.extract()?,
-            },
-            hash(&signing_hash)?,
-            record.getattr("y_parity")?.extract().unwrap_or(2),
-            uint(&record.getattr("r")?)?,
-            uint(&record.getattr("s")?)?,
-        ));
-    }
-    let blob_hashes: Vec<Vec<u8>> = call.getattr("blob_versioned_hashes")?.extract()?;
-    Ok(CallMessage {
-        sender: address(call.getattr("sender")?.extract()?)?,
-        to: to.as_deref().map(address).transpose()?,
-        gas: call.getattr("gas")?.extract()?,
-        gas_price: number("gas_price")?,
-        max_fee: optional("max_fee_per_gas")?,
-        max_priority_fee: optional("max_priority_fee_per_gas")?,
-        value: number("value")?,
-        data: Bytes::copy_from_slice(call.getattr("data")?.extract()?),
-        access_list,
-        authorizations,
-        blob_hashes: blob_hashes.iter().map(|bytes| hash(bytes)).collect::<PyResult<_>>()?,
-        nonce: call.getattr("nonce")?.extract()?,
-    })
-}
-
-/// A `types.state.AccountOverride`.
-fn override_of(change: &Bound<'_, PyAny>) -> PyResult<Override> {
-    let slots = |name: &str| -> PyResult<Option<Vec<(U256, U256)>>> {
-        let value = change.getattr(name)?;
-        if value.is_none() {
-            return Ok(None);
-        }
-        let mut slots = Vec::new();
-        for pair in value.call_method0("items")?.try_iter()? {
-            let pair = pair?;
-            slots.push((uint(&pair.get_item(0)?)?, uint(&pair.get_item(1)?)?));
-        }
-        Ok(Some(slots))
-    };
-    let balance = change.getattr("balance")?;
-    let code: Option<Vec<u8>> = change.getattr("code")?.extract()?;
-    let moved: Option<Vec<u8>> = change.getattr("move_precompile_to")?.extract()?;
-    Ok(Override {
-        nonce: change.getattr("nonce")?.extract()?,
-        balance: if balance.is_none() { None } else { Some(uint(&balance)?) },
-        code: code.map(Bytes::from),
-        state: slots("state")?,
-        state_diff: slots("state_diff")?,
-        move_precompile_to: moved.as_deref().map(address).transpose()?,
-    })
 }
 
 /// The senders of many transactions, found in parallel and remembered; None where the signature is not valid.

@@ -1,7 +1,7 @@
 //! Keys and values of the database that state needs; `l2engine/store/schema.py` has the whole table.
 
+use crate::diff::{AccountDiff, StateDiff};
 use crate::errors::StateError;
-use crate::execution::{AccountDiff, StateDiff};
 use crate::rlp::{self, Reader};
 use crate::trie::EMPTY_ROOT;
 use crate::view::Account;

@@ -3,8 +3,8 @@
 //! The twin of `l2engine/store/state.py`, row for row. One thread changes it; any thread may read: everything a reader needs
 //! stands in one immutable record that is swapped whole. Each change of the base is one atomic batch.
 
+use crate::diff::StateDiff;
 use crate::errors::StateError;
-use crate::execution::StateDiff;
 use crate::kv::{Batch, Read, Snapshot, Store, for_each};
 use crate::layers::{Changes, Layer, LayeredView, MERGE_EVERY, merge};
 use crate::schema;

@@ -1,10 +1,11 @@
 //! The byte store and the state as Python sees them.
 
+use crate::convert::{account_tuple, address, hash};
+use crate::diff::StateDiff;
 use crate::errors::StateError;
-use crate::execution::StateDiff;
 use crate::kv::{self, LevelDb, Options, Read};
 use crate::layers::LayeredView;
-use crate::python::{Diff, account_tuple, address, hash};
+use crate::python::Diff;
 use crate::schema;
 use crate::state::{LayeredState, Limits};
 use crate::trie::ReadNode;
