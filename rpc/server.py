@@ -43,7 +43,7 @@ GZIP_FROM_BYTES = 2048  # below, compressing costs more than it saves
 GZIP_LEVEL = 1
 WS_PING_SECONDS = 30.0
 WS_BACKLOG = 4096  # messages that a slow subscriber may lag behind before it is dropped
-WS_CALLS_AT_ONCE = 16
+WS_CALLS_AT_ONCE = 8  # of one connection, counted until their answers are sent
 LONG_BATCH = 16  # so many cheap calls together are no longer cheap
 READERS = 4  # threads that read, and as many that run calls
 FORWARDERS = 32  # threads that mostly wait for the sequencer
@@ -149,7 +149,7 @@ class Server:
         place = _place(call, methods)
         if place is Place.LOOP:
             return run(call, methods, self.context)
-        return await asyncio.get_running_loop().run_in_executor(self._threads[place], run, call, methods, self.context)
+        return await asyncio.get_running_loop().run_in_executor(self._threads[place], self._run, call, methods, TimeLimit())
 
     async def _run_many(self, request: Request, methods: Methods) -> list[bytes]:
         """A batch in order; neighbours for the same place go there together."""
@@ -179,14 +179,18 @@ class Server:
                 answer = item
             elif room is not None and room < 0:
                 answer = too_large(item)
-            elif time_limit.over:
-                answer = refusal(item, TIMEOUT, "request timed out")
             else:
-                answer = run(item, methods, self.context)
+                answer = self._run(item, methods, time_limit)
             answers.append(answer)
             if room is not None:
                 room -= len(answer)
         return answers
+
+    def _run(self, call: Call, methods: Methods, limit: TimeLimit) -> bytes:
+        """Run a call, unless it has waited so long that nobody waits for it any more. What changes the chain always runs."""
+        if limit.over and _place(call, methods) is not Place.ENGINE:
+            return refusal(call, TIMEOUT, "request timed out")
+        return run(call, methods, self.context)
 
 
 def _place(item: Call | bytes, methods: Methods) -> Place:

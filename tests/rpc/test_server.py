@@ -13,7 +13,7 @@ import aiohttp
 
 from rpc import auth
 from rpc.context import Context, RpcSettings
-from rpc.jsonrpc import Place, method
+from rpc.jsonrpc import Method, Place, method
 from rpc.registry import ENGINE_NAMESPACES, methods_for
 from rpc.server import READERS, WS_BACKLOG, Port, Server
 from tests.rpc.chain import at_genesis
@@ -156,6 +156,23 @@ async def test_batches_end_when_their_time_is_over(monkeypatch):
     assert [answer["id"] for answer in answers] == list(range(50))
     assert answers[0]["result"] is None
     assert answers[-1]["error"] == {"code": -32002, "message": "request timed out"}
+
+
+async def test_calls_that_waited_too_long_are_not_run(monkeypatch):
+    monkeypatch.setattr("rpc.context.REQUEST_SECONDS", 0.3)
+    ran: list[str] = []
+
+    def slow(name: str, place: Place) -> Method:
+        return method(lambda context: (ran.append(name), time.sleep(0.2)), place=place)
+
+    methods = {"call": slow("call", Place.CALL), "change": slow("change", Place.ENGINE)}
+    async with serving(port(methods=methods)) as (_, session, (url,)):
+        calls = [post(session, url, {**CHAIN_ID, "method": name}) for name in ("call",) * 4 * READERS + ("change",) * 4]
+        answers = [json.loads(text) for _, text in await asyncio.gather(*calls)]
+    late = [answer["error"]["code"] for answer in answers[: 4 * READERS] if "error" in answer]
+    assert late == [-32002] * (4 * READERS - ran.count("call"))
+    assert late
+    assert ran.count("change") == 4
 
 
 async def test_a_client_may_ask_before_it_sends_a_body():
