@@ -17,22 +17,20 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from bench import drivers
 from bench.bare_pyevm import bare_pyevm_seconds
 from genesis import loader
 from genesis.loader import Genesis
-from l2engine.chain.builder import Builder, BuilderSettings
-from l2engine.chain.pool import Pool
+from l2engine.chain.engine import Engine
 from l2engine.evm import native
 from l2engine.evm.reference import ReferenceExecutor
+from l2engine.store.blocks import BlockStore
 from l2engine.store.genesis import write_genesis
 from l2engine.store.kv import MemoryKeyValue
 from l2engine.store.state import LayeredState
 from l2engine.types.payload import PayloadAttributes
 from l2engine.types.state import Executor
 from l2engine.types.transaction import recover_address
-
-DRIVERS = Path(__file__).resolve().parents[2] / "shared" / "tools" / "bench"
-KINDS = ("transfer", "erc20", "arith", "hashes", "stores")
 
 
 def our_seconds(
@@ -41,9 +39,7 @@ def our_seconds(
     """Seconds to build a block of these transactions on the genesis, roots included, and the gas that they used."""
     kv = MemoryKeyValue()
     write_genesis(kv, genesis.block, genesis.alloc, b"{}")
-    state = LayeredState(kv)
-    config = genesis.config
-    builder = Builder(config, make(config), state, Pool(config), BuilderSettings())
+    builder = Engine(genesis.config, kv, BlockStore(kv), LayeredState(kv), make(genesis.config)).builder
     attributes = PayloadAttributes(
         timestamp=genesis.header.timestamp + 2,
         prev_randao=bytes(32),
@@ -69,32 +65,20 @@ def main() -> int:
     parser.add_argument("--gas", type=int, default=10_000_000, help="gas in a block")
     parser.add_argument("--runs", type=int, default=3)
     arguments = parser.parse_args()
-    if not DRIVERS.is_dir():
-        print(f"no benchmark blocks: {DRIVERS} is missing")
+    if not drivers.available():
         return 0
-    sys.path.insert(0, str(DRIVERS))
-    import common  # type: ignore[import-not-found]
-    from workloads import Workloads  # type: ignore[import-not-found]
-
-    sys.modules.pop("genesis", None)  # the drivers have a module of that name
-    import importlib.util
-
-    spec = importlib.util.spec_from_file_location("driver_genesis", DRIVERS / "genesis.py")
-    assert spec is not None and spec.loader is not None
-    driver_genesis = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(driver_genesis)
-    document = driver_genesis.build("isthmus", gas_limit=2 * arguments.gas)
+    document = drivers.load("genesis").build("isthmus", gas_limit=2 * arguments.gas)
     genesis = loader.load(document)
     alloc = {a: {"balance": v.balance, "nonce": v.nonce, "code": v.code, "storage": dict(v.storage)} for a, v in genesis.alloc.items()}
-    deposit = common.l1_info_deposit(1, fork="isthmus")
+    deposit = drivers.load("common").l1_info_deposit(1, fork="isthmus")
     executors: dict[str, Callable[[Any], Executor]] = {"reference": ReferenceExecutor}
     if native.available():
         executors["native"] = native.NativeExecutor
 
     print(f"| block | txs | Mgas | bare py-evm | {' | '.join(f'{name} | ratio' for name in executors)} |")
     print(f"|{'---|' * (4 + 2 * len(executors))}")
-    for kind in KINDS:
-        raws = Workloads().block(kind, arguments.gas)
+    for kind in drivers.KINDS:
+        raws = drivers.load("workloads").Workloads().block(kind, arguments.gas)
         speeds: dict[str, list[float]] = {"bare": [], **{name: [] for name in executors}}
         for _ in range(arguments.runs):
             seconds, used = bare_pyevm_seconds(alloc, raws, 2 * arguments.gas, genesis.config.chain_id)

@@ -99,7 +99,7 @@ class InProcess:
 
 def driver(context: Context, gas: int) -> Any:
     """The drivers' rollup node, without HTTP."""
-    module = drivers.load("engine")
+    module: Any = drivers.load("engine")
     module.Rpc = lambda url, secret: InProcess(context)
     return module.Engine("", b"", fork=FORK, gas_limit=gas)
 
@@ -121,7 +121,8 @@ def main() -> int:
     if not drivers.available() or not native.available():
         return 0
     watch, kinds = Stopwatch(), arguments.kinds.split(",")
-    for module in (native, native_store, accelerated):
+    modules: tuple[Any, ...] = (native, native_store, accelerated)
+    for module in modules:
         module._native = watch.wrap(module._native)
     print("| block | Mgas | newPayload ms | processor ms | Python ms | share |\n|---|---|---|---|---|---|")
     for mgas in map(int, arguments.gas.split(",")):

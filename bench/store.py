@@ -123,10 +123,12 @@ def main(accounts: int, loads: list[int]) -> None:
 
 
 def measure_reads(chain: Chain) -> None:
+    base = chain.blocks.header(chain.state.base[1])
+    assert base is not None
     for name, block_hash in (
         ("head, 128 layers", chain.head.hash),
-        ("base", chain.state.base[1]),
-        ("128 below head, past", chain.blocks.header(chain.state.base[1]).parent_hash),
+        ("base", base.hash),
+        ("128 below head, past", base.parent_hash),
     ):
         picks = [address_of(chain.rng.randrange(chain.accounts)) for _ in range(5000)]
         started = time.thread_time()
