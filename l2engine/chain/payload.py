@@ -41,6 +41,9 @@ def to_block(
     blob_hashes = [h for tx in blob_transactions if isinstance(tx, BlobTransaction) for h in tx.blob_versioned_hashes]
     if blob_hashes != list(versioned_hashes):
         raise InvalidPayload(f"invalid number of versionedHashes: {len(versioned_hashes)} blobHashes: {len(blob_hashes)}")
+    fork = config.fork_at(payload.block_number, payload.timestamp)
+    if not fork.has(L1Rules.CANCUN) and (payload.blob_gas_used is not None or payload.excess_blob_gas is not None):
+        raise InvalidPayload("blob gas pre-cancun")  # a header without the fields before it would leave these out
     header = Header(
         parent_hash=payload.parent_hash,
         ommers_hash=EMPTY_OMMERS_HASH,
@@ -65,8 +68,7 @@ def to_block(
         requests_hash=requests_hash(config, payload, requests),
     )
     if header.hash != payload.block_hash:
-        raise InvalidPayload(f"blockhash mismatch, want 0x{payload.block_hash.hex()}, got 0x{header.hash.hex()}")
-    fork = config.fork_at(header.number, header.timestamp)
+        raise InvalidPayload(f"blockhash mismatch, want {payload.block_hash.hex()}, got {header.hash.hex()}")
     if fork.extra_data is not ExtraDataForm.FREE:
         _check_extra_data(config, header)
     return Block(header, payload.transactions, (), payload.withdrawals)

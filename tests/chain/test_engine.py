@@ -133,7 +133,7 @@ def test_hash_that_does_not_fit_is_invalid_without_an_ancestor(engine: Engine, b
     payload = replace(from_block(blocks[0]), block_hash=b"\1" * 32)
     status = engine.new_payload(payload, (), blocks[0].header.parent_beacon_block_root, ())
     assert (status.status, status.latest_valid_hash) == (Status.INVALID, None)
-    assert status.validation_error == f"blockhash mismatch, want 0x{'01' * 32}, got 0x{blocks[0].hash.hex()}"
+    assert status.validation_error == f"blockhash mismatch, want {'01' * 32}, got {blocks[0].hash.hex()}"
 
 
 def test_bad_block_is_tried_again_after_many_refusals(forge: Forge, blocks: list[Block]) -> None:

@@ -57,7 +57,7 @@ def test_block_survives_the_way_through_a_payload() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"gas_used": 1}, "blockhash mismatch, want 0x"),
+        ({"gas_used": 1}, f"blockhash mismatch, want {BLOCK.hash.hex()}, got "),
         ({"transactions": (b"\x7e",)}, "invalid transaction 0: "),
         ({"transactions": (b"",)}, "invalid transaction 0: typed transaction too short"),
         ({"extra_data": bytes(33)}, "invalid extradata length: 33"),
@@ -69,6 +69,15 @@ def test_contradictions_are_named(change: dict[str, object], message: str) -> No
     payload = replace(from_block(BLOCK), **change)  # type: ignore[arg-type]
     with pytest.raises(InvalidPayload, match=message):
         to_block(JOVIAN, payload, (), bytes(32), ())
+
+
+@pytest.mark.parametrize("field", ["blob_gas_used", "excess_blob_gas"])
+def test_no_blob_gas_before_cancun(field: str) -> None:
+    regolith = replace(HEAD, number=0, withdrawals_root=None, blob_gas_used=None, excess_blob_gas=None, parent_beacon_block_root=None)
+    payload = from_block(Block(replace(regolith, extra_data=b""), (), (), None))
+    assert to_block(config("regolith"), payload)
+    with pytest.raises(InvalidPayload, match="blob gas pre-cancun"):
+        to_block(config("regolith"), replace(payload, **{field: 0}))
 
 
 def test_versioned_hashes_must_match() -> None:
