@@ -7,7 +7,8 @@ from contextlib import suppress
 
 import pytest
 
-from l2engine.chain.engine import Engine
+from l2engine.chain.builder import BuilderSettings
+from l2engine.chain.engine import Engine, EngineSettings
 from l2engine.chain.sequencer import Sequencer, SequencerSettings
 from l2engine.rules.forks import OP_FORKS
 from l2engine.rules.l1_attributes import calldata_format, format_of
@@ -124,7 +125,8 @@ def test_blocks_come_by_the_clock() -> None:
 
 def test_a_long_transaction_is_mined_all_the_same() -> None:
     """It takes longer than a rollup node would wait, and the sequencer waits for the build."""
-    engine, alice = open_engine(document()), funded("alice")
+    settings = EngineSettings(builder=BuilderSettings(deadline_seconds=60.0))  # as `l2engine dev` has it
+    engine, alice = open_engine(document(), settings=settings), funded("alice")
     sequencer = Sequencer(engine, ThreadPoolExecutor(1))
     loop = bytes.fromhex("5b600056")
     engine.pool.add(alice.sign(to=None, data=loop, gas=8_000_000))  # the constructor burns its gas
