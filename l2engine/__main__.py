@@ -1,6 +1,7 @@
 """The command line: finds the subcommand, lets its module say which arguments it takes, and turns errors into exit statuses.
 
-A bare `l2engine`, or one that begins with a flag, is `l2engine run`. Modules are imported when their command is called.
+A bare `l2engine`, or one that begins with a flag, is `l2engine run`. Modules are imported when their command is called, and not
+before Ctrl-C is answered.
 """
 
 import argparse
@@ -12,7 +13,6 @@ from typing import Any, NoReturn
 
 from l2engine import __version__
 from l2engine.errors import L2EngineError
-from l2engine.settings import hint, parse_arguments
 
 COMMANDS = {
     "run": "run a node, driven by a rollup node through the Engine API",
@@ -40,14 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if words[:1] in (["-v"], ["--version"]):
         words = ["version"]
     name = words.pop(0) if words and not words[0].startswith("-") else "run"
-    if name not in COMMANDS:
-        print(f"l2engine: unknown command {name!r}{hint(name, COMMANDS)}\n\n{_overview()}", file=sys.stderr)
-        return 2
-    module = importlib.import_module("l2engine.commands." + {"import": "import_"}.get(name, name))
-    parser = _Parser(prog=f"l2engine {name}", description=module.__doc__, allow_abbrev=False, formatter_class=_Help)
-    module.add_arguments(parser)
     try:
-        status: int = module.run(parse_arguments(parser, words))
+        status = _run(name, words)
         sys.stdout.flush()
         return status
     except L2EngineError as error:
@@ -62,6 +56,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         where = f"{error.filename}: " if error.filename else ""
         print(f"l2engine: {where}{error.strerror or error}", file=sys.stderr)
         return 1
+
+
+def _run(name: str, words: Sequence[str]) -> int:
+    from l2engine.settings import hint, parse_arguments
+
+    if name not in COMMANDS:
+        print(f"l2engine: unknown command {name!r}{hint(name, COMMANDS)}\n\n{_overview()}", file=sys.stderr)
+        return 2
+    module = importlib.import_module("l2engine.commands." + {"import": "import_"}.get(name, name))
+    parser = _Parser(prog=f"l2engine {name}", description=module.__doc__, allow_abbrev=False, formatter_class=_Help)
+    module.add_arguments(parser)
+    status: int = module.run(parse_arguments(parser, words))
+    return status
 
 
 class _Parser(argparse.ArgumentParser):

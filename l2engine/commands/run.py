@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+START_SECONDS = 3.0  # that a start may go on after a signal; a large genesis takes longer
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """All settings."""
@@ -48,8 +50,16 @@ def serve(start: "Callable[[], Awaitable[Node]]") -> int:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, _on_signal, stop)
-        node = await start()
-        waits = [asyncio.create_task(event.wait()) for event in (stop, node.halted)]
+        starting, stopping = asyncio.ensure_future(start()), asyncio.create_task(stop.wait())
+        await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done():
+            await asyncio.wait([starting], timeout=START_SECONDS)
+        if not starting.done():
+            log.warning("The start takes long: stopping before it is over")
+            logging.shutdown()
+            os._exit(0)  # nothing is acknowledged yet, and what is written is whole batches
+        node = starting.result()
+        waits = [stopping, asyncio.create_task(node.halted.wait())]
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         for wait in waits:
             wait.cancel()

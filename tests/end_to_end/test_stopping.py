@@ -20,6 +20,7 @@ from eth_account import Account
 
 from genesis.dev import CHAIN_ID, dev_genesis
 from genesis.dev.accounts import DEV_ACCOUNTS
+from l2engine.__main__ import main
 from l2engine.errors import StoreError
 from l2engine.evm import native
 from l2engine.node import Node
@@ -91,6 +92,34 @@ def seconds_to_stop(evm: str, work: Callable[[RunningNode], None], number: signa
         worker.join()
     assert verified_head(datadir) >= head
     return seconds
+
+
+def test_an_interrupt_while_modules_are_imported_says_nothing_of_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(name: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("importlib.import_module", interrupt)
+    assert main(["dev"]) == 130
+
+
+LONG_START = """
+import asyncio, time
+from l2engine.commands.run import serve
+
+async def start():
+    print("starting", flush=True)
+    await asyncio.get_running_loop().run_in_executor(None, time.sleep, 600)
+
+serve(start)
+"""
+
+
+def test_a_signal_ends_a_start_that_takes_long() -> None:
+    process = subprocess.Popen([sys.executable, "-c", LONG_START], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stdout.readline() == "starting\n"
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 0
+    process.stdout.close()
 
 
 async def test_a_second_node_on_a_directory_is_refused_in_the_same_process_too(tmp_path: Path) -> None:
