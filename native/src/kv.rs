@@ -5,10 +5,11 @@
 use crate::errors::StateError;
 use imbl::OrdMap;
 use leveldb_sys::*;
+use rayon::prelude::*;
 use revm::primitives::Bytes;
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::ptr;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Once, PoisonError, RwLock, RwLockReadGuard};
 
 type Content = OrdMap<Bytes, Bytes>;
 pub type Pair = (Bytes, Bytes);
@@ -160,9 +161,23 @@ struct Handle {
 unsafe impl Send for Handle {}
 unsafe impl Sync for Handle {}
 
+/// Tables that LevelDB maps into memory. On its own it maps a thousand, 2 GB that count as the process's memory; beyond these,
+/// tables are read through the block cache, which takes no more than it may.
+const MAPPED_TABLES: i32 = 64;
+
+static LIMIT_MAPPED_TABLES: Once = Once::new();
+
+unsafe extern "C" {
+    /// The only way to say so: LevelDB's options have no such thing.
+    #[link_name = "_ZN7leveldb18EnvPosixTestHelper20SetReadOnlyMMapLimitEi"]
+    fn limit_mapped_tables(limit: i32);
+}
+
 impl LevelDb {
     pub fn open(path: &str, options: &Options) -> Result<Arc<Self>> {
         let name = CString::new(path).map_err(|_| StateError::Store("path with a zero byte".to_owned()))?;
+        // SAFETY: called before LevelDB opens its first file, which is when the limit must be known.
+        LIMIT_MAPPED_TABLES.call_once(|| unsafe { limit_mapped_tables(MAPPED_TABLES) });
         // SAFETY: all pointers come from LevelDB and are released in `close`, after the database that uses them.
         unsafe {
             let handle = leveldb_options_create();
@@ -256,7 +271,7 @@ impl LevelDb {
     fn write(&self, batch: &Batch, sync: bool) -> Result<()> {
         let handle = self.lock()?;
         let mut batch: Vec<_> = batch.iter().collect();
-        batch.sort_by(|a, b| a.0.cmp(&b.0)); // neighbours go into LevelDB's list faster; of equal keys the last still wins
+        batch.par_sort_by(|a, b| a.0.cmp(&b.0)); // neighbours go into LevelDB's list faster; of equal keys the last still wins
         // SAFETY: as in `get`; LevelDB copies keys and values into its own batch.
         unsafe {
             let raw = leveldb_writebatch_create();

@@ -1,5 +1,6 @@
 //! What recent blocks changed, in memory, and the view through it down to the base or its past; the twin of `l2engine/store/layers.py`.
 
+use crate::cache::RowCache;
 use crate::errors::StateError;
 use crate::kv::{Read, Snapshot, Store};
 use crate::schema;
@@ -25,12 +26,20 @@ pub struct Changes {
     pub nodes: HashMap<Bytes, Option<Bytes>>,
 }
 
+/// What a block's changes replaced, as its parent's state has it: moving the base over the block reads little then.
+#[derive(Default)]
+pub struct Replaced {
+    pub accounts: Vec<(Address, Option<(Account, B256)>)>,
+    /// Trie nodes by database key, but not those of storage that was wiped.
+    pub nodes: Vec<(Bytes, Bytes)>,
+}
+
 impl Changes {
-    /// About how much memory the changes take, in bytes.
+    /// About how much memory a layer takes with what it replaced and its part of a merged set, in bytes: as measured.
     pub fn weigh(&self) -> usize {
-        let nodes: usize = self.nodes.values().flatten().map(|raw| raw.len() + 150).sum();
+        let nodes: usize = self.nodes.values().flatten().map(|raw| raw.len() + 500).sum();
         let slots: usize = self.storage.values().map(|slots| slots.len() + 1).sum();
-        nodes + 400 * self.accounts.len() + 150 * slots
+        nodes + 600 * self.accounts.len() + 150 * slots
     }
 
     /// Put a later block's changes on top.
@@ -55,6 +64,7 @@ pub struct Layer {
     pub parent: B256,
     pub root: B256,
     pub changes: Arc<Changes>,
+    pub replaced: Arc<Replaced>,
     pub size: usize,
     /// The changes of several blocks, this one the last, and how many they are.
     pub merged: Option<(Arc<Changes>, usize)>,
@@ -65,6 +75,14 @@ pub fn merge<'a>(layers: impl Iterator<Item = &'a Changes>) -> Changes {
     let mut all = Changes::default();
     layers.for_each(|changes| all.overlay(changes));
     all
+}
+
+/// How a view reads the base.
+pub enum Reach {
+    /// As it is: rows may come from the cache, which holds them for this version of the base.
+    Present(Arc<RowCache>, u64),
+    /// As of a block in its past, with trie nodes or without.
+    Past { number: u64, has_nodes: bool },
 }
 
 /// The state after one block.
@@ -78,10 +96,7 @@ pub struct LayeredView {
     base: Arc<Snapshot>,
     /// Code is looked up in what the store holds now: a layer's code is written after the base's snapshot was taken.
     store: Store,
-    /// The block that the base is read as of; None when that is what it holds.
-    as_of: Option<u64>,
-    /// Whether trie nodes are kept for it.
-    has_nodes: bool,
+    reach: Reach,
     /// Accounts read before: executing a block reads what its root needs again.
     known: Mutex<AddressMap<Option<(Account, B256)>>>,
 }
@@ -92,8 +107,7 @@ impl LayeredView {
         path: Vec<Arc<Layer>>,
         base: Arc<Snapshot>,
         store: Store,
-        as_of: Option<u64>,
-        has_nodes: bool,
+        reach: Reach,
     ) -> Self {
         let mut stack = Vec::new();
         let mut index = 0;
@@ -110,23 +124,35 @@ impl LayeredView {
                 }
             }
         }
-        Self { number, hash, root, path, stack, base, store, as_of, has_nodes, known: Mutex::default() }
+        Self { number, hash, root, path, stack, base, store, reach, known: Mutex::default() }
     }
 
     fn known(&self) -> MutexGuard<'_, AddressMap<Option<(Account, B256)>>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A row of the base as of the viewed block.
-    fn row(&self, key: &[u8]) -> Result<Option<Bytes>, StateError> {
-        if let Some(number) = self.as_of {
-            let first = schema::past_key(key, number + 1);
-            let last = schema::past_key(key, u64::MAX);
-            if let Some((_, value)) = self.base.scan(&first, &last, false, 1)?.pop() {
-                return Ok(Some(value).filter(|value| !value.is_empty()));
+    /// A row of the base as of the viewed block; `guess` is asked before the disk.
+    fn row(&self, key: &[u8], guess: &dyn Fn() -> Option<Bytes>) -> Result<Option<Bytes>, StateError> {
+        match &self.reach {
+            Reach::Present(cache, version) => {
+                if let Some(row) = cache.get(*version, key).or_else(guess) {
+                    return Ok(Some(row));
+                }
+                let found = self.base.get(key)?;
+                if let Some(row) = &found {
+                    cache.put(*version, key, row.clone());
+                }
+                Ok(found)
+            }
+            Reach::Past { number, .. } => {
+                let first = schema::past_key(key, number + 1);
+                let last = schema::past_key(key, u64::MAX);
+                match self.base.scan(&first, &last, false, 1)?.pop() {
+                    Some((_, value)) => Ok(Some(value).filter(|value| !value.is_empty())),
+                    None => self.base.get(key),
+                }
             }
         }
-        self.base.get(key)
     }
 
     /// The account with its storage root.
@@ -139,8 +165,10 @@ impl LayeredView {
         if let Some(known) = self.known().get(&address) {
             return Ok(*known);
         }
-        let found =
-            self.row(&schema::account_key(keccak256(address)))?.map(|row| schema::decode_account(&row)).transpose()?;
+        let found = self
+            .row(&schema::account_key(keccak256(address)), &|| None)?
+            .map(|row| schema::decode_account(&row))
+            .transpose()?;
         let mut known = self.known();
         if known.len() < KNOWN_ACCOUNTS {
             known.insert(address, found);
@@ -170,7 +198,7 @@ impl StateView for LayeredView {
                 }
             }
         }
-        let row = self.row(&schema::slot_key(keccak256(address), slot))?;
+        let row = self.row(&schema::slot_key(keccak256(address), slot), &|| None)?;
         Ok(row.map_or(U256::ZERO, |row| U256::from_be_slice(&row)))
     }
 
@@ -204,15 +232,15 @@ impl StateView for LayeredView {
 }
 
 impl ReadNode for LayeredView {
-    fn node(&self, key: &[u8]) -> Result<Option<Bytes>, StateError> {
+    fn node(&self, key: &[u8], guess: &dyn Fn() -> Option<Bytes>) -> Result<Option<Bytes>, StateError> {
         for changes in &self.stack {
             if let Some(found) = changes.nodes.get(key) {
                 return Ok(found.clone());
             }
         }
-        if !self.has_nodes {
+        if let Reach::Past { has_nodes: false, .. } = self.reach {
             return Err(StateError::Unavailable("the trie nodes of this block are no longer kept".to_owned()));
         }
-        self.row(key)
+        self.row(key, guess)
     }
 }

@@ -1,5 +1,6 @@
 //! The native core of l2engine: what must not wait for Python. See README.md.
 
+mod cache;
 mod call;
 mod checks;
 mod convert;
@@ -13,6 +14,7 @@ mod kv;
 mod layers;
 mod live;
 mod machine;
+mod node;
 mod python;
 mod receipt;
 mod rlp;

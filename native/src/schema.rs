@@ -238,7 +238,7 @@ mod tests {
     #[test]
     fn keys_split_where_they_were_joined() {
         let keys =
-            [account_key(B256::ZERO), slot_key(B256::ZERO, U256::ZERO), crate::trie::node_key(None, &[1, 2, 3]).into()];
+            [account_key(B256::ZERO), slot_key(B256::ZERO, U256::ZERO), crate::node::node_key(None, &[1, 2, 3]).into()];
         let joined: Vec<u8> = keys.iter().flat_map(|key| key.to_vec()).collect();
         assert_eq!(split_keys(&joined).unwrap(), keys.iter().map(|key| key.as_ref()).collect::<Vec<_>>());
         assert!(split_keys(&joined[..40]).is_err());

@@ -3,23 +3,29 @@
 //! The twin of `l2engine/store/state.py`, row for row. One thread changes it; any thread may read: everything a reader needs
 //! stands in one immutable record that is swapped whole. Each change of the base is one atomic batch.
 
-use crate::diff::StateDiff;
+mod base;
+mod load;
+
+use crate::cache::RowCache;
+use crate::diff::{AccountDiff, StateDiff};
 use crate::errors::StateError;
-use crate::kv::{Batch, Read, Snapshot, Store, for_each};
-use crate::layers::{Changes, Layer, LayeredView, MERGE_EVERY, merge};
+use crate::kv::{Batch, Read, Snapshot, Store};
+use crate::layers::{Changes, Layer, LayeredView, MERGE_EVERY, Reach, Replaced, merge};
 use crate::schema;
 use crate::trie::{self, EMPTY_ROOT};
+use crate::view::Account;
+use base::read_base;
 use rayon::prelude::*;
-use revm::primitives::{B256, B256Map, Bytes, HashMap, HashSet, keccak256};
+use revm::primitives::{Address, B256, B256Map, Bytes, HashMap, HashSet, keccak256};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 type Result<T> = std::result::Result<T, StateError>;
 
-/// Blocks forgotten per base move, so that a narrowed window closes without a pause.
-const PRUNE_AT_ONCE: usize = 4;
-
 /// About how many bytes the layers above the base may take; beyond, it follows the head more closely.
-const LAYER_BYTES: usize = 384 << 20;
+const LAYER_BYTES: usize = 256 << 20;
+
+/// How much memory rows of the base may take.
+const CACHE_BYTES: usize = 128 << 20;
 
 /// How much is kept; windows count blocks below the base, 0 keeps all.
 pub struct Limits {
@@ -35,6 +41,7 @@ pub struct Prepared {
     pub parent: B256,
     pub diff: Arc<StateDiff>,
     pub changes: Arc<Changes>,
+    pub replaced: Arc<Replaced>,
 }
 
 /// What there is to read, at one moment.
@@ -44,6 +51,8 @@ struct Kept {
     root: B256,
     /// Shows the base after block `number`.
     snapshot: Arc<Snapshot>,
+    /// How often the base has moved since the start.
+    version: u64,
     layers: B256Map<Arc<Layer>>,
     oldest_state: u64,
     oldest_proofs: u64,
@@ -53,6 +62,7 @@ pub struct LayeredState {
     store: Store,
     limits: Limits,
     kept: RwLock<Arc<Kept>>,
+    cache: Arc<RowCache>,
     /// The view asked for last, and the base that it stands on: execution and root of a block read the same rows.
     latest_view: Mutex<Option<(Arc<Snapshot>, Arc<LayeredView>)>>,
 }
@@ -60,8 +70,9 @@ pub struct LayeredState {
 impl LayeredState {
     /// Open the state; what had to be dropped from the stored layers is told in words.
     pub fn open(store: Store, limits: Limits) -> Result<(Self, Vec<String>)> {
-        let kept = RwLock::new(Arc::new(read_base(&store, B256Map::default())?));
-        let state = Self { store, limits, kept, latest_view: Mutex::new(None) };
+        let kept = RwLock::new(Arc::new(read_base(&store, B256Map::default(), 0)?));
+        let cache = Arc::new(RowCache::new(CACHE_BYTES));
+        let state = Self { store, limits, kept, cache, latest_view: Mutex::new(None) };
         let warnings = state.load_layers()?;
         Ok((state, warnings))
     }
@@ -118,9 +129,12 @@ impl LayeredState {
             root = B256::from_slice(&row[32..]);
         }
         let top = path.first().map_or((number, hash, root), |layer| (layer.number, hash, layer.root));
-        let as_of = if at_base { None } else { Some(number) };
-        let has_nodes = at_base || number >= kept.oldest_proofs;
-        Ok(LayeredView::new(top, path, kept.snapshot.clone(), self.store.clone(), as_of, has_nodes))
+        let reach = if at_base {
+            Reach::Present(self.cache.clone(), kept.version)
+        } else {
+            Reach::Past { number, has_nodes: number >= kept.oldest_proofs }
+        };
+        Ok(LayeredView::new(top, path, kept.snapshot.clone(), self.store.clone(), reach))
     }
 
     // ---- changing ---------------------------------------------------------------------------------------------------
@@ -128,55 +142,36 @@ impl LayeredState {
     /// Compute the state root of `diff` on top of the parent. Writes nothing.
     pub fn prepare(&self, parent: B256, diff: Arc<StateDiff>) -> Result<Prepared> {
         let view = self.view(parent)?;
-        type Part = (Option<B256>, bool, Vec<(Vec<u8>, Option<Bytes>)>);
-        let parts: Result<Vec<Part>> = diff
+        let touched: Result<Vec<Touched>> = diff
             .accounts
             .par_iter()
             .with_min_len(16)
-            .map(|(address, change)| {
-                let owner = keccak256(address);
-                let mut root = view.storage_root(*address)?;
-                let wiped = root != EMPTY_ROOT && (change.account.is_none() || change.destroyed);
-                if wiped {
-                    root = EMPTY_ROOT;
-                }
-                if change.account.is_none() {
-                    return Ok((None, wiped, Vec::new()));
-                }
-                let mut slots: Vec<trie::Item> = change
-                    .storage
-                    .iter()
-                    .map(|(slot, value)| (schema::hash_slot(*slot), schema::slot_leaf(*value)))
-                    .collect();
-                slots.sort_unstable_by_key(|slot| slot.0);
-                let (root, rows) = trie::update(&*view, root, Some(owner), &slots)?;
-                Ok((Some(root), wiped, rows))
-            })
+            .map(|(address, change)| Touched::new(&view, *address, change))
             .collect();
-        let mut changes = Changes::default();
+        let (mut changes, mut replaced) = (Changes::default(), Replaced::default());
         let mut leaves: Vec<trie::Item> = Vec::with_capacity(diff.accounts.len());
-        for ((address, change), (root, wiped, rows)) in diff.accounts.iter().zip(parts?) {
-            if wiped {
+        for ((address, change), touched) in diff.accounts.iter().zip(touched?) {
+            if touched.wiped {
                 changes.wiped.insert(*address);
                 changes.storage.insert(*address, HashMap::default());
             }
-            let after = change.account.zip(root);
-            changes.accounts.insert(*address, after);
-            if after.is_some() && !change.storage.is_empty() {
+            if touched.after.is_some() && !change.storage.is_empty() {
                 changes.storage.insert(*address, change.storage.iter().copied().collect());
             }
-            changes.nodes.extend(rows.into_iter().map(|(key, row)| (Bytes::from(key), row)));
-            let leaf = after.map_or(Vec::new(), |(account, root)| schema::account_leaf(&account, root));
-            leaves.push((keccak256(address), leaf));
+            replaced.accounts.push((*address, touched.before));
+            changes.accounts.insert(*address, touched.after);
+            leaves.push(touched.leaf);
+            put_nodes(&mut changes, &mut replaced, touched.storage);
         }
-        leaves.par_sort_unstable_by_key(|leaf| leaf.0);
-        let (root, rows) = trie::update(&*view, view.root, None, &leaves)?;
-        changes.nodes.extend(rows.into_iter().map(|(key, row)| (Bytes::from(key), row)));
-        Ok(Prepared { root, parent, diff, changes: Arc::new(changes) })
+        leaves.par_sort_unstable_by_key(|leaf| leaf.key);
+        let update = trie::update(&*view, view.root, None, &leaves)?;
+        let root = update.root;
+        put_nodes(&mut changes, &mut replaced, update);
+        Ok(Prepared { root, parent, diff, changes: Arc::new(changes), replaced: Arc::new(replaced) })
     }
 
     /// The account's storage root in a prepared state.
-    pub fn prepared_storage_root(&self, prepared: &Prepared, address: revm::primitives::Address) -> Result<B256> {
+    pub fn prepared_storage_root(&self, prepared: &Prepared, address: Address) -> Result<B256> {
         match prepared.changes.accounts.get(&address) {
             Some(account) => Ok(account.map_or(EMPTY_ROOT, |(_, root)| root)),
             None => self.view(prepared.parent)?.storage_root(address),
@@ -213,6 +208,7 @@ impl LayeredState {
             parent: prepared.parent,
             root: prepared.root,
             changes: prepared.changes.clone(),
+            replaced: prepared.replaced.clone(),
             size,
             merged,
         };
@@ -249,133 +245,6 @@ impl LayeredState {
             self.merge(layer, left == 0)?;
         }
         self.drop_side_layers(head)
-    }
-
-    // ---- the base ---------------------------------------------------------------------------------------------------
-
-    /// Move the base forward over its child `layer`.
-    fn merge(&self, layer: &Layer, sync: bool) -> Result<()> {
-        let kept = self.kept();
-        let number = layer.number;
-        if layer.parent != kept.hash {
-            return Err(StateError::Store(format!("block {number} does not stand on the base")));
-        }
-        let mut flat: HashMap<Bytes, Option<Bytes>> = HashMap::default();
-        for (address, account) in &layer.changes.accounts {
-            let row = account.as_ref().map(|(account, root)| schema::encode_account(account, *root));
-            flat.insert(schema::account_key(keccak256(address)), row);
-        }
-        for (address, slots) in &layer.changes.storage {
-            let owner = keccak256(address);
-            flat.extend(slots.iter().map(|(slot, value)| (schema::slot_key(owner, *slot), schema::slot_row(*value))));
-        }
-        let mut nodes = layer.changes.nodes.clone();
-        for address in &layer.changes.wiped {
-            let owner = keccak256(address);
-            for (rows, kind) in [(&mut flat, b's'), (&mut nodes, b'S')] {
-                let prefix = [&[kind], owner.as_slice()].concat();
-                for_each(&*kept.snapshot, &prefix, &schema::prefix_end(&prefix), |key, _| {
-                    rows.entry(Bytes::copy_from_slice(key)).or_insert(None);
-                })?;
-            }
-        }
-        let mut batch = Batch::new();
-        for (rows, changed_row) in
-            [(flat, schema::changed_flat_key(number)), (nodes, schema::changed_nodes_key(number))]
-        {
-            let rows: Vec<(Bytes, Option<Bytes>)> = rows.into_iter().collect();
-            let old: Result<Vec<_>> = rows
-                .into_par_iter()
-                .with_min_len(64)
-                .map(|(key, value)| Ok((kept.snapshot.get(&key)?, key, value)))
-                .collect();
-            let mut changed = Vec::new();
-            for (before, key, value) in old? {
-                if before == value {
-                    continue;
-                }
-                batch.push((schema::past_key(&key, number), Some(before.unwrap_or_default())));
-                batch.push((key.clone(), value));
-                changed.push(key);
-            }
-            changed.sort_unstable();
-            batch.push((changed_row, Some(changed.concat().into())));
-        }
-        let entry: Bytes = [layer.hash.as_slice(), layer.root.as_slice()].concat().into();
-        batch.push((schema::diff_key(number, layer.hash), None));
-        batch.push((schema::BASE.into(), Some([&number.to_be_bytes()[..], &entry].concat().into())));
-        batch.push((schema::base_chain_key(number), Some(entry)));
-        self.prune(&kept, &mut batch, number)?;
-        self.store.write(batch, sync)?;
-        let mut layers = kept.layers.clone();
-        layers.remove(&layer.hash);
-        self.swap(read_base(&self.store, layers)?);
-        Ok(())
-    }
-
-    /// Move the base back by one block.
-    fn roll_back(&self) -> Result<()> {
-        let kept = self.kept();
-        let number = kept.number;
-        let Some(row) =
-            number.checked_sub(1).map(|below| kept.snapshot.get(&schema::base_chain_key(below))).transpose()?.flatten()
-        else {
-            return Err(StateError::Store(format!("no record of the block below the base's {number}")));
-        };
-        let mut batch = Batch::new();
-        for changed_row in [schema::changed_flat_key(number), schema::changed_nodes_key(number)] {
-            for key in schema::split_keys(&kept.snapshot.get(&changed_row)?.unwrap_or_default())? {
-                let past = schema::past_key(key, number);
-                let value = kept.snapshot.get(&past)?.filter(|value| !value.is_empty());
-                batch.push((Bytes::copy_from_slice(key), value));
-                batch.push((past, None));
-            }
-            batch.push((changed_row, None));
-        }
-        batch.push((schema::base_chain_key(number), None));
-        batch.push((schema::BASE.into(), Some([&(number - 1).to_be_bytes()[..], &row].concat().into())));
-        self.store.write(batch, true)?;
-        self.swap(read_base(&self.store, kept.layers.clone())?);
-        Ok(())
-    }
-
-    /// Forget the past below the windows, as seen from base `number`, but nothing that a finalized block needs.
-    fn prune(&self, kept: &Kept, batch: &mut Batch, number: u64) -> Result<()> {
-        let finalized = self.finalized_number()?;
-        let mut forget = |block: u64, changed_row: Bytes| -> Result<()> {
-            for key in schema::split_keys(&kept.snapshot.get(&changed_row)?.unwrap_or_default())? {
-                batch.push((schema::past_key(key, block), None));
-            }
-            batch.push((changed_row, None));
-            Ok(())
-        };
-        let wanted = |window: u64| if window == 0 { 0 } else { number.saturating_sub(window).min(finalized) };
-        let (mut state, mut proofs) = (kept.oldest_state, kept.oldest_proofs);
-        for _ in 0..PRUNE_AT_ONCE {
-            if state < wanted(self.limits.history_state) {
-                state += 1;
-                forget(state, schema::changed_flat_key(state))?;
-            }
-            if proofs < wanted(self.limits.history_proofs).max(state) {
-                proofs += 1;
-                forget(proofs, schema::changed_nodes_key(proofs))?;
-            }
-        }
-        batch.extend((kept.oldest_state..state).map(|block| (schema::base_chain_key(block), None)));
-        for (key, before, now) in
-            [(schema::PAST_STATE, kept.oldest_state, state), (schema::PAST_PROOFS, kept.oldest_proofs, proofs)]
-        {
-            if now != before {
-                batch.push((key.into(), Some(now.to_be_bytes().into())));
-            }
-        }
-        Ok(())
-    }
-
-    fn finalized_number(&self) -> Result<u64> {
-        let Some(finalized) = self.store.get(schema::FINALIZED)? else { return Ok(0) };
-        let row = self.store.get(&schema::number_key(B256::from_slice(&finalized)))?;
-        row.map_or(Ok(0), |row| schema::u64_of(&row))
     }
 
     // ---- the layers -------------------------------------------------------------------------------------------------
@@ -426,37 +295,6 @@ impl LayeredState {
         Ok(())
     }
 
-    /// Rebuild the layers from their stored diffs; what does not give its recorded root is dropped and told.
-    fn load_layers(&self) -> Result<Vec<String>> {
-        let mut stored = Vec::new();
-        for_each(&self.store, b"d", b"e", |key, row| stored.push((key.to_vec(), row.to_vec())))?;
-        let (mut lost, mut warnings) = (Batch::new(), Vec::new());
-        for (key, row) in stored {
-            let number = schema::u64_of(&key[1..9])?;
-            let hash = B256::from_slice(&key[9..]);
-            let prepared = schema::decode_diff(&row).and_then(|(parent, root, diff)| {
-                let prepared = self.prepare(parent, Arc::new(diff))?;
-                if prepared.root == root {
-                    return Ok(prepared);
-                }
-                Err(StateError::Store(format!("its root is {}, recorded was {root}", prepared.root)))
-            });
-            match prepared {
-                Ok(prepared) => self.attach(number, hash, &prepared)?,
-                // a side branch whose parent the base left behind
-                Err(StateError::Unavailable(_)) => lost.push((key.into(), None)),
-                Err(error) => {
-                    warnings.push(format!("dropped the stored state of block {number} {hash}: {error}"));
-                    lost.push((key.into(), None));
-                }
-            }
-        }
-        if !lost.is_empty() {
-            self.store.write(lost, false)?;
-        }
-        Ok(warnings)
-    }
-
     /// How many blocks stand above the base.
     pub fn layer_count(&self) -> usize {
         self.kept().layers.len()
@@ -495,22 +333,49 @@ impl Kept {
     }
 }
 
-fn read_base(store: &Store, layers: B256Map<Arc<Layer>>) -> Result<Kept> {
-    let snapshot = store.snapshot()?;
-    let Some(row) = snapshot.get(schema::BASE)? else {
-        return Err(StateError::Store("the database has no state: write a genesis first".to_owned()));
-    };
-    let number = |key| -> Result<u64> { snapshot.get(key)?.map_or(Ok(0), |row| schema::u64_of(&row)) };
-    let (oldest_state, oldest_proofs) = (number(schema::PAST_STATE)?, number(schema::PAST_PROOFS)?);
-    Ok(Kept {
-        number: schema::u64_of(&row[..8])?,
-        hash: B256::from_slice(&row[8..40]),
-        root: B256::from_slice(&row[40..]),
-        snapshot: Arc::new(snapshot),
-        layers,
-        oldest_state,
-        oldest_proofs,
-    })
+/// What a block does to one account.
+struct Touched {
+    before: Option<(Account, B256)>,
+    after: Option<(Account, B256)>,
+    /// Whether there was storage that counts no more.
+    wiped: bool,
+    leaf: trie::Item,
+    storage: trie::Update,
+}
+
+impl Touched {
+    fn new(view: &LayeredView, address: Address, change: &AccountDiff) -> Result<Self> {
+        let before = view.full_account(address)?;
+        let old_root = before.map_or(EMPTY_ROOT, |(_, root)| root);
+        let wiped = old_root != EMPTY_ROOT && (change.account.is_none() || change.destroyed);
+        let owner = keccak256(address);
+        let mut slots: Vec<trie::Item> = Vec::new();
+        if change.account.is_some() {
+            let item = |&(slot, value)| trie::Item {
+                key: schema::hash_slot(slot),
+                value: schema::slot_leaf(value),
+                before: None,
+            };
+            slots = change.storage.iter().map(item).collect();
+            slots.sort_unstable_by_key(|slot| slot.key);
+        }
+        let storage = trie::update(view, if wiped { EMPTY_ROOT } else { old_root }, Some(owner), &slots)?;
+        let after = change.account.map(|account| (account, storage.root));
+        let value = |(account, root): (Account, B256)| schema::account_leaf(&account, root);
+        let leaf = trie::Item { key: owner, value: after.map_or(Vec::new(), value), before: before.map(value) };
+        Ok(Self { before, after, wiped, leaf, storage })
+    }
+}
+
+/// Take over the rows that an update leaves different.
+fn put_nodes(changes: &mut Changes, replaced: &mut Replaced, update: trie::Update) {
+    changes.nodes.reserve(update.written.len());
+    changes.nodes.extend(update.written.into_iter().map(|(key, row)| (Bytes::from(key), Some(row))));
+    for (key, row) in update.replaced {
+        let key = Bytes::from(key);
+        changes.nodes.entry(key.clone()).or_insert(None);
+        replaced.nodes.push((key, row));
+    }
 }
 
 fn unavailable(hash: B256) -> StateError {

@@ -296,7 +296,7 @@ impl View {
 
     /// A trie node by database key.
     fn node<'py>(&self, py: Python<'py>, key: &[u8]) -> PyResult<Option<Bound<'py, PyBytes>>> {
-        Ok(self.0.node(key)?.map(|raw| python_bytes(py, &raw)))
+        Ok(self.0.node(key, &|| None)?.map(|raw| python_bytes(py, &raw)))
     }
 }
 
