@@ -3,7 +3,6 @@
 Sources: execution-apis src/engine; OP specs exec-engine.md; engine-api-observed 2.2 and 2.3 for op-geth's words and codes.
 """
 
-import logging
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -19,7 +18,7 @@ from l2engine.types.payload import (
     PayloadStatus,
     Status,
 )
-from rpc import render
+from rpc import render, superchain
 from rpc.codec import (
     Optional,
     Parser,
@@ -41,10 +40,7 @@ from rpc.context import Context
 from rpc.errors import SERVER_ERROR, EngineParamsError, RpcError
 from rpc.jsonrpc import Place, method
 
-log = logging.getLogger(__name__)
-
 MAX_BODIES = 1024  # execution-apis: clients must support at least 32 and may refuse more
-PROTOCOL_VERSION = (9, 0, 0)  # the newest protocol version supported, as op-geth v1.101702 says
 
 Json: TypeAlias = dict[str, Any]
 
@@ -452,32 +448,6 @@ _transition = struct(
 )
 
 
-def signal_superchain_v1(context: Context, signal: Json | None) -> str:
-    """Warn of a protocol version of the superchain that is ahead of this node's; answer the newest one supported here. With
-    --rollup.halt a required version that is ahead by the chosen part stops the node (superchain-upgrades.md)."""
-    level = {"major": 1, "minor": 2, "patch": 3}.get(context.settings.rollup_halt, 0)
-    for kind in ("recommended", "required"):
-        version = _version((signal or {}).get(kind, bytes(32)))
-        if version > PROTOCOL_VERSION:
-            reason = f"protocol version {_dotted(version)} is {kind}, this node supports {_dotted(PROTOCOL_VERSION)}"
-            log.warning("Behind the superchain: %s", reason)
-            if kind == "required" and version[:level] > PROTOCOL_VERSION[:level]:
-                context.halt(reason)
-    return "0x" + (bytes(16) + b"".join(part.to_bytes(4, "big") for part in (*PROTOCOL_VERSION, 0))).hex()
-
-
-def _version(version: bytes) -> tuple[int, int, int]:
-    """Major, minor and patch of a protocol version of type 0."""
-    major, minor, patch = (int.from_bytes(version[i : i + 4], "big") for i in (16, 20, 24))
-    return (major, minor, patch) if version[0] == 0 else (0, 0, 0)
-
-
-def _dotted(version: tuple[int, int, int]) -> str:
-    return ".".join(map(str, version))
-
-
-_signal = struct("catalyst.SuperchainSignal", {"recommended": hash32, "required": hash32})
-
 _hashes = or_null(list_of(hash32, "common.Hash"))
 _requests = or_null(data_list)
 _state_and_attributes = (forkchoice_state, Optional(payload_attributes))
@@ -501,5 +471,5 @@ METHODS = {
     "engine_exchangeCapabilities": method(exchange_capabilities, list_of(string, "string")),
     "engine_getClientVersionV1": method(get_client_version_v1, any_json),
     "engine_exchangeTransitionConfigurationV1": method(exchange_transition_configuration_v1, _transition),
-    "engine_signalSuperchainV1": method(signal_superchain_v1, Optional(_signal)),
+    "engine_signalSuperchainV1": method(superchain.signal_superchain_v1, Optional(superchain.superchain_signal)),
 }
