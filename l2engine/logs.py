@@ -22,6 +22,7 @@ _NAMES = {
     TRACE: "TRACE",
 }
 _COLOURS = {"CRIT": 35, "ERROR": 31, "WARN": 33, "INFO": 32, "DEBUG": 36, "TRACE": 34}
+_NAMES_BY_NUMBER = frozenset(("chain",))  # their digits are not grouped
 _MESSAGE_WIDTH = 40  # geth's, so that fields stand in a column
 
 
@@ -50,7 +51,7 @@ class Terminal(logging.Formatter):
         stamp = time.strftime("%m-%d|%H:%M:%S", time.localtime(record.created))
         text, message = f"{name:<5}", record.getMessage()
         fields = fields_of(record)
-        pairs = [f"{key}={_quote(short(value))}" for key, value in fields.items()]
+        pairs = [f"{key}={_quote(full(value) if key in _NAMES_BY_NUMBER else short(value))}" for key, value in fields.items()]
         if self._colour:
             code = _COLOURS[name]
             text = f"\033[{code}m{text}\033[0m"

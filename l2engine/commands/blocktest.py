@@ -8,7 +8,7 @@ from pathlib import Path
 from l2engine.conformance import blocktest
 from l2engine.conformance.executors import KINDS, executor_factory
 from l2engine.conformance.sources import documents
-from l2engine.conformance.statetest import Outcome
+from l2engine.conformance.statetest import Outcome, fork_named
 from l2engine.evm.tracers.steps import JsonTracer
 
 
@@ -22,10 +22,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """0 when every test passes."""
     executor = executor_factory(args.evm)
+    fork = args.fork if args.fork is None or "To" in args.fork else fork_named(args.fork)
     outcomes: list[Outcome] = []
     for name, document in documents(args.paths):
         before = len(outcomes)
-        for test in blocktest.read(document, args.fork):
+        for test in blocktest.read(document, fork):
             outcomes.append(blocktest.run(test, executor, JsonTracer(sys.stderr) if args.json_trace else None))
         failed = sum(not outcome.passed for outcome in outcomes[before:])
         print(f"{name}: {len(outcomes) - before} tests" + (f", {failed} FAILED" if failed else ""), file=sys.stderr)

@@ -22,10 +22,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """0 when every case passes."""
     executor = executor_factory(args.evm)
+    fork = args.fork and statetest.fork_named(args.fork)
     outcomes: list[Outcome] = []
     for name, document in documents(args.paths):
         before = len(outcomes)
-        for test in statetest.read(document, args.fork):
+        for test in statetest.read(document, fork):
             tracer = JsonTracer(sys.stderr) if args.json_trace else None
             outcome = statetest.run(test, executor, tracer)
             outcomes.append(outcome)

@@ -13,7 +13,7 @@ from typing import Any, cast
 from eth.vm.forks.homestead.headers import dao_drain_list, dao_refund_contract
 
 from l2engine.chain.process import process_block
-from l2engine.conformance.statetest import FORKS, Outcome
+from l2engine.conformance.statetest import FORKS, Outcome, fork_named
 from l2engine.conformance.world import World, from_hex
 from l2engine.errors import DecodeError, InvalidBlock, L2EngineError, UnknownBlock
 from l2engine.rules.config import Activation, ChainConfig
@@ -201,7 +201,7 @@ def network(name: str) -> Network:
     """The rules behind a suite's network name, such as `Cancun`, `BerlinToLondonAt5` or `ShanghaiToCancunAtTime15k`."""
     transition = re.fullmatch(r"(\w+?)To(\w+?)At(Time|Diff)?(\w+)", name)
     if transition is None:
-        return Network(_config(Activation(FORKS[name], block=0)))
+        return Network(_config(Activation(FORKS[fork_named(name)], block=0)))
     first, second, unit, at = transition.groups()
     start = Activation(FORKS[first], block=0)
     if second == "Dao":

@@ -11,7 +11,7 @@ from typing import Any
 import coincurve
 
 from l2engine.conformance.world import World, from_hex, to_int
-from l2engine.errors import DecodeError, ExecutorsDisagree, InvalidTransaction
+from l2engine.errors import ConfigError, DecodeError, ExecutorsDisagree, InvalidTransaction
 from l2engine.rules import forks
 from l2engine.rules.config import Activation, ChainConfig
 from l2engine.rules.forks import BlobSchedule, Fork, L1Rules
@@ -82,13 +82,21 @@ class Outcome:
         return record
 
 
+def fork_named(name: str) -> str:
+    """The suites' spelling of a fork's name; `ConfigError` for a name that they do not have."""
+    for known in FORKS:
+        if known.lower() == name.lower():
+            return known
+    raise ConfigError(f"unknown fork {name!r}; the suites know {', '.join(FORKS)}")
+
+
 def read(document: Mapping[str, Any], fork: str | None = None) -> Iterator[StateTest]:
     """The cases in one test file, optionally of one fork name only. `DecodeError` for a file of another kind."""
     for name, test in document.items():
         if not isinstance(test, dict) or "post" not in test:
             raise DecodeError(f"{name!r} is no state test")
         for fork_name, outcomes in test["post"].items():
-            if fork is None or fork_name.lower() == fork.lower():
+            if fork is None or fork_name == fork:
                 for outcome in outcomes:
                     yield _case(name, test, fork_name, outcome)
 
@@ -150,7 +158,8 @@ def _touch_coinbase(world: World, test: StateTest) -> World:
 
 
 def _case(name: str, test: Mapping[str, Any], fork_name: str, outcome: Mapping[str, Any]) -> StateTest:
-    fork = FORKS[fork_name].then(FORKS[fork_name].name, block_reward=0)
+    known = FORKS[fork_named(fork_name)]
+    fork = known.then(known.name, block_reward=0)
     schedule = test.get("config", {}).get("blobSchedule", {}).get(fork_name)
     if schedule is not None:
         fork = replace(

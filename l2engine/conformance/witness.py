@@ -56,7 +56,8 @@ def read(path: Path) -> Witness:
         document = json.loads(gzip.decompress(raw) if path.suffix == ".gz" else raw)
         return _from_fixture(document) if "executing_payload" in document else from_json(document)
     except (KeyError, TypeError, ValueError, EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise DecodeError(f"{path} is no witness file: {type(error).__name__} {error}") from error
+        why = f"{error} is missing" if isinstance(error, KeyError) else error
+        raise DecodeError(f"{path} is no witness file: {why}") from error
 
 
 def execute(witness: Witness, executor: Executor) -> Header:

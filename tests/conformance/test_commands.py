@@ -135,3 +135,15 @@ def test_missing_preimage_is_an_error_not_a_wrong_hash(evm: str, tmp_path: Path,
 def test_a_path_without_tests_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["statetest", str(tmp_path)]) == 1
     assert "no test files" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["statetest", "blocktest"])
+def test_a_fork_that_the_suites_do_not_have_is_refused(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, "--fork", "Cancoon", str(TRACED)]) == 1
+    assert "unknown fork 'Cancoon'; the suites know Frontier, " in capsys.readouterr().err
+
+
+def test_a_test_for_a_fork_to_come_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = _write(tmp_path, json.loads(TRACED.read_text().replace('"Cancun"', '"Amsterdam"')))
+    assert main(["statetest", path]) == 1
+    assert "unknown fork 'Amsterdam'" in capsys.readouterr().err
