@@ -76,8 +76,9 @@ def test_statetest_fork_filter_and_json_trace(tmp_path: Path, capsys: pytest.Cap
     assert json.loads(capsys.readouterr().out) == []
 
 
-def test_statetest_traces_what_geths_evm_does(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["statetest", "--evm", "py", "--json-trace", str(TRACED)]) == 0
+@each_executor
+def test_statetest_traces_what_geths_evm_does(evm: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["statetest", "--evm", evm, "--json-trace", str(TRACED)]) == 0
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
     assert lines == TRACED.with_suffix(".jsonl").read_text().splitlines()
 
