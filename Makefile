@@ -17,7 +17,7 @@ run: install
 test: install native-test
 	$(PYTEST) -m "not slow" $(ARGS)
 
-conformance: install  ## everything, the long suites included
+conformance: install native-test  ## everything, the long suites included
 	$(PYTEST) $(ARGS)
 
 lint: install
@@ -37,7 +37,7 @@ bench: install  ## engines side by side over HTTP; ARGS="--peer PATH" measures a
 
 $(VENV)/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "l2engine needs Python 3.11 or later"; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) 2>/dev/null || { $(call apt,$(notdir $(PYTHON))-venv) && $(PYTHON) -m venv --clear $(VENV); }
+	@test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV) 2>/dev/null || { $(call apt,$(notdir $(PYTHON))-venv) && $(PYTHON) -m venv --clear $(VENV); }
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test,lint]'
 	@touch $@
 
