@@ -42,6 +42,7 @@ _BLOCK_0 = {
 # Chains of the registry whose blocks hold what no OP Stack specification describes (Celo's transaction types and fee currencies).
 _OWN_RULES = ("mainnet/celo", "sepolia/celo-sep")
 _BERLIN_BLOCK = {"mainnet/op": 3_950_000}
+L1_FORKS = {"canyon": "shanghai", "ecotone": "cancun", "isthmus": "prague", "karst": "osaka"}  # what a fork brings along
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ class RegisteredChain:
         config |= {"terminalTotalDifficulty": 0, "terminalTotalDifficultyPassed": True, "regolithTime": 0}
         for fork, time in self.forks.items():
             config[fork + "Time"] = time
-        for fork, l1_fork in (("canyon", "shanghai"), ("ecotone", "cancun"), ("isthmus", "prague"), ("karst", "osaka")):
+        for fork, l1_fork in L1_FORKS.items():
             if fork in self.forks:
                 config[l1_fork + "Time"] = self.forks[fork]
         config["optimism"] = {
@@ -133,8 +134,8 @@ def find(name: str) -> RegisteredChain:
 def load_named(name: str, allocation: Path | None, overrides: Mapping[str, int] | None = None) -> Genesis:
     """The genesis of a registered chain: fork times from the registry, the allocation from `allocation`.
 
-    `ConfigError` without an allocation file says where to get it, and for a chain that is not followed why; `GenesisMismatch` has both hashes when the file
-    gives another block 0 than the registered one.
+    `ConfigError` without an allocation file says where to get it, and for a chain that is not followed why; `GenesisMismatch` has
+    both hashes when the file gives another block 0 than the registered one.
     """
     chain = find(name)
     if chain.key in _OWN_RULES:
@@ -160,9 +161,8 @@ def load_named(name: str, allocation: Path | None, overrides: Mapping[str, int] 
 def override_forks(geth_config: Mapping[str, Any], overrides: Mapping[str, int]) -> dict[str, Any]:
     """A `config` section with some fork times replaced, as --override.<fork> asks; Ethereum's times follow."""
     config = dict(geth_config)
-    implied = {"canyon": "shanghai", "ecotone": "cancun", "isthmus": "prague", "karst": "osaka"}
     for fork, time in overrides.items():
         config[fork + "Time"] = time
-        if fork in implied and config.get("optimism") is not None:
-            config[implied[fork] + "Time"] = time
+        if fork in L1_FORKS and config.get("optimism") is not None:
+            config[L1_FORKS[fork] + "Time"] = time
     return config

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from genesis.chains import L1_FORKS
 from genesis.dev.accounts import DEV_ACCOUNTS
 from l2engine.errors import ConfigError
 from l2engine.rules.forks import OP_FORKS, ExtraDataForm, Fork, L1FeeRule, L1Rules, OperatorFeeRule
@@ -53,8 +54,6 @@ _DEPLOYMENT_PROXY_CODE = (
 )
 _ADMIN_SLOT = "0xb53127684a568b3173ae13b9f8a6016e243e63b6e8ee1178d6a717850b5d6103"  # EIP-1967, set on real predeploys too
 
-_L1_KEYS = {"canyon": "shanghaiTime", "ecotone": "cancunTime", "isthmus": "pragueTime", "karst": "osakaTime"}
-
 
 def dev_genesis(
     fork_name: str,
@@ -96,8 +95,8 @@ def _config(chain_id: int, forks: list[str]) -> dict[str, Any]:
     config |= {f"{name}Block": 0 for name in (*blocks.split(), "mergeNetsplit", "bedrock")}
     for name in forks[1:]:
         config[f"{name}Time"] = 0
-        if name in _L1_KEYS:
-            config[_L1_KEYS[name]] = 0
+        if name in L1_FORKS:
+            config[f"{L1_FORKS[name]}Time"] = 0
     config["optimism"] = {
         "eip1559Elasticity": ELASTICITY,
         "eip1559Denominator": DENOMINATOR,

@@ -12,7 +12,9 @@ import threading
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
+from genesis.chains import find
 from l2engine import logs, settings
+from l2engine.settings import Settings
 
 if TYPE_CHECKING:
     from l2engine.node import Node
@@ -30,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     chosen = settings.resolve(args)
     logs.configure(chosen.log_format, chosen.verbosity)
+    _tell_of_sequencer(chosen)
 
     async def start() -> "Node":
         from l2engine.node import Node
@@ -39,6 +42,16 @@ def run(args: argparse.Namespace) -> int:
         return node
 
     return serve(start)
+
+
+def _tell_of_sequencer(chosen: Settings) -> None:
+    """Wallets at a node that forwards nothing would wait for ever."""
+    if chosen.network is None or chosen.rollup_sequencerhttp is not None or not (chosen.http or chosen.ws):
+        return
+    sequencer = find(chosen.network).sequencer
+    if sequencer is not None:
+        said = "Transactions sent here stay in this node's pool: --rollup.sequencerhttp is not set"
+        log.info(said, extra={"fields": {"sequencer": sequencer}})
 
 
 def serve(start: "Callable[[], Awaitable[Node]]") -> int:

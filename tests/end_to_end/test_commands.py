@@ -182,3 +182,11 @@ def test_run_with_a_recorded_genesis_has_its_hash(tmp_path):
     folder = VECTORS / "recordings/jovian"
     with RunningNode("run", "--genesis", folder / "genesis.json", datadir=tmp_path) as node:
         assert node.ready["hash"] == (folder / "genesis_hash.txt").read_text().strip()
+
+
+def test_a_replica_that_forwards_nothing_says_so(tmp_path):
+    words = ("run", "--network", "op-sepolia", "--datadir", tmp_path, "--authrpc.port=0", "--log.format=logfmt")
+    said = "sequencer=https://sepolia-sequencer.optimism.io"
+    assert said in l2engine(*words, "--http").stderr  # which then asks for the allocation
+    assert said not in l2engine(*words).stderr
+    assert said not in l2engine(*words, "--http", "--rollup.sequencerhttp=http://localhost:1").stderr

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from genesis import loader
+from genesis.chains import L1_FORKS
 from genesis.dev import dev_genesis
 from l2engine.chain.engine import Engine, EngineSettings
 from l2engine.chain.events import Events
@@ -29,11 +30,10 @@ FUNDED = ("alice", "bob", "carol")
 def document(fork: str = "jovian", later: Mapping[str, int] | None = None) -> dict[str, Any]:
     """A geth-format genesis with a fork from block 0 on and `later` ones so many seconds after it. The signers of FUNDED have ether."""
     genesis = dev_genesis(fork, GENESIS_TIME, accounts=[signer(name).address for name in FUNDED])
-    names = {"canyon": "shanghaiTime", "ecotone": "cancunTime", "isthmus": "pragueTime", "karst": "osakaTime"}
     for name, seconds in (later or {}).items():
         genesis["config"][f"{name}Time"] = GENESIS_TIME + seconds
-        if name in names:
-            genesis["config"][names[name]] = GENESIS_TIME + seconds
+        if name in L1_FORKS:
+            genesis["config"][f"{L1_FORKS[name]}Time"] = GENESIS_TIME + seconds
     return genesis
 
 
