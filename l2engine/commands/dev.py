@@ -23,7 +23,6 @@ from l2engine import __version__, assembly, logs, settings
 from l2engine.assembly import Chain
 from l2engine.commands.run import serve
 from l2engine.errors import ConfigError
-from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import OP_FORKS
 from l2engine.settings import Settings
 from l2engine.types.state import KeyValue
@@ -78,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
         kv = _open(chosen, args.fork)
         node = Node(chosen, kv, _sequencer(args.block_time, chosen), {account.address: account.private_key for account in DEV_ACCOUNTS})
         await node.start()
-        print(banner(node.chain.config, node.endpoints, args.block_time), flush=True)
+        print(banner(node.chain, node.endpoints, args.block_time), flush=True)
         return node
 
     try:
@@ -88,14 +87,17 @@ def run(args: argparse.Namespace) -> int:
             shutil.rmtree(scratch, ignore_errors=True)
 
 
-def banner(config: ChainConfig, endpoints: "Endpoints", block_time: float | None) -> str:
+def banner(chain: Chain, endpoints: "Endpoints", block_time: float | None) -> str:
     """What a user needs to begin, with the keys that everybody knows."""
     from rpc.render import checksum_address
 
-    fork = config.activations[-1].fork.name
+    config, head = chain.config, chain.engine.head
+    fork = config.fork_at(head.number, head.timestamp).name
     pace = "a block per transaction" if block_time is None else f"a block every {block_time:g} s"
-    lines = [f"l2engine {__version__} dev chain: chain id {config.chain_id}, {fork}, {pace}", "", "Accounts, 10,000 ETH each"]
-    lines += [f"  ({index}) {checksum_address(account.address)}" for index, account in enumerate(DEV_ACCOUNTS)]
+    lines = [f"l2engine {__version__} dev chain: chain id {config.chain_id}, {fork}, {pace}", "", "Accounts"]
+    for index, account in enumerate(DEV_ACCOUNTS):
+        found = chain.state.view(head.hash).account(account.address)
+        lines.append(f"  ({index}) {checksum_address(account.address)}  {(found.balance if found else 0) / 10**18:>10,.7g} ETH")
     lines += ["", "Private keys (known to everybody: never use them on a real chain)"]
     lines += [f"  ({index}) 0x{account.private_key.hex()}" for index, account in enumerate(DEV_ACCOUNTS)]
     lines += ["", f"Mnemonic    {MNEMONIC}", ""]

@@ -190,3 +190,19 @@ def test_a_replica_that_forwards_nothing_says_so(tmp_path):
     assert said in l2engine(*words, "--http").stderr  # which then asks for the allocation
     assert said not in l2engine(*words).stderr
     assert said not in l2engine(*words, "--http", "--rollup.sequencerhttp=http://localhost:1").stderr
+
+
+def test_dev_prints_what_a_user_needs_to_begin(tmp_path):
+    ports = ("--http.port=0", "--ws.port=0", "--authrpc.port=0", "--datadir", str(tmp_path))
+    process = subprocess.Popen([sys.executable, "-m", "l2engine", "dev", *ports], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    lines = []
+    while not lines or not lines[-1].startswith("JWT secret"):
+        lines.append(process.stdout.readline())
+        assert lines[-1], lines
+    process.terminate()
+    process.communicate(timeout=60)
+    assert lines[0].startswith("l2engine 0.") and lines[0].endswith("chain id 901, jovian, a block per transaction\n")
+    assert "  (0) 0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266      10,000 ETH\n" in lines
+    assert "  (0) 0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80\n" in lines
+    assert "Mnemonic    test test test test test test test test test test test junk\n" in lines
+    assert {line.split()[0] for line in lines[-4:]} == {"HTTP", "WebSocket", "Engine", "JWT"}
