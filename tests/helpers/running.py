@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -48,6 +49,8 @@ class RunningNode:
             self.process.kill()
             self.process.wait()
         self._drain.wait()
+        if self.jwt_file.parent.name.startswith("l2engine-dev-"):  # of a killed dev chain in memory
+            shutil.rmtree(self.jwt_file.parent, ignore_errors=True)
         assert self.process.stderr is not None
         self.process.stderr.close()
 
