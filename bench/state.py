@@ -67,6 +67,7 @@ class Chain:
 
     def reopen(self, layers: int) -> Moment:
         """Close and open the database with so many layers kept above the base; how long until the state can be read."""
+        del self.state, self.blocks  # a new process would not hold the old layers
         self.kv.close()
         started = Moment.now()
         self.kv = NativeKeyValue(self.path)
@@ -119,6 +120,12 @@ def spread(times: Sequence[Moment]) -> str:
     return f"{statistics.median(wall):.2f} ({min(wall):.2f}–{max(wall):.2f}) / {processor:.2f}"
 
 
+def memory() -> str:
+    """What is resident now, and the share of it that is files mapped by the kernel."""
+    info = psutil.Process().memory_info()
+    return f"{info.rss / 1e6:.0f} MB ({info.shared / 1e6:.0f} files)"
+
+
 def timed(work: Callable[[], object]) -> Moment:
     started = Moment.now()
     work()
@@ -132,7 +139,7 @@ def measure_blocks(chain: Chain, layers: int) -> None:
         chain.touch(20)
     for count in (1_000, 10_000):
         columns = zip(*[chain.touch(count) for _ in range(9)], strict=True)
-        print(f"| {count:,} touched, {layers} layers | " + " | ".join(map(spread, columns)) + " |", flush=True)
+        print(f"| {count:,} touched, {layers} layers | " + " | ".join(map(spread, columns)) + f" | {memory()} |", flush=True)
 
 
 def measure_proofs(chain: Chain, depth: int) -> None:
@@ -157,15 +164,19 @@ def main() -> int:
         path = arguments.database or Path(folder) / "db"
         chain = Chain(path, arguments.accounts if path.exists() else 0)
         print(f"{arguments.accounts:,} accounts: grown in {timed(lambda: chain.grow(arguments.accounts)).wall:.0f} s")
-        print("| block | reading ms | root ms | write ms | head and base ms |\n|---|---|---|---|---|")
+        print("| block | reading ms | root ms | write ms | head and base ms | resident |\n|---|---|---|---|---|---|")
         for layers in (0, LAYERS):
             measure_blocks(chain, layers)
         for count in (200, 2_000):
             for _ in range(LAYERS):
                 chain.touch(count)
-            print(f"restart with {LAYERS} layers of {count:,} accounts each: {spread([chain.reopen(LAYERS)])} ms", flush=True)
+            took = chain.reopen(LAYERS)
+            print(
+                f"restart after {LAYERS} blocks of {count:,} accounts: {chain.state.native.layer_count()} layers, {spread([took])} ms",
+                flush=True,
+            )
         measure_proofs(chain, arguments.depth)
-        print(f"resident memory: {psutil.Process().memory_info().rss / 1e6:.0f} MB")
+        print(f"resident memory: {memory()}")
         chain.kv.close()
     return 0
 

@@ -114,7 +114,7 @@ impl Unfolding<'_> {
     ) -> Result<Option<Node>, StateError> {
         let depth = path.len();
         let groups: Vec<&[Item]> = items.chunk_by(|a, b| nibble(&a.key, depth) == nibble(&b.key, depth)).collect();
-        if depth < 2 && items.len() >= PARALLEL_FROM {
+        if depth == 0 && items.len() >= PARALLEL_FROM {
             let (read, owner) = (self.read, self.owner);
             let work: Vec<(usize, Child, &[Item])> = groups
                 .into_iter()
@@ -278,7 +278,7 @@ fn fold(node: &Node, owner: Option<B256>, path: &mut Vec<u8>, rows: &mut Rows) -
         Node::Branch(children) => {
             let mut payload = Vec::with_capacity(16 * 33 + 1);
             let changed = children.iter().filter(|child| matches!(child, Child::Unfolded(_))).count();
-            if path.len() < 2 && changed > 8 {
+            if path.is_empty() && changed > 8 {
                 let folded: Vec<_> = children
                     .par_iter()
                     .enumerate()
