@@ -218,7 +218,7 @@ def invalid_payload(life: Life) -> None:
     header, payload = sequencer.unsafe, dict(envelope["executionPayload"], stateRoot="0x" + "11" * 32)
     got = verifier.insert({**envelope, "executionPayload": payload})
     assert (got["status"], got["latestValidHash"]) == ("INVALID", None)  # the hash does not fit
-    payload["blockHash"] = got["validationError"].rsplit("got ", 1)[1]
+    payload["blockHash"] = "0x" + got["validationError"].rsplit("got ", 1)[1]
     got = verifier.insert({**envelope, "executionPayload": payload})
     assert (got["status"], got["latestValidHash"]) == ("INVALID", "0x" + header.hash.hex())
     state = {"headBlockHash": payload["blockHash"], "safeBlockHash": "0x" + "00" * 32, "finalizedBlockHash": "0x" + "00" * 32}
