@@ -80,7 +80,11 @@ class Flag:
 
     @property
     def environment(self) -> str:
-        return ENVIRONMENT_PREFIX + self.name.upper().replace(".", "_").replace("-", "_")
+        return _variable(self.name)
+
+
+def _variable(name: str) -> str:
+    return ENVIRONMENT_PREFIX + name.upper().replace(".", "_").replace("-", "_")
 
 
 _PARSERS: Mapping[type, Callable[[str], Any]] = {
@@ -226,6 +230,8 @@ FLAGS = tuple(Flag(name, f.name, parse, text, aliases, choices) for f in fields(
               for name, parse, text, aliases, choices in [f.metadata["flag"]])  # fmt: skip
 _BY_NAME = {name: flag for flag in FLAGS for name in (flag.name, *flag.aliases)}
 _KNOWN = (*_BY_NAME, *OVERRIDES)
+_VARIABLES = {flag.environment: flag.name for flag in FLAGS} | {_variable(name): name for name in OVERRIDES}
+_OTHER_VARIABLES = {ENVIRONMENT_PREFIX + "CONFIG", ENVIRONMENT_PREFIX + "VECTORS"}  # the configuration file, the tests' vectors
 _METAVARS: Mapping[Callable[[str], Any], str] = {
     parse_bool: "",
     parse_number: "N",
@@ -303,9 +309,7 @@ def resolve(args: argparse.Namespace, environment: Mapping[str, str] = os.enviro
     config = getattr(args, "config", None) or environment.get(ENVIRONMENT_PREFIX + "CONFIG")
     for name, value in _read_toml(Path(config)).items() if config else ():
         _place(values, override, name, value, str(config))
-    for name, variable in [(flag.name, flag.environment) for flag in FLAGS] + [
-        (n, f"{ENVIRONMENT_PREFIX}{n.upper().replace('.', '_')}") for n in OVERRIDES
-    ]:
+    for variable, name in _VARIABLES.items():
         if environment.get(variable):
             _place(values, override, name, environment[variable], variable)
     for key, value in vars(args).items():
@@ -313,7 +317,11 @@ def resolve(args: argparse.Namespace, environment: Mapping[str, str] = os.enviro
             override[key.removeprefix("override.")] = value
         elif key in Settings.__dataclass_fields__:
             values[key] = value
-    warnings = [f"--{name} has no meaning here and is ignored" for name in getattr(args, "ignored_names", ())]
+    strange = sorted(
+        word for word in environment if word.startswith(ENVIRONMENT_PREFIX) and word not in _VARIABLES.keys() | _OTHER_VARIABLES
+    )
+    warnings = [f"the environment's {word} is no setting{hint(word, _VARIABLES)}" for word in strange]
+    warnings += [f"--{name} has no meaning here and is ignored" for name in getattr(args, "ignored_names", ())]
     fields = {flag.field for flag in FLAGS if flag.name in NOT_SERVED_YET}
     unserved = sorted(key for key in fields & values.keys() if values[key] != Settings.__dataclass_fields__[key].default)
     warnings += [f"--{key.replace('_', '.')} is accepted but changes nothing yet: see docs/roadmap.md" for key in unserved]

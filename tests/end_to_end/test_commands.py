@@ -1,5 +1,6 @@
 """The command line's fixed points: exact outputs and exit statuses that scripts rely on."""
 
+import argparse
 import json
 import subprocess
 import sys
@@ -7,7 +8,7 @@ import tomllib
 
 import pytest
 
-from l2engine.settings import FLAGS, parse_seconds
+from l2engine.settings import FLAGS, parse_seconds, resolve
 from tests.helpers.running import ROOT, RunningNode, l2engine
 from tests.helpers.vectors import VECTORS, needs_vectors
 
@@ -93,6 +94,12 @@ def test_flags_win_over_environment_over_file_over_defaults(tmp_path, monkeypatc
     dumped = tomllib.loads(l2engine("dumpconfig", "--config", file, "--http.port", "3").stdout)
     assert (dumped["http"]["port"], dumped["cache"], dumped["history"]["state"], dumped["nat"]) == (3, 20, 7, "file")
     assert dumped["http"]["enabled"] is True and dumped["ws"]["port"] == 8546
+
+
+def test_a_variable_that_is_no_setting_is_told():
+    found = resolve(argparse.Namespace(), {"L2ENGINE_HTPP": "1", "L2ENGINE_OVERRIDE_KARST": "7", "L2ENGINE_CACHE": "", "PATH": "/bin"})
+    assert found.warnings == ("the environment's L2ENGINE_HTPP is no setting; did you mean L2ENGINE_HTTP?",)
+    assert found.override == {"karst": 7}
 
 
 def test_dumped_settings_are_read_back_the_same(tmp_path):
