@@ -192,7 +192,7 @@ class Settings:
     txpool_globalslots: int = _flag("txpool.globalslots", 5120, "executable transactions kept in all", "txpool.pending-max-count")
     txpool_accountqueue: int = _flag("txpool.accountqueue", 64, "transactions with a nonce gap kept per account")
     txpool_globalqueue: int = _flag("txpool.globalqueue", 1024, "transactions with a nonce gap kept in all", "txpool.queued-max-count")
-    txpool_lifetime: float = _flag("txpool.lifetime", 10_800.0, "how long a transaction with a nonce gap waits", parse=parse_seconds)
+    txpool_lifetime: float = _flag("txpool.lifetime", 10_800.0, "seconds that a transaction with a nonce gap waits", parse=parse_seconds)
 
     # peers
     port: int = _flag("port", 30303, "TCP port for peers", parse=parse_port)
@@ -354,7 +354,7 @@ def _add(
     default: Any = None,
 ) -> None:
     """One flag; without `text` the help does not list it."""
-    shown = "" if default in (None, False, "", ()) or "(default" in (text or "") else f" (default {_shown(default)})"
+    shown = "" if default in (None, False, "", ()) or "(default" in (text or "") else f" (default {shown_value(default)})"
     metavar = "{" + "|".join(c for c in choices if c) + "}" if choices else _METAVARS.get(parse, "VALUE")
     parser.add_argument(
         *(f"--{name}" for name in names),
@@ -420,7 +420,8 @@ def _toml_value(value: Any) -> str:
     return str(value)
 
 
-def _shown(value: Any) -> str:
+def shown_value(value: Any) -> str:
+    """A default as help and documentation write it."""
     if value is True:
         return "on"
     return ",".join(value) if isinstance(value, tuple) else f"{value:g}" if isinstance(value, float) else str(value)
