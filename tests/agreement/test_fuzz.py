@@ -13,7 +13,7 @@ from l2engine.types.state import AccountOverride, Call
 from tests.agreement.fuzz import CONTRACTS, FORKS, PRECOMPILES, SENDERS, random_block, rules
 from tests.agreement.run_fuzz import run
 
-QUICK, LONG = 160, 3_200
+QUICK, LONG = 160, 3_600
 
 
 @pytest.mark.parametrize("seed", range(QUICK))
