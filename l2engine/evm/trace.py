@@ -43,6 +43,14 @@ def detach(state: Any) -> None:
     del state.tracing
 
 
+def report_collision(state: Any, sender: Address, address: Address, value: Wei, gas: Gas, data: bytes) -> None:
+    """Tell a tracer, if one listens, of a transaction's creation that opens no frame since the address is taken."""
+    session = getattr(state, "tracing", None)
+    if session is not None:
+        session.tracer.enter("CREATE", sender, address, value, gas, data)
+        session.tracer.leave(b"", gas, "contract address collision")
+
+
 class _Session:
     """What the traced classes share while one transaction runs."""
 

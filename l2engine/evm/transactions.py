@@ -12,7 +12,7 @@ from eth_utils import to_checksum_address
 
 from l2engine.errors import InvalidTransaction
 from l2engine.evm.pyevm import Message, TransactionContext
-from l2engine.evm.trace import attach, detach
+from l2engine.evm.trace import attach, detach, report_collision
 from l2engine.rules import blobs, fees
 from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import Fork, L1Rules
@@ -293,6 +293,7 @@ class TransactionRunner:
         if to is None:
             address = created_address(sender, nonce)
             if accounts.account_has_code_or_nonce(address):
+                report_collision(state, sender, address, value, gas, data)
                 return Execution(None, 0, 0)
             message = Message(gas, b"", sender, value, b"", data, create_address=address)
             computation = state.computation_class.apply_create_message(state, message, context)

@@ -10,10 +10,11 @@ from l2engine.evm import opcodes
 from l2engine.evm.native import NativeExecutor
 from l2engine.evm.reference import ReferenceExecutor
 from l2engine.evm.step_gas import whole_cost
+from l2engine.evm.transactions import created_address
 from l2engine.rules.forks import Fork
 from l2engine.types.base import Address, Gas, Hash32, Wei
-from l2engine.types.state import Account, TracedFrame, TracedTransaction
-from tests.agreement.fuzz import random_block
+from l2engine.types.state import Account, AccountOverride, Call, TracedFrame, TracedTransaction
+from tests.agreement.fuzz import SENDERS, random_block
 
 
 class Listener:
@@ -117,3 +118,17 @@ def test_the_live_state_ends_with_the_call() -> None:
             execution.apply(raw, tracer=tracer)
     with pytest.raises(RuntimeError, match="ends with the call"):
         tracer._transaction.state.account(bytes(20))
+
+
+def test_a_creation_at_a_taken_address_is_a_frame_that_fails() -> None:
+    block = random_block(3)
+    fork = block.config.fork_at(block.env.number, block.env.timestamp)
+    taken = {created_address(SENDERS[0], 0): AccountOverride(nonce=1)}
+    events = []
+    for executor in (ReferenceExecutor(block.config), NativeExecutor(block.config)):
+        listener = Listener(fork, opcodes.EVERY_OPCODE)
+        result = executor.call(block.world, block.env, Call(SENDERS[0], None, 100_000, data=b"\x5f"), taken, None, listener)
+        assert result.error == "contract address collision"
+        events.append(listener.events)
+    assert events[0] == events[1]
+    assert [event[0] for event in events[0]] == ["begin", "enter", "leave", "end"]
