@@ -21,8 +21,9 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 type Result<T> = std::result::Result<T, StateError>;
 
-/// About how many bytes the layers above the base may take; beyond, it follows the head more closely.
-const LAYER_BYTES: usize = 256 << 20;
+/// About how many bytes the layers above the base may take; beyond, it follows the head more closely. A start computes the
+/// tries of that many bytes again.
+const LAYER_BYTES: usize = 128 << 20;
 
 /// How much memory rows of the base may take.
 const CACHE_BYTES: usize = 128 << 20;
