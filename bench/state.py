@@ -17,18 +17,27 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import l2engine_native
+import orjson
 import psutil
 
 from bench.store import address_of, make_block
+from genesis import loader
+from genesis.dev import dev_genesis
+from l2engine.chain.engine import Engine
+from l2engine.evm.native import NativeExecutor
 from l2engine.store.blocks import BlockStore
 from l2engine.store.genesis import write_genesis
 from l2engine.store.native import NativeKeyValue, NativePrepared, NativeState
 from l2engine.types.base import EMPTY_CODE_HASH, EMPTY_ROOT
 from l2engine.types.block import Header
+from rpc.context import Context
+from rpc.jsonrpc import handle
+from rpc.registry import methods_for
 
 GROWTH = 100_000
 LAYERS = 128
@@ -143,27 +152,44 @@ def measure_blocks(chain: Chain, layers: int) -> None:
 
 
 def measure_proofs(chain: Chain, depth: int) -> None:
-    """Proofs at the head and `depth` blocks back."""
+    """Proofs at the head and `depth` blocks back: in the store, and as eth_getProof answers, JSON to JSON."""
     below = chain.head.hash
     for _ in range(depth):
         chain.touch(20)
+    config = loader.load(dev_genesis("ecotone", 0)).config
+    context = Context(Engine(config, chain.kv, chain.blocks, chain.state, NativeExecutor(config)))
+    methods = methods_for(("eth",))
     for name, block_hash in (("the head", chain.head.hash), (f"{depth:,} blocks back", below)):
         chain.state.view(below)  # another view than the one asked for: neither starts warm
-        picks = [address_of(chain.rng.randrange(chain.accounts)) for _ in range(PROOFS)]
-        times = [timed(partial(chain.state.proof, block_hash, address, ())) for address in picks]
+        picks = [address_of(chain.rng.randrange(chain.accounts)) for _ in range(2 * PROOFS)]
+        times = [timed(partial(chain.state.proof, block_hash, address, ())) for address in picks[:PROOFS]]
         print(f"proof at {name}: {spread(times)} ms", flush=True)
+        times = []
+        for address in picks[PROOFS:]:
+            params = ["0x" + address.hex(), [], {"blockHash": "0x" + block_hash.hex()}]
+            body = orjson.dumps({"jsonrpc": "2.0", "id": 1, "method": "eth_getProof", "params": params})
+            times.append(timed(partial(_answer, body, methods, context)))
+        print(f"eth_getProof at {name}: {spread(times)} ms", flush=True)
+
+
+def _answer(body: bytes, methods: Any, context: Context) -> None:
+    assert b"accountProof" in (handle(body, methods, context) or b"")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("accounts", type=int, nargs="?", default=1_000_000)
     parser.add_argument("--depth", type=int, default=40_000, help="how many blocks back proofs are made")
+    parser.add_argument("--proofs-only", action="store_true", help="measure nothing but proofs")
     parser.add_argument("--database", type=Path, help="grown there, or used again when it is there; a temporary one by default")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path = arguments.database or Path(folder) / "db"
         chain = Chain(path, arguments.accounts if path.exists() else 0)
         print(f"{arguments.accounts:,} accounts: grown in {timed(lambda: chain.grow(arguments.accounts)).wall:.0f} s")
+        if arguments.proofs_only:
+            measure_proofs(chain, arguments.depth)
+            return 0
         print("| block | reading ms | root ms | write ms | head and base ms | resident |\n|---|---|---|---|---|---|")
         for layers in (0, LAYERS):
             measure_blocks(chain, layers)

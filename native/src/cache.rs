@@ -1,4 +1,4 @@
-//! Rows of the base, accounts and slots and trie nodes: the ones read last, in a bounded amount of memory.
+//! Rows of the base and of its past, accounts and slots and trie nodes: the ones read last, in a bounded amount of memory.
 //!
 //! A view may live on while the base moves under it, so the cache knows which version of the base it shows, and is silent to
 //! readers of any other.

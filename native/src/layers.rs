@@ -81,8 +81,8 @@ pub fn merge<'a>(layers: impl Iterator<Item = &'a Changes>) -> Changes {
 pub enum Reach {
     /// As it is: rows may come from the cache, which holds them for this version of the base.
     Present(Arc<RowCache>, u64),
-    /// As of a block in its past, with trie nodes or without.
-    Past { number: u64, has_nodes: bool },
+    /// As of a block in its past, with trie nodes or without; the cache holds such rows under the block's hash.
+    Past { number: u64, hash: B256, has_nodes: bool, cache: Arc<RowCache>, version: u64 },
 }
 
 /// The state after one block.
@@ -144,13 +144,21 @@ impl LayeredView {
                 }
                 Ok(found)
             }
-            Reach::Past { number, .. } => {
+            Reach::Past { number, hash, cache, version, .. } => {
+                let name = [hash.as_slice(), key].concat(); // what a block's state held never changes
+                if let Some(row) = cache.get(*version, &name) {
+                    return Ok(Some(row));
+                }
                 let first = schema::past_key(key, number + 1);
                 let last = schema::past_key(key, u64::MAX);
-                match self.base.scan(&first, &last, false, 1)?.pop() {
-                    Some((_, value)) => Ok(Some(value).filter(|value| !value.is_empty())),
-                    None => self.base.get(key),
+                let found = match self.base.scan(&first, &last, false, 1)?.pop() {
+                    Some((_, value)) => Some(value).filter(|value| !value.is_empty()),
+                    None => self.base.get(key)?,
+                };
+                if let Some(row) = &found {
+                    cache.put(*version, &name, row.clone());
                 }
+                Ok(found)
             }
         }
     }

@@ -133,7 +133,8 @@ impl LayeredState {
         let reach = if at_base {
             Reach::Present(self.cache.clone(), kept.version)
         } else {
-            Reach::Past { number, has_nodes: number >= kept.oldest_proofs }
+            let has_nodes = number >= kept.oldest_proofs;
+            Reach::Past { number, hash: anchor, has_nodes, cache: self.cache.clone(), version: kept.version }
         };
         Ok(LayeredView::new(top, path, kept.snapshot.clone(), self.store.clone(), reach))
     }
