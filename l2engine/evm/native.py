@@ -17,6 +17,7 @@ from l2engine.rules.predeploys import CONSOLIDATION_REQUESTS, CREATE2_DEPLOYER, 
 from l2engine.rules.system_calls import system_calls
 from l2engine.types.base import MAX_UINT64, Address, BlockNumber, Gas, Hash32, Wei
 from l2engine.types.block import Log, Receipt
+from l2engine.types.native_core import core as _native
 from l2engine.types.state import (
     Account,
     AccountDiff,
@@ -34,11 +35,6 @@ from l2engine.types.state import (
     TransactionResult,
 )
 from l2engine.types.transaction import DepositTransaction, decode_transaction
-
-try:
-    import l2engine_native as _native
-except ImportError:
-    _native = None
 
 _DEPOSIT_EVENT: Hash32 = bytes.fromhex("649bbc62d0e31342afea4e5cd82d4049e7e1ee912fc0889aa790803be39038c5")
 _DEPOSIT_FIELDS = ((160, 48), (256, 32), (320, 8), (384, 96), (512, 8))

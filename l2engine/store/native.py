@@ -18,12 +18,8 @@ from l2engine.store.state import HISTORY_PROOFS, HISTORY_STATE, LAYERS, SIDE_BYT
 from l2engine.store.trie import prove
 from l2engine.types.base import EMPTY_ROOT, ZERO_HASH, Address, BlockNumber, Hash32
 from l2engine.types.block import Block, Header
+from l2engine.types.native_core import core as _native
 from l2engine.types.state import Account, AccountProof, Batch, PreparedState, Snapshot, StateDiff
-
-try:
-    import l2engine_native as _native
-except ImportError:
-    _native = None
 
 log = logging.getLogger(__name__)
 

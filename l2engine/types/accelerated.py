@@ -5,12 +5,8 @@ from collections.abc import Callable, Sequence
 from l2engine.errors import DecodeError
 from l2engine.types import trie_root
 from l2engine.types.base import Hash32, keccak
+from l2engine.types.native_core import core as _native
 from l2engine.types.transaction import decode_transaction
-
-try:
-    import l2engine_native as _native
-except ImportError:
-    _native = None
 
 fast_lz_length: Callable[[bytes], int] | None = None if _native is None else _native.fast_lz_length
 """Stands in for `rules.fees.fast_lz_length`; None without the native core."""
