@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ def measure_calls(context: Context) -> None:
     for name, request in requests(account).items():
         body = orjson.dumps({"jsonrpc": "2.0", "id": 1, **request})
         assert b"error" not in handle(body, methods, context)
-        works[f"{name}, JSON to JSON"] = lambda body=body: handle(body, methods, context)  # type: ignore[misc]
+        works[f"{name}, JSON to JSON"] = partial(handle, body, methods, context)
     for name, work in works.items():
         median, least = microseconds(work)
         print(f"| {name}, {config.chain_id} | {median:.1f} | {least:.1f} |".replace(f", {config.chain_id}", ""))

@@ -1,12 +1,13 @@
 """debug_getRaw*, debug_trace*: running a transaction, a block or a call again with somebody listening, and execution witnesses.
 
 Sources: geth internal/ethapi (raw objects), eth/tracers/api.go (options and errors); reth's debug_executionWitness and
-debug_executePayload. The tracers are in `evm/tracers.py`, what a witness is in `chain/witness.py`.
+debug_executePayload. The tracers are in `evm/tracers`, what a witness is in `chain/witness.py`.
 """
 
 import re
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from l2engine.chain.process import block_env
@@ -160,14 +161,8 @@ def _trace(context: Context, block: Block, options: dict[str, Any], only: int | 
 
 
 def _apply(execution: BlockExecution, raw: bytes, deadline: float, tracer: tracers.NoopTracer | None) -> tuple[Any, ...]:
-    try:
+    with _failures():
         return execution.apply(raw, None, deadline, tracer).receipt.logs
-    except ExecutionTimeout:
-        raise RpcError(SERVER_ERROR, "execution timeout") from None
-    except RequestTooLarge as error:
-        raise RpcError(RESPONSE_TOO_LARGE, str(error)) from None
-    except InvalidTransaction as error:
-        raise RpcError(SERVER_ERROR, f"tracing failed: {error}") from None
 
 
 def trace_call(context: Context, args: dict[str, Any], reference: BlockReference, options: dict[str, Any] | None) -> Any:
@@ -179,15 +174,22 @@ def trace_call(context: Context, args: dict[str, Any], reference: BlockReference
     message = to_call(context, args, context.settings.gas_cap)
     tracer = _make(options, None, 0)
     env = environment(context, header, options.get("blockOverrides"))
-    try:
+    with _failures():
         context.executor.call(context.view(header), env, message, options.get("stateOverrides"), _deadline(options), tracer)
+    return tracer.result()
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    """What can go wrong with a trace, in geth's words."""
+    try:
+        yield
     except ExecutionTimeout:
         raise RpcError(SERVER_ERROR, "execution timeout") from None
     except RequestTooLarge as error:
         raise RpcError(RESPONSE_TOO_LARGE, str(error)) from None
     except InvalidTransaction as error:
         raise RpcError(SERVER_ERROR, f"tracing failed: {error}") from None
-    return tracer.result()
 
 
 def _make(options: dict[str, Any], place: dict[str, Any] | None, logs_before: int) -> tracers.NoopTracer:

@@ -13,7 +13,7 @@ from l2engine.rules.forks import Fork
 from l2engine.rules.l1_attributes import L1Attributes
 from l2engine.types import rlp
 from l2engine.types.accelerated import fast_lz_length
-from l2engine.types.base import ZERO_ADDRESS, Address, Hash32, Timestamp, Wei, encode_int, keccak
+from l2engine.types.base import ZERO_ADDRESS, Address, Hash32, Timestamp, Wei, keccak
 from l2engine.types.block import Block, Header, Log, Receipt, Withdrawal
 from l2engine.types.transaction import (
     AccessList,
@@ -24,6 +24,7 @@ from l2engine.types.transaction import (
     LegacyTransaction,
     SetCodeTransaction,
     Transaction,
+    created_address,
     decode_transaction,
     recover_sender,
 )
@@ -262,7 +263,7 @@ def receipt(header: Header, index: int, raw: bytes, item: Receipt, gas_before: i
         fields["status"] = hex(item.status)
     if tx.to is None:
         nonce = (item.deposit_nonce or 0) if isinstance(tx, DepositTransaction) else tx.nonce
-        fields["contractAddress"] = "0x" + keccak(rlp.encode([sender, encode_int(nonce)]))[12:].hex()
+        fields["contractAddress"] = "0x" + created_address(sender, nonce).hex()
     if isinstance(tx, DepositTransaction):
         if item.deposit_nonce is not None:
             fields["depositNonce"] = hex(item.deposit_nonce)

@@ -12,14 +12,14 @@ from eth_utils import to_checksum_address
 from l2engine.errors import InvalidTransaction
 from l2engine.evm.pyevm import BlockContext, TransactionContext, state_class
 from l2engine.evm.trace import detach, error_text
-from l2engine.evm.transactions import TransactionRunner, created_address, settled_gas
+from l2engine.evm.transactions import TransactionRunner, settled_gas
 from l2engine.rules import blobs
 from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import Fork, L1Rules
 from l2engine.rules.intrinsic_gas import MAX_INITCODE_SIZE, floor_gas, intrinsic_gas
 from l2engine.types.base import Address, Wei
 from l2engine.types.state import AccountOverride, BlockEnv, Call, CallResult, Deadline, StateView, Tracer
-from l2engine.types.transaction import FeeMarketTransaction, SetCodeTransaction
+from l2engine.types.transaction import FeeMarketTransaction, SetCodeTransaction, created_address
 
 
 def run_call(

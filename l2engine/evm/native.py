@@ -17,6 +17,7 @@ from l2engine.rules.predeploys import CONSOLIDATION_REQUESTS, CREATE2_DEPLOYER, 
 from l2engine.rules.system_calls import system_calls
 from l2engine.types.base import MAX_UINT64, Address, BlockNumber, Gas, Hash32, Wei
 from l2engine.types.block import Log, Receipt
+from l2engine.types.native_core import PRECOMPILE_FAILED
 from l2engine.types.native_core import core as _native
 from l2engine.types.state import (
     Account,
@@ -83,7 +84,7 @@ class NativeExecutor:
         error, output, gas_used, gas_refund, created, logs = _native.call(
             _native_view(view), _row(fork), self.config.chain_id, env, call, overrides and dict(overrides), _seconds(deadline), hooks
         )
-        if error == "precompile failed":
+        if error == PRECOMPILE_FAILED:
             from l2engine.evm.precompiles import why_refused
 
             error = why_refused(fork, call.to or b"", call.data, call.gas) or error

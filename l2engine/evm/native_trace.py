@@ -8,10 +8,8 @@ from l2engine.evm.step_gas import Step, failure, whole_cost
 from l2engine.rules.forks import Fork, L1Rules
 from l2engine.rules.predeploys import BASE_FEE_VAULT
 from l2engine.types.base import Address, Gas, Hash32, Wei
+from l2engine.types.native_core import PRECOMPILE_FAILED
 from l2engine.types.state import Account, BlockEnv, TracedTransaction, Tracer
-
-_PRECOMPILE_FAILED = "precompile failed"
-"""What the core says of every precompile that refuses its input."""
 
 _PUSH0, _CLZ = 0x5F, 0x1E
 _CANCUN = frozenset((0x49, 0x4A, 0x5C, 0x5D, 0x5E))  # BLOBHASH, BLOBBASEFEE, TLOAD, TSTORE, MCOPY
@@ -48,7 +46,7 @@ class Hooks:
 
     def leave(self, output: bytes, gas_used: Gas, error: str | None) -> None:
         """The innermost frame ends; a precompile that failed was the last to be called."""
-        if error == _PRECOMPILE_FAILED:
+        if error == PRECOMPILE_FAILED:
             error = precompiles.why_refused(self._fork, *self._called) or error
         self._tracer.leave(output, gas_used, error)
 
@@ -85,7 +83,9 @@ class _LiveView:
         return None if found is None else Account(*found)
 
     def storage(self, address: Address, slot: int) -> int:
-        return self._state.storage(address, slot)  # type: ignore[no-any-return]
+        value: int = self._state.storage(address, slot)
+        return value
 
     def code(self, code_hash: Hash32) -> bytes:
-        return self._state.code(code_hash)  # type: ignore[no-any-return]
+        code: bytes = self._state.code(code_hash)
+        return code

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from l2engine.types.base import Address
+
 _NAMES = {
     0x00: "STOP ADD MUL SUB DIV SDIV MOD SMOD ADDMOD MULMOD EXP SIGNEXTEND",
     0x10: "LT GT SLT SGT EQ ISZERO AND OR XOR NOT BYTE SHL SHR SAR CLZ",
@@ -92,6 +94,11 @@ _MEMORY_BY_NAME: dict[str, tuple[tuple[int, int | str], ...]] = {
 }
 MEMORY = [_MEMORY_BY_NAME.get(NAMES.get(opcode, ""), ()) for opcode in range(256)]
 """Which stack items (from the top) say where an opcode touches memory and how far; a size as text is fixed."""
+
+
+def stack_address(item: int) -> Address:
+    """A stack item as an address."""
+    return (item & (2**160 - 1)).to_bytes(20, "big")
 
 
 def memory_end(opcode: int, stack: Sequence[int]) -> int:

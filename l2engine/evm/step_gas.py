@@ -12,6 +12,7 @@ from typing import Protocol
 from l2engine.evm import opcodes
 from l2engine.rules.forks import Fork, L1Rules
 from l2engine.types.base import MAX_UINT64, Address, Gas, Wei
+from l2engine.types.transaction import is_delegation
 
 CREATES = {0xF0, 0xF5}
 SELFDESTRUCT, SSTORE = 0xFF, 0x55
@@ -130,7 +131,7 @@ def whole_cost(step: Step, opcode: int, fork: Fork) -> Gas:
     cost = opcodes.CONSTANT_GAS[opcode]
     if opcodes.MEMORY[opcode]:
         cost += memory_growth(step, opcode, stack)
-    if opcode in opcodes.ACCOUNT_OPCODES and not step.is_warm(to_address(stack[-1])):
+    if opcode in opcodes.ACCOUNT_OPCODES and not step.is_warm(opcodes.stack_address(stack[-1])):
         cost += _COLD_ACCOUNT if opcode == SELFDESTRUCT else _COLD_ACCOUNT - 100
     if opcode == _EXP:
         return cost + 10 + 50 * ((stack[-2].bit_length() + 7) // 8)
@@ -148,10 +149,10 @@ def whole_cost(step: Step, opcode: int, fork: Fork) -> Gas:
         hashing = 6 if opcode == 0xF5 else 0
         return cost + _words(stack[-3]) * (hashing + (2 if fork.has(L1Rules.SHANGHAI) else 0))
     if opcode == SELFDESTRUCT:
-        creates = step.is_empty(to_address(stack[-1])) and step.balance(step.address)
+        creates = step.is_empty(opcodes.stack_address(stack[-1])) and step.balance(step.address)
         return cost + (25000 if creates else 0)
     if opcode in opcodes.CALL_OPCODES:
-        cost += _access_gas(step, to_address(stack[-2])) + _value_gas(step, opcode, stack)
+        cost += _access_gas(step, opcodes.stack_address(stack[-2])) + _value_gas(step, opcode, stack)
         left = step.gas - cost
         return min(cost + (min(stack[-1], left - left // 64) if left >= 0 else stack[-1]), MAX_UINT64)
     return cost
@@ -178,15 +179,10 @@ def memory_growth(step: Step, opcode: int, stack: Sequence[int]) -> Gas:
     return max(0, opcodes.memory_gas(opcodes.memory_end(opcode, stack)) - opcodes.memory_gas(step.memory_size))
 
 
-def to_address(item: int) -> Address:
-    """A stack item as an address."""
-    return (item & (2**160 - 1)).to_bytes(20, "big")
-
-
 def _early_call_gas(step: Step, opcode: int, stack: Sequence[int], fork: Fork) -> Gas:
     """What geth charges a call while it computes the gas: for an account not yet touched and its delegate (EIP-2929, 7702),
     for CALL, and for all from Prague on, also the value and the memory, and from Prague on the new account."""
-    gas = _access_gas(step, to_address(stack[-2]))
+    gas = _access_gas(step, opcodes.stack_address(stack[-2]))
     from_prague = fork.has(L1Rules.PRAGUE)
     if opcode == _CALL or from_prague:
         gas += memory_growth(step, opcode, stack)
@@ -198,7 +194,7 @@ def _early_call_gas(step: Step, opcode: int, stack: Sequence[int], fork: Fork) -
 def _access_gas(step: Step, who: Address) -> Gas:
     gas = 0 if step.is_warm(who) else _COLD_ACCOUNT - 100
     target = step.code(who)
-    if len(target) == 23 and target.startswith(b"\xef\x01\x00"):
+    if is_delegation(target):
         gas += 100 if step.is_warm(target[3:]) else _COLD_ACCOUNT
     return gas
 
@@ -206,7 +202,7 @@ def _access_gas(step: Step, who: Address) -> Gas:
 def _value_gas(step: Step, opcode: int, stack: Sequence[int]) -> Gas:
     if opcode not in (_CALL, _CALLCODE) or not stack[-3]:
         return 0
-    return 34000 if opcode == _CALL and step.is_empty(to_address(stack[-2])) else 9000
+    return 34000 if opcode == _CALL and step.is_empty(opcodes.stack_address(stack[-2])) else 9000
 
 
 def _store_gas(is_warm: bool, original: int, value: int, new: int) -> Gas:

@@ -15,10 +15,10 @@ from eth.vm.gas_meter import GasMeter
 from eth.vm.logic.invalid import InvalidOpcode
 
 from l2engine.evm import opcodes
-from l2engine.evm.step_gas import CREATES, MEMORY_LIMIT, OVERFLOW, SELFDESTRUCT, SENTRY, SSTORE, Kind, failure, to_address, whole_cost
-from l2engine.types import rlp
-from l2engine.types.base import MAX_UINT64, Address, Gas, Wei, encode_int, keccak
+from l2engine.evm.step_gas import CREATES, MEMORY_LIMIT, OVERFLOW, SELFDESTRUCT, SENTRY, SSTORE, Kind, failure, whole_cost
+from l2engine.types.base import MAX_UINT64, Address, Gas, Wei, keccak
 from l2engine.types.state import Tracer
+from l2engine.types.transaction import created_address
 
 _OPENS_FRAMES = CREATES | opcodes.CALL_OPCODES | {SELFDESTRUCT}
 _CHECKED = _OPENS_FRAMES | {SSTORE, 0x5D, 0xA0, 0xA1, 0xA2, 0xA3, 0xA4}  # in a static frame geth has words of its own for these
@@ -261,13 +261,16 @@ def _frame_opcode(code: int, run: Any) -> Callable[[Any], None]:
         session, stack = computation.state.tracing, computation._stack.values
         operands = [_to_int(item) for item in stack[-1:-8:-1]]
         before = session.frames
-        session.kind, session.target = name, to_address(operands[1]) if code in opcodes.CALL_OPCODES and len(operands) > 1 else None
+        session.kind, session.target = (
+            name,
+            opcodes.stack_address(operands[1]) if code in opcodes.CALL_OPCODES and len(operands) > 1 else None,
+        )
         computation._gas_meter.returned = 0
         balance = computation.state.get_balance(computation.msg.storage_address) if code == SELFDESTRUCT else 0
         try:
             run(computation)
         except exceptions.Halt:
-            session.tracer.enter(name, computation.msg.storage_address, to_address(operands[0]), balance, 0, b"")
+            session.tracer.enter(name, computation.msg.storage_address, opcodes.stack_address(operands[0]), balance, 0, b"")
             session.tracer.leave(b"", 0, None)
             raise
         finally:
@@ -299,7 +302,7 @@ def _report_attempt(session: _Session, computation: Any, code: int, operands: li
         else:
             error, nonce, gas = "contract address collision", nonce - 1, meter.last
         step.report(session.tracer, meter.charged - (gas if error == "contract address collision" else 0), None)
-        to = _create2_address(sender, operands[3], code_bytes) if code == 0xF5 else _create_address(sender, nonce)
+        to = _create2_address(sender, operands[3], code_bytes) if code == 0xF5 else created_address(sender, nonce)
         used = gas if error == "contract address collision" else 0
         session.tracer.enter(opcodes.name(code), sender, to, value, gas, code_bytes)
         session.tracer.leave(b"", used, error)
@@ -309,12 +312,8 @@ def _report_attempt(session: _Session, computation: Any, code: int, operands: li
     start, size = operands[3:5] if code in (0xF1, 0xF2) else operands[2:4]
     error = "max call depth exceeded" if message.depth + 1 > _STACK_LIMIT else "insufficient balance for transfer"
     data = bytes(computation.memory_read_bytes(start, size))
-    session.tracer.enter(opcodes.name(code), sender, to_address(operands[1]), value, meter.returned, data)
+    session.tracer.enter(opcodes.name(code), sender, opcodes.stack_address(operands[1]), value, meter.returned, data)
     session.tracer.leave(b"", 0, error)
-
-
-def _create_address(sender: Address, nonce: int) -> Address:
-    return keccak(rlp.encode([sender, encode_int(nonce)]))[12:]
 
 
 def _create2_address(sender: Address, salt: int, code: bytes) -> Address:

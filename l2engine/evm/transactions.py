@@ -19,21 +19,22 @@ from l2engine.rules.forks import Fork, L1Rules
 from l2engine.rules.intrinsic_gas import MAX_INITCODE_SIZE, floor_gas, intrinsic_gas, validate_form
 from l2engine.rules.l1_attributes import L1Attributes, from_storage
 from l2engine.rules.predeploys import BASE_FEE_VAULT, L1_BLOCK, L1_FEE_VAULT, OPERATOR_FEE_VAULT
-from l2engine.types import rlp
-from l2engine.types.base import MAX_UINT64, MAX_UINT256, ZERO_ADDRESS, Address, Gas, Wei, encode_int, keccak
+from l2engine.types.base import MAX_UINT64, MAX_UINT256, ZERO_ADDRESS, Address, Gas, Wei
 from l2engine.types.block import Log
 from l2engine.types.state import BlockEnv, TracedTransaction, Tracer
 from l2engine.types.transaction import (
+    DELEGATION,
     AccessList,
     Authorization,
     BlobTransaction,
     DepositTransaction,
     SetCodeTransaction,
     SignedTransaction,
+    created_address,
+    is_delegation,
     recover_sender,
 )
 
-_DELEGATION = bytes.fromhex("ef0100")  # EIP-7702
 _SELFDESTRUCT_REFUND = 24_000  # until London
 _AUTHORIZATION_REFUND = 12_500
 
@@ -73,12 +74,6 @@ class Execution:
     @property
     def logs(self) -> Sequence[Log]:
         return self.computation.logs if self.computation is not None else ()
-
-
-def created_address(sender: Address, nonce: int) -> Address:
-    """Where a creation transaction puts its contract."""
-    payload: bytes = rlp.encode([sender, encode_int(nonce)])
-    return keccak(payload)[12:]
 
 
 class TransactionRunner:
@@ -281,7 +276,7 @@ class TransactionRunner:
                 continue
             if accounts.account_exists(authority):
                 refund += _AUTHORIZATION_REFUND
-            accounts.set_code(authority, b"" if item.address == ZERO_ADDRESS else _DELEGATION + item.address)
+            accounts.set_code(authority, b"" if item.address == ZERO_ADDRESS else DELEGATION + item.address)
             accounts.increment_nonce(authority)
         return refund
 
@@ -348,8 +343,3 @@ def settled_gas(fork: Fork, limit: Gas, execution: Execution, floor: Gas) -> Gas
     used = limit - execution.gas_left
     refund = min(execution.refund, used // (5 if fork.has(L1Rules.LONDON) else 2))
     return max(used - refund, floor)
-
-
-def is_delegation(code: bytes) -> bool:
-    """Whether an account's code only points to another account's (EIP-7702)."""
-    return len(code) == 23 and code.startswith(_DELEGATION)

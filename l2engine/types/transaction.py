@@ -48,6 +48,20 @@ class Authorization:
             return None
 
 
+DELEGATION = b"\xef\x01\x00"
+"""What the code of a delegating account begins with; the account whose code runs follows (EIP-7702)."""
+
+
+def is_delegation(code: bytes) -> bool:
+    """Whether an account's code only points to another account's (EIP-7702)."""
+    return len(code) == 23 and code.startswith(DELEGATION)
+
+
+def created_address(sender: Address, nonce: int) -> Address:
+    """Where a creation transaction, or CREATE, puts its contract."""
+    return keccak(rlp.encode([sender, encode_int(nonce)]))[12:]
+
+
 @dataclass(frozen=True, slots=True)
 class LegacyTransaction:
     """Type 0, with or without EIP-155 replay protection."""

@@ -35,12 +35,7 @@ impl BlockExecution {
         for (address, account) in &journal.inner.state {
             let original = originals.get(address);
             let before = original.and_then(|original| original.account);
-            let gone = journal.database.gone.contains(address);
-            let after = if account.info.is_empty() && (gone || before.is_none()) {
-                None
-            } else {
-                Some(Account::from(&account.info))
-            };
+            let after = journal.database.current(address, &account.info);
             let destroyed = before.is_some() && account.is_selfdestructed();
             let slot_before = |slot: &U256| match original {
                 Some(original) if !destroyed => original.slots.get(slot).copied().unwrap_or_default(),

@@ -41,11 +41,7 @@ impl Live {
 fn account(context: &MachineContext, address: Address) -> Result<Option<Account>, StateError> {
     let (journal, source) = (&context.journaled_state.inner, &context.journaled_state.database);
     let Some(found) = journal.state.get(&address) else { return source.view.account(address) };
-    let vanished = || {
-        let before = source.originals.get(&address).and_then(|original| original.account);
-        source.gone.contains(&address) || before.is_none()
-    };
-    Ok(if found.info.is_empty() && vanished() { None } else { Some(Account::from(&found.info)) })
+    Ok(source.current(&address, &found.info))
 }
 
 /// A slot's value at this moment, read without warming it.

@@ -150,6 +150,14 @@ impl Source {
     pub fn new(view: Arc<dyn StateView>) -> Self {
         Self { view, originals: AddressMap::default(), gone: AddressSet::default() }
     }
+
+    /// What an account of the journal amounts to; None for an empty one that was not there before the block, or that some
+    /// transaction removed.
+    pub fn current(&self, address: &Address, info: &AccountInfo) -> Option<Account> {
+        let before = || self.originals.get(address).and_then(|original| original.account);
+        let is_none = info.is_empty() && (self.gone.contains(address) || before().is_none());
+        (!is_none).then(|| Account::from(info))
+    }
 }
 
 impl Database for Source {

@@ -4,8 +4,8 @@ from dataclasses import replace
 from typing import Any
 
 from l2engine.errors import ExecutionTimeout, InvalidTransaction
-from l2engine.evm.opcodes import ACCOUNT_OPCODES, CALL_OPCODES, SLOT_OPCODES
-from l2engine.evm.tracers.base import NoopTracer, stack_address
+from l2engine.evm.opcodes import ACCOUNT_OPCODES, CALL_OPCODES, SLOT_OPCODES, stack_address
+from l2engine.evm.tracers.base import NoopTracer
 from l2engine.types import rlp
 from l2engine.types.base import Address, Hash32, encode_int, keccak
 from l2engine.types.block import Header

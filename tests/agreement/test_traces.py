@@ -10,10 +10,10 @@ from l2engine.evm import opcodes
 from l2engine.evm.native import NativeExecutor
 from l2engine.evm.reference import ReferenceExecutor
 from l2engine.evm.step_gas import whole_cost
-from l2engine.evm.transactions import created_address
 from l2engine.rules.forks import Fork
 from l2engine.types.base import Address, Gas, Hash32, Wei
 from l2engine.types.state import Account, AccountOverride, Call, TracedFrame, TracedTransaction
+from l2engine.types.transaction import created_address
 from tests.agreement.fuzz import SENDERS, random_block
 
 
@@ -48,7 +48,7 @@ class Listener:
         slot = self._transaction.state.storage(frame.address, frame.stack[-1]) if frame.stack else 0
         self.events.append(("step", pc, opcodes.name(opcode), *facts, slot))
         enough = len(frame.stack) >= opcodes.POPS[opcode]
-        self._costs.append((opcode, whole_cost(frame, opcode, self._fork) if enough else -1))  # type: ignore[arg-type]
+        self._costs.append((opcode, whole_cost(frame, opcode, self._fork) if enough else -1))
 
     def step_done(self, frame: TracedFrame, cost: Gas, error: str | None) -> None:
         opcode, whole = self._costs.pop()

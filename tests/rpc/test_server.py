@@ -133,9 +133,9 @@ async def test_slow_clients_are_hung_up_on(monkeypatch):
             (ws_number, handshake + b"\x81" + bytes([0x80 | len(long)]) + bytes(4) + long),
         ):
             reader, writer = await connection(to, request)
-            writer.transport.pause_reading()  # type: ignore[attr-defined]
+            writer.transport.pause_reading()
             await asyncio.sleep(1)
-            writer.transport.resume_reading()  # type: ignore[attr-defined]
+            writer.transport.resume_reading()
             with suppress(ConnectionError):
                 assert len(await asyncio.wait_for(reader.read(), 5)) < 20_000_000
 

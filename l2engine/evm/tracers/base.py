@@ -30,8 +30,3 @@ class NoopTracer:
 def to_hex(data: bytes) -> str:
     """Bytes with 0x."""
     return "0x" + data.hex()
-
-
-def stack_address(item: int) -> Address:
-    """A stack item as an address."""
-    return (item & (2**160 - 1)).to_bytes(20, "big")

@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from l2engine.evm.opcodes import ACCOUNT_OPCODES, CALL_OPCODES, SLOT_OPCODES
-from l2engine.evm.tracers.base import NoopTracer, stack_address, to_hex
+from l2engine.evm.opcodes import ACCOUNT_OPCODES, CALL_OPCODES, SLOT_OPCODES, stack_address
+from l2engine.evm.tracers.base import NoopTracer, to_hex
 from l2engine.types.base import EMPTY_CODE_HASH, ZERO_HASH, Address, Gas, Wei
 from l2engine.types.state import Account, TracedFrame, TracedTransaction
+from l2engine.types.transaction import is_delegation
 
 
 class PrestateTracer(NoopTracer):
@@ -95,7 +96,7 @@ class PrestateTracer(NoopTracer):
         state = self.transaction.state
         account = state.account(address)
         code = state.code(account.code_hash) if account is not None else b""
-        if len(code) == 23 and code.startswith(b"\xef\x01\x00"):
+        if is_delegation(code):
             self._look_up(code[3:])
 
     def _look_up_slot(self, address: Address, slot: int) -> None:
