@@ -24,7 +24,7 @@ from eth_account import Account
 
 from genesis.dev import CHAIN_ID
 from genesis.dev.accounts import DEV_ACCOUNTS
-from l2engine.evm import native
+from l2engine.evm.native import machine as native
 
 IDLE_SECONDS = 10
 TICKS = os.sysconf("SC_CLK_TCK")

@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench import drivers
 from bench.drivers import KINDS, Node
-from l2engine.evm import native
+from l2engine.evm.native import machine as native
 
 FORK = "jovian"
 WARM = 2  # blocks of each kind that do not count

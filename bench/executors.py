@@ -22,8 +22,8 @@ from bench.bare_pyevm import bare_pyevm_seconds
 from genesis import loader
 from genesis.loader import Genesis
 from l2engine.chain.engine import Engine
-from l2engine.evm import native
-from l2engine.evm.reference import ReferenceExecutor
+from l2engine.evm.native import machine as native
+from l2engine.evm.reference.machine import ReferenceExecutor
 from l2engine.store.blocks import BlockStore
 from l2engine.store.genesis import write_genesis
 from l2engine.store.kv import MemoryKeyValue

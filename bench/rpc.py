@@ -23,7 +23,7 @@ import orjson
 
 from bench import drivers
 from bench.share import open_context
-from l2engine.evm import native
+from l2engine.evm.native import machine as native
 from l2engine.types.state import BlockEnv, Call
 from rpc.context import Context
 from rpc.jsonrpc import handle

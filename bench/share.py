@@ -25,7 +25,7 @@ import orjson
 
 from bench import drivers
 from l2engine import assembly
-from l2engine.evm import native
+from l2engine.evm.native import machine as native
 from l2engine.settings import Settings
 from l2engine.store import native as native_store
 from l2engine.types import accelerated

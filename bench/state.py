@@ -29,7 +29,7 @@ from bench.store import address_of, make_block
 from genesis import loader
 from genesis.dev import dev_genesis
 from l2engine.chain.engine import Engine
-from l2engine.evm.native import NativeExecutor
+from l2engine.evm.native.machine import NativeExecutor
 from l2engine.store.blocks import BlockStore
 from l2engine.store.genesis import write_genesis
 from l2engine.store.native import NativeKeyValue, NativePrepared, NativeState

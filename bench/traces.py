@@ -19,8 +19,9 @@ import orjson
 from bench import drivers
 from genesis import loader
 from l2engine.conformance.world import World
-from l2engine.evm import native, tracers
-from l2engine.evm.reference import ReferenceExecutor
+from l2engine.evm import tracers
+from l2engine.evm.native import machine as native
+from l2engine.evm.reference.machine import ReferenceExecutor
 from l2engine.types.base import ZERO_HASH
 from l2engine.types.state import BlockEnv, Executor
 

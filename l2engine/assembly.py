@@ -57,7 +57,7 @@ def _database(settings: Settings) -> Path:
 
 def open_database(settings: Settings, create: bool = True) -> KeyValue:
     """The LevelDB below the data directory; `StoreError` when it is in use, foreign or (with `create` False) not there."""
-    from l2engine.conformance.executors import is_native
+    from l2engine.evm.choose import is_native
 
     path = _database(settings)
     if not create and not path.is_dir():
@@ -76,7 +76,7 @@ def open_database(settings: Settings, create: bool = True) -> KeyValue:
 
 def memory_database(settings: Settings) -> KeyValue:
     """An empty database that ends with the process."""
-    from l2engine.conformance.executors import is_native
+    from l2engine.evm.choose import is_native
 
     if is_native(settings.evm):
         from l2engine.store.native import NativeKeyValue
@@ -143,7 +143,7 @@ def open_chain(settings: Settings, kv: KeyValue | None = None) -> Chain:
     from l2engine.chain.engine import Engine, EngineSettings
     from l2engine.chain.events import Events
     from l2engine.chain.pool import Pool, PoolSettings
-    from l2engine.conformance.executors import executor_factory
+    from l2engine.evm.choose import executor_factory
     from l2engine.store.blocks import BlockStore
 
     is_new = kv is None and not _database(settings).exists()

@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 
 from l2engine.conformance import witness
-from l2engine.conformance.executors import KINDS, executor_factory
 from l2engine.errors import L2EngineError
+from l2engine.evm.choose import KINDS, executor_factory
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

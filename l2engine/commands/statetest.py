@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 from l2engine.conformance import statetest
-from l2engine.conformance.executors import KINDS, executor_factory
 from l2engine.conformance.sources import documents
 from l2engine.conformance.statetest import Outcome
+from l2engine.evm.choose import KINDS, executor_factory
 from l2engine.evm.tracers.steps import JsonTracer
 
 

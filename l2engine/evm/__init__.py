@@ -1,1 +1,4 @@
-"""Executing transactions: the py-evm reference executor and what belongs to it. py-evm classes never leave this folder."""
+"""Executing blocks: the block loop, the two executors under it, their comparison, and tracers.
+
+py-evm's classes never leave `reference/`, the Rust core's never leave `native/`.
+"""

@@ -10,8 +10,8 @@ from dataclasses import fields
 from typing import Any, TypeAlias
 
 from l2engine.errors import DecodeError, ExecutionTimeout, ExecutorsDisagree, InvalidBlock, InvalidTransaction, L2EngineError
-from l2engine.evm.native import NativeExecutor
-from l2engine.evm.reference import ReferenceExecutor
+from l2engine.evm.native.machine import NativeExecutor
+from l2engine.evm.reference.machine import ReferenceExecutor
 from l2engine.rules.config import ChainConfig
 from l2engine.types.accelerated import ordered_root
 from l2engine.types.base import Address, Gas, Hash32, keccak

@@ -188,8 +188,8 @@ class TracedFrame(Protocol):
 
 
 class Tracer(Protocol):
-    """Listens to the execution of one transaction or call; see `evm/tracers` for those of debug_*, `evm/trace.py` and
-    `evm/native_trace.py` for how the executors attach them. Every method may do nothing."""
+    """Listens to the execution of one transaction or call; see `evm/tracers` for those of debug_*, `evm/reference/trace.py` and
+    `evm/native/trace.py` for how the executors attach them. Every method may do nothing."""
 
     steps: frozenset[int]
     """The opcodes for which `step` and `step_done` are called; without any, tracing costs next to nothing."""

@@ -15,8 +15,8 @@ from l2engine.chain.payload import from_block
 from l2engine.chain.process import block_env
 from l2engine.errors import ExecutionTimeout, ExecutorsDisagree
 from l2engine.evm.agreement import AgreementExecutor
-from l2engine.evm.native import NativeExecutor
-from l2engine.evm.reference import ReferenceExecutor
+from l2engine.evm.native.machine import NativeExecutor
+from l2engine.evm.reference.machine import ReferenceExecutor
 from l2engine.rules.predeploys import L1_BLOCK, SEQUENCER_FEE_VAULT
 from l2engine.types.base import Address, keccak
 from l2engine.types.block import Block

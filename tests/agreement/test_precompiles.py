@@ -7,7 +7,7 @@ import pytest
 
 from l2engine.errors import InvalidTransaction
 from l2engine.evm.agreement import AgreementExecutor
-from l2engine.evm.precompiles import precompiles
+from l2engine.evm.reference.precompiles import precompiles
 from l2engine.rules import forks
 from l2engine.rules.forks import Fork
 from l2engine.types.base import Address, Gas

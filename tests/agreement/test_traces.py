@@ -7,8 +7,8 @@ import pytest
 
 from l2engine.errors import DecodeError, InvalidBlock, InvalidTransaction
 from l2engine.evm import opcodes
-from l2engine.evm.native import NativeExecutor
-from l2engine.evm.reference import ReferenceExecutor
+from l2engine.evm.native.machine import NativeExecutor
+from l2engine.evm.reference.machine import ReferenceExecutor
 from l2engine.evm.step_gas import whole_cost
 from l2engine.rules.forks import Fork
 from l2engine.types.base import Address, Gas, Hash32, Wei

@@ -19,8 +19,8 @@ from l2engine.chain.witness import Witnesses
 from l2engine.conformance import witness
 from l2engine.conformance.world import World
 from l2engine.errors import DecodeError, InvalidBlock, InvalidTransaction, StoreError
-from l2engine.evm.native import NativeExecutor
-from l2engine.evm.reference import ReferenceExecutor
+from l2engine.evm.native.machine import NativeExecutor
+from l2engine.evm.reference.machine import ReferenceExecutor
 from l2engine.rules.config import ChainConfig, geth_config
 from l2engine.rules.forks import SHANGHAI
 from l2engine.store.blocks import BlockStore

@@ -9,7 +9,7 @@ from l2engine.chain.engine import Engine, EngineSettings
 from l2engine.chain.events import NewHead
 from l2engine.chain.payload import from_block
 from l2engine.errors import InvalidAttributes, InvalidBlock, InvalidForkchoice, StoreError, UnknownBlock, UnknownPayload
-from l2engine.evm.reference import ReferenceExecutor
+from l2engine.evm.reference.machine import ReferenceExecutor
 from l2engine.store.kv import MemoryKeyValue
 from l2engine.types.base import ZERO_HASH, keccak
 from l2engine.types.block import Block

@@ -12,9 +12,9 @@ from typing import Any, TypeAlias
 import pytest
 
 from l2engine.conformance.statetest import Outcome
-from l2engine.evm import native
 from l2engine.evm.agreement import AgreementExecutor
-from l2engine.evm.reference import ReferenceExecutor
+from l2engine.evm.native import machine as native
+from l2engine.evm.reference.machine import ReferenceExecutor
 from l2engine.rules.config import ChainConfig
 from l2engine.types.state import Executor
 from tests.helpers.vectors import archive

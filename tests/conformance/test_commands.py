@@ -11,7 +11,7 @@ import pytest
 from l2engine.__main__ import main
 from l2engine.conformance import statetest
 from l2engine.evm.agreement import AgreementExecutor
-from l2engine.evm.reference import ReferenceExecutor
+from l2engine.evm.reference.machine import ReferenceExecutor
 from l2engine.rules import forks
 from l2engine.rules.config import Activation
 from tests.conformance.families import needs_native

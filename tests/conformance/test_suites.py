@@ -7,8 +7,8 @@ import pytest
 
 from l2engine.conformance import blocktest, statetest, witness
 from l2engine.conformance.statetest import Outcome
-from l2engine.evm.native import NativeExecutor
-from l2engine.evm.reference import ReferenceExecutor
+from l2engine.evm.native.machine import NativeExecutor
+from l2engine.evm.reference.machine import ReferenceExecutor
 from tests.conformance.families import MakeExecutor, check, needs_native, shards
 from tests.helpers.vectors import VECTORS, needs_vectors
 

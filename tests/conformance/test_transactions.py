@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from l2engine.errors import DecodeError, InvalidTransaction
-from l2engine.evm.native import NativeExecutor
-from l2engine.evm.reference import ReferenceExecutor
+from l2engine.evm.native.machine import NativeExecutor
+from l2engine.evm.reference.machine import ReferenceExecutor
 from l2engine.rules import forks
 from l2engine.rules.config import Activation, ChainConfig
 from l2engine.rules.forks import Fork

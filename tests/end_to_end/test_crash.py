@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from genesis.dev.accounts import DEV_ACCOUNTS
-from l2engine.evm import native
+from l2engine.evm.native import machine as native
 from tests.helpers.datadir import verified_head
 from tests.helpers.running import ROOT, RunningNode, l2engine
 from tests.helpers.transactions import transfer

@@ -11,7 +11,7 @@ from web3.exceptions import ContractLogicError, Web3RPCError
 
 import genesis.dev
 from genesis.dev.accounts import DEV_ACCOUNTS
-from l2engine.evm import native
+from l2engine.evm.native import machine as native
 from l2engine.rules.forks import OP_FORKS
 from tests.helpers.running import ROOT, RunningNode, l2engine, send
 from tests.helpers.transactions import transfer

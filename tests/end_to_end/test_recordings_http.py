@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from l2engine.evm import native
+from l2engine.evm.native import machine as native
 from tests.helpers.running import RunningNode
 from tests.helpers.vectors import VECTORS
 from tests.recordings.departures import DEPARTURES, FIRST_KARST_PRECOMPILE

@@ -22,7 +22,7 @@ from genesis.dev import CHAIN_ID, dev_genesis
 from genesis.dev.accounts import DEV_ACCOUNTS
 from l2engine.__main__ import main
 from l2engine.errors import StoreError
-from l2engine.evm import native
+from l2engine.evm.native import machine as native
 from l2engine.node import Node
 from l2engine.settings import Settings
 from tests.helpers.datadir import verified_head

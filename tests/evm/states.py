@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 
 from l2engine.conformance.world import World
-from l2engine.evm.reference import ReferenceBlockExecution, ReferenceExecutor
+from l2engine.evm.reference.machine import ReferenceBlockExecution, ReferenceExecutor
 from l2engine.rules.config import Activation, ChainConfig
 from l2engine.rules.forks import Fork, L1Rules
 from l2engine.rules.l1_attributes import L1Attributes, encode_calldata, format_of

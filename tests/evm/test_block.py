@@ -3,7 +3,7 @@
 import pytest
 
 from l2engine.errors import InvalidBlock
-from l2engine.evm.reference import ReferenceExecutor
+from l2engine.evm.reference.machine import ReferenceExecutor
 from l2engine.rules import forks
 from l2engine.rules.config import Activation, ChainConfig
 from l2engine.rules.forks import Fork

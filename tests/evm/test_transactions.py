@@ -8,7 +8,7 @@ import pytest
 import rlp
 
 from l2engine.errors import ExecutionTimeout, InvalidTransaction
-from l2engine.evm.reference import ReferenceExecutor
+from l2engine.evm.reference.machine import ReferenceExecutor
 from l2engine.rules import fees, forks
 from l2engine.rules.forks import Fork, L1FeeRule, OperatorFeeRule
 from l2engine.rules.l1_attributes import L1Attributes

@@ -12,7 +12,7 @@ from l2engine.chain.events import Events
 from l2engine.chain.payload import from_block
 from l2engine.chain.pool import Pool
 from l2engine.chain.sequencer import SequencerSettings, dev_attributes
-from l2engine.evm.reference import ReferenceExecutor
+from l2engine.evm.reference.machine import ReferenceExecutor
 from l2engine.store.blocks import BlockStore
 from l2engine.store.genesis import write_genesis
 from l2engine.store.kv import MemoryKeyValue

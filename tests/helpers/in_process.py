@@ -12,7 +12,7 @@ from genesis import loader
 from l2engine.assembly import memory_database, open_state
 from l2engine.chain.engine import Engine, EngineSettings
 from l2engine.chain.pool import Pool
-from l2engine.conformance.executors import executor_factory
+from l2engine.evm.choose import executor_factory
 from l2engine.settings import Settings
 from l2engine.store.blocks import BlockStore
 from l2engine.store.genesis import write_genesis

@@ -9,7 +9,7 @@ import orjson
 from genesis import loader
 from genesis.dev import dev_genesis
 from l2engine.chain.engine import Engine
-from l2engine.evm.reference import ReferenceExecutor
+from l2engine.evm.reference.machine import ReferenceExecutor
 from l2engine.store.blocks import BlockStore
 from l2engine.store.genesis import write_genesis
 from l2engine.store.kv import MemoryKeyValue

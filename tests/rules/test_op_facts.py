@@ -12,7 +12,7 @@ import rlp
 
 from genesis.chains import registered_chains
 from l2engine.errors import DecodeError, InvalidAttributes, InvalidBlock, InvalidTransaction
-from l2engine.evm.reference import ReferenceExecutor
+from l2engine.evm.reference.machine import ReferenceExecutor
 from l2engine.rules import fees, forks, l1_attributes
 from l2engine.rules.config import chain_config
 from l2engine.rules.deposits import l1_attributes_source, upgrade_source, user_deposit_source
@@ -436,7 +436,7 @@ def precompile_input_limit(given: Any, expected: Expected) -> None:
 
 
 def precompile_call(given: Any, expected: Expected) -> None:
-    from l2engine.evm.precompiles import precompiles
+    from l2engine.evm.reference.precompiles import precompiles
 
     class Message:
         data_as_bytes = data = unhex(given["data"])

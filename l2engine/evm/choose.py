@@ -21,13 +21,13 @@ def is_native(kind: str) -> bool:
 def executor_factory(kind: str) -> Callable[[ChainConfig], Executor]:
     """What makes an executor for a chain's rules; `ConfigError` when the kind is not installed."""
     if not is_native(kind):
-        from l2engine.evm.reference import ReferenceExecutor
+        from l2engine.evm.reference.machine import ReferenceExecutor
 
         return ReferenceExecutor
     if kind == "both":
         from l2engine.evm.agreement import AgreementExecutor
 
         return AgreementExecutor
-    from l2engine.evm.native import NativeExecutor
+    from l2engine.evm.native.machine import NativeExecutor
 
     return NativeExecutor

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from py_ecc import optimized_bn128 as bn128
 
-from l2engine.evm import curves
-from l2engine.evm.precompiles import precompiles
+from l2engine.evm.reference import curves
+from l2engine.evm.reference.precompiles import precompiles
 from l2engine.rules import forks
 from l2engine.rules.forks import FORKS_BY_NAME, Fork
 from tests.helpers.vectors import VECTORS, archive, needs_vectors

@@ -58,7 +58,7 @@ class NativeExecutor:
     @cached_property
     def reference(self) -> Executor:
         """The reference executor, imported only when something needs it."""
-        from l2engine.evm.reference import ReferenceExecutor
+        from l2engine.evm.reference.machine import ReferenceExecutor
 
         return ReferenceExecutor(self.config)
 
@@ -85,7 +85,7 @@ class NativeExecutor:
             _native_view(view), _row(fork), self.config.chain_id, env, call, overrides and dict(overrides), _seconds(deadline), hooks
         )
         if error == PRECOMPILE_FAILED:
-            from l2engine.evm.precompiles import why_refused
+            from l2engine.evm.reference.precompiles import why_refused
 
             error = why_refused(fork, call.to or b"", call.data, call.gas) or error
         return CallResult(error is None, output, gas_used, gas_refund, error, created, tuple(Log(*log) for log in logs))
@@ -265,7 +265,7 @@ def _hooks(tracer: Tracer | None, env: BlockEnv, fork: Fork) -> Any:
     """What Rust calls for a tracer, None without one."""
     if tracer is None:
         return None
-    from l2engine.evm.native_trace import Hooks  # a start has no use for it
+    from l2engine.evm.native.trace import Hooks  # a start has no use for it
 
     return Hooks(tracer, env, fork)
 

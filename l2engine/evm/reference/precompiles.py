@@ -15,7 +15,7 @@ import gmpy2
 from eth.exceptions import VMError
 from eth.precompiles.bls12_381.constants import G1_MSM_DISCOUNTS, G1_MSM_MAX_DISCOUNT, G2_MSM_DISCOUNTS, G2_MSM_MAX_DISCOUNT
 
-from l2engine.evm import curves
+from l2engine.evm.reference import curves
 from l2engine.rules.forks import Fork, L1Rules
 from l2engine.types.base import Address, Gas
 

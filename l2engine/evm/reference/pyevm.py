@@ -22,9 +22,10 @@ from eth.vm.stack import Stack
 from eth_utils import get_extended_debug_logger
 
 from l2engine.errors import ExecutionTimeout
-from l2engine.evm import opcode_table, opcodes
-from l2engine.evm.accounts import AccountDatabase
-from l2engine.evm.precompiles import precompiles
+from l2engine.evm import opcodes
+from l2engine.evm.reference import opcode_table
+from l2engine.evm.reference.accounts import AccountDatabase
+from l2engine.evm.reference.precompiles import precompiles
 from l2engine.rules.forks import Fork, L1Rules
 from l2engine.types.base import MAX_UINT64, Address, BlockNumber, Gas, Hash32, Wei
 from l2engine.types.block import Log

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from l2engine.evm.accounts import AccountDatabase
+from l2engine.evm.reference.accounts import AccountDatabase
 from l2engine.types.base import EMPTY_CODE_HASH, keccak
 from l2engine.types.state import Account, StateDiff
 from tests.evm.states import Before, world

@@ -11,8 +11,8 @@ from typing import Any
 from eth_utils import to_checksum_address
 
 from l2engine.errors import InvalidTransaction
-from l2engine.evm.pyevm import Message, TransactionContext
-from l2engine.evm.trace import attach, detach, report_collision
+from l2engine.evm.reference.pyevm import Message, TransactionContext
+from l2engine.evm.reference.trace import attach, detach, report_collision
 from l2engine.rules import blobs, fees
 from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import Fork, L1Rules

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from l2engine.evm import opcodes, precompiles
+from l2engine.evm import opcodes
+from l2engine.evm.reference import precompiles
 from l2engine.evm.step_gas import Step, failure, whole_cost
 from l2engine.rules.forks import Fork, L1Rules
 from l2engine.rules.predeploys import BASE_FEE_VAULT

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from l2engine.evm import opcode_table, opcodes
-from l2engine.evm.pyevm import state_class
-from l2engine.evm.reference import ReferenceExecutor
+from l2engine.evm import opcodes
+from l2engine.evm.reference import opcode_table
+from l2engine.evm.reference.machine import ReferenceExecutor
+from l2engine.evm.reference.pyevm import state_class
 from l2engine.rules import forks
 from l2engine.rules.forks import Fork
 from l2engine.types.state import BlockResult, Call, CallResult, Tracer

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from l2engine.errors import ExecutionTimeout, InvalidBlock
-from l2engine.evm.calls import run_call
-from l2engine.evm.pyevm import BlockContext, Message, TransactionContext, state_class
-from l2engine.evm.transactions import TransactionRunner
+from l2engine.evm.reference.calls import run_call
+from l2engine.evm.reference.pyevm import BlockContext, Message, TransactionContext, state_class
+from l2engine.evm.reference.transactions import TransactionRunner
 from l2engine.rules import blobs, fees
 from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import Fork, L1Rules

@@ -10,9 +10,9 @@ from typing import Any
 from eth_utils import to_checksum_address
 
 from l2engine.errors import InvalidTransaction
-from l2engine.evm.pyevm import BlockContext, TransactionContext, state_class
-from l2engine.evm.trace import detach, error_text
-from l2engine.evm.transactions import TransactionRunner, settled_gas
+from l2engine.evm.reference.pyevm import BlockContext, TransactionContext, state_class
+from l2engine.evm.reference.trace import detach, error_text
+from l2engine.evm.reference.transactions import TransactionRunner, settled_gas
 from l2engine.rules import blobs
 from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import Fork, L1Rules

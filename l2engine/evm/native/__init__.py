@@ -1,0 +1,1 @@
+"""The native executor: the Rust core (`native/`) behind the same interface as the reference executor."""
