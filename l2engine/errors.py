@@ -27,6 +27,8 @@
 
 from typing import Any
 
+from l2engine import refusals
+
 
 class L2EngineError(Exception):
     """Root of all expected errors."""
@@ -49,11 +51,22 @@ class RootMismatch(InvalidBlock):
 
 
 class InvalidTransaction(L2EngineError):
-    """A transaction that cannot be included; `str()` is geth's wording, which wallets match on."""
+    """A transaction that cannot be included: the reason, and the facts that belong to it. `str()` is geth's wording."""
+
+    words = refusals.WORDS
+
+    def __init__(self, reason: refusals.Reason, **facts: int | str | bytes) -> None:
+        self.reason, self.facts = reason, facts
+        super().__init__(reason, facts)
+
+    def __str__(self) -> str:
+        return refusals.in_words(self.reason, self.facts, self.words)
 
 
 class PoolError(InvalidTransaction):
     """A transaction the pool refuses."""
+
+    words = refusals.POOL_WORDS
 
 
 class InvalidPayload(L2EngineError):

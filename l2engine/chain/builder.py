@@ -17,11 +17,11 @@ from typing import TypeAlias
 from l2engine.chain.disagreements import Disagreements
 from l2engine.chain.payload import draft_block, payload_id
 from l2engine.chain.pool import Pool
-from l2engine.chain.process import ExecutedBlock, apply_all, block_env, block_value, mint_overflows, seal, validate_l1_attributes
+from l2engine.chain.process import ExecutedBlock, apply_all, block_env, mint_overflows, seal, validate_l1_attributes
 from l2engine.errors import ExecutionTimeout, ExecutorsDisagree, InvalidAttributes, InvalidBlock, InvalidTransaction, L2EngineError
+from l2engine.refusals import Reason
 from l2engine.rules import eip1559, fees
 from l2engine.rules.config import ChainConfig
-from l2engine.rules.forks import Fork
 from l2engine.rules.header import MAX_GAS_LIMIT
 from l2engine.rules.l1_attributes import Format, calldata_format, from_calldata
 from l2engine.types.accelerated import fast_lz_length, undecodable
@@ -118,22 +118,21 @@ class Builder:
             if raw[0] == BlobTransaction.type:
                 raise InvalidAttributes(f"failed to force-include tx: 0x{keccak(raw).hex()} type: 3: transaction type not supported")
             if raw[0] == DepositTransaction.type and mint_overflows(raw):
-                raise InvalidAttributes(f"failed to force-include tx: 0x{keccak(raw).hex()} type: 126: mint overflows the balance")
+                raise InvalidAttributes(
+                    f"failed to force-include tx: 0x{keccak(raw).hex()} type: 126: {InvalidTransaction(Reason.MINT_OVERFLOWS)}"
+                )
         if not fork.da_footprint:
             return
         try:
             validate_l1_attributes(fork, transactions)
         except InvalidBlock as error:
             raise InvalidAttributes(str(error)) from error
-        activates = self._activates(fork, parent)
+        activates = fork in self._config.activated((parent.number, parent.timestamp), (parent.number + 1, attributes.timestamp))
         first = decode_transaction(transactions[0])
         if not activates and isinstance(first, DepositTransaction) and calldata_format(first.data) is Format.ISTHMUS:
             raise InvalidAttributes("L1 attributes deposit in Isthmus format outside of Jovian's activation block")
         if activates and fork.only_deposits_on_activation and not all(raw[0] == DepositTransaction.type for raw in transactions):
             raise InvalidAttributes(f"unexpected non-deposit transaction in {fork.name} activation block")
-
-    def _activates(self, fork: Fork, parent: Header) -> bool:
-        return self._config.fork_at(parent.number, parent.timestamp).name != fork.name
 
     # ---- building ---------------------------------------------------------------------------------------------------
 
@@ -253,7 +252,7 @@ class Builder:
             try:
                 execution.apply(pooled.raw, pooled.sender, deadline)
             except InvalidTransaction as error:
-                if not str(error).startswith("nonce too low"):  # a forced one took its place; the next may follow
+                if error.reason is not Reason.NONCE_TOO_LOW:  # a forced one took its place; the next may follow
                     candidates.skip_sender()
                 continue
             except ExecutionTimeout:
@@ -280,7 +279,8 @@ class _Task:
         self.parent, self.attributes = parent, attributes
         self._executor, self._state = executor, state
         self._fork = config.fork_at(parent.number + 1, attributes.timestamp)
-        self._activation = config.fork_at(parent.number, parent.timestamp).name != self._fork.name
+        begun = config.activated((parent.number, parent.timestamp), (parent.number + 1, attributes.timestamp))
+        self._only_deposits = self._fork.only_deposits_on_activation and self._fork in begun
         self.block = draft_block(config, parent, attributes)
         self.header = self.block.header
         self.footprint_scalar = self._read_footprint_scalar()
@@ -299,7 +299,7 @@ class _Task:
         """
         execution = self._forced()
         raws = list(self.attributes.transactions or ())
-        if fill is not None and not (self._activation and self._fork.only_deposits_on_activation):
+        if fill is not None and not self._only_deposits:
             raws += fill(execution)
         result = execution.finish()
         prepared = self._state.prepare(self.parent.hash, result.diff)
@@ -308,7 +308,7 @@ class _Task:
             raise InvalidAttributes(f"DA footprint {result.blob_gas_used} exceeds block gas limit {block.header.gas_limit}")
         header = seal(block.header, self._fork, block, result, prepared, self._state)
         sealed = Block(header, block.transactions, (), block.withdrawals)
-        return ExecutedBlock(sealed, result.receipts, prepared), block_value(sealed, result.receipts)
+        return ExecutedBlock(sealed, result.receipts, prepared), result.value
 
     def _forced(self) -> BlockExecution:
         execution = self._executor.begin(self._state.view(self.parent.hash), block_env(self.block, self.parent))

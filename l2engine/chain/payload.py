@@ -7,17 +7,17 @@ INVALID with latestValidHash null. Sources: execution-apis; OP specs, exec-engin
 import hashlib
 from collections.abc import Sequence
 
-from l2engine.errors import DecodeError, InvalidBlock, InvalidPayload
+from l2engine.errors import InvalidBlock, InvalidPayload
 from l2engine.rules import blobs, eip1559
 from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import ExtraDataForm, L1Rules
-from l2engine.rules.header import validate_static
+from l2engine.rules.header import validate_extra_data
 from l2engine.types import rlp
 from l2engine.types.accelerated import keccak_all, ordered_root, undecodable
 from l2engine.types.base import EMPTY_BLOOM, EMPTY_OMMERS_HASH, EMPTY_REQUESTS_HASH, EMPTY_ROOT, Hash32
 from l2engine.types.block import Block, Header, Withdrawal
 from l2engine.types.payload import ExecutionPayload, PayloadAttributes
-from l2engine.types.transaction import POST_EXECUTION_TYPE, BlobTransaction, Transaction, decode_transaction
+from l2engine.types.transaction import POST_EXECUTION_TYPE, BlobTransaction, decode_transaction
 from l2engine.types.trie_root import rlp_encode
 
 
@@ -70,7 +70,10 @@ def to_block(
     if header.hash != payload.block_hash:
         raise InvalidPayload(f"blockhash mismatch, want {payload.block_hash.hex()}, got {header.hash.hex()}")
     if fork.extra_data is not ExtraDataForm.FREE:
-        _check_extra_data(config, header)
+        try:
+            validate_extra_data(config, fork, header)
+        except InvalidBlock as error:
+            raise InvalidPayload(str(error)) from error
     return Block(header, payload.transactions, (), payload.withdrawals)
 
 
@@ -132,21 +135,6 @@ def _withdrawals_root(config: ChainConfig, payload: ExecutionPayload) -> Hash32 
     if fork.is_optimism and payload.withdrawals:
         raise InvalidPayload("non-empty withdrawals post-Canyon")
     return withdrawals_root(payload.withdrawals)
-
-
-def _check_extra_data(config: ChainConfig, header: Header) -> None:
-    try:
-        validate_static(config, header)
-    except InvalidBlock as error:
-        if "extraData" in str(error):
-            raise InvalidPayload(str(error)) from error
-
-
-def _decode(index: int, raw: bytes) -> Transaction:
-    try:
-        return decode_transaction(raw)
-    except DecodeError as error:
-        raise InvalidPayload(f"invalid transaction {index}: {error}") from error
 
 
 def payload_id(parent_hash: Hash32, attributes: PayloadAttributes, version: int) -> bytes:

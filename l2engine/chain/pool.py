@@ -13,18 +13,17 @@ from typing import TypeAlias
 
 from l2engine.chain.events import Events, PooledTransaction
 from l2engine.errors import DecodeError, InvalidTransaction, PoolError
-from l2engine.rules import eip1559, fees
+from l2engine.refusals import Reason
+from l2engine.rules import checks, eip1559, fees
 from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import Fork, L1Rules
-from l2engine.rules.intrinsic_gas import TRANSACTION_GAS_CAP, floor_gas, intrinsic_gas, validate_form
 from l2engine.rules.l1_attributes import L1Attributes, from_storage
 from l2engine.rules.predeploys import L1_BLOCK
 from l2engine.types.accelerated import fast_lz_length
-from l2engine.types.base import Address, Gas, Hash32, Wei, keccak
+from l2engine.types.base import MAX_UINT64, Address, Gas, Hash32, Wei, keccak
 from l2engine.types.block import Block, Header
 from l2engine.types.state import Account, StateView
 from l2engine.types.transaction import (
-    BlobTransaction,
     DepositTransaction,
     SignedTransaction,
     Transaction,
@@ -35,13 +34,6 @@ from l2engine.types.transaction import (
 ByNonce: TypeAlias = dict[Address, dict[int, bytes]]
 
 MAX_TRANSACTION_SIZE = 128 * 1024
-_POOL_WORDS = {
-    "invalid chain id": "invalid sender: {}",  # geth finds these two while it recovers the sender
-    "invalid transaction v, r, s values": "invalid sender: {}",
-    "max priority fee per gas higher than max fee": "max priority fee per gas higher than max fee per gas",
-    "EIP-7702 transaction with empty auth list": "set code tx must have at least one authorization tuple",
-}
-"""Where geth's pool words a refusal otherwise than its state transition, by how the latter begins."""
 _L1_ATTRIBUTES_GAS = 70_000  # what op-geth keeps free of a block for the L1-attributes deposit
 
 
@@ -126,11 +118,11 @@ def decode_pooled(raw: bytes) -> Transaction:
     """A transaction from its EIP-2718 bytes. `PoolError` when it is none, or larger than the pool takes: that is looked at
     first, since decoding takes its time."""
     if len(raw) > MAX_TRANSACTION_SIZE:
-        raise PoolError(f"oversized data: transaction size {len(raw)}, limit {MAX_TRANSACTION_SIZE}")
+        raise PoolError(Reason.OVERSIZED, size=len(raw), limit=MAX_TRANSACTION_SIZE)
     try:
         return decode_transaction(raw)
     except DecodeError as error:
-        raise PoolError(str(error)) from error
+        raise PoolError(Reason.UNDECODABLE, why=str(error)) from error
 
 
 class Pool:
@@ -171,62 +163,66 @@ class Pool:
             for pooled in executable:
                 self._events.publish(PooledTransaction(pooled.hash, pooled.raw))
 
-    def _check(self, tx: object) -> Pooled:
-        """Everything that keeps a transaction out, in geth's order."""
+    def _check(self, tx: Transaction) -> Pooled:
+        """Everything that keeps a transaction out, in the order of geth's pool."""
         if self._fork is None or self._head is None:
-            raise PoolError("the pool is not ready")
-        fork, head = self._fork, self._head
-        if (isinstance(tx, DepositTransaction | BlobTransaction) and fork.is_optimism) or isinstance(tx, DepositTransaction):
-            raise PoolError("transaction type not supported")
-        assert isinstance(tx, SignedTransaction)
+            raise PoolError(Reason.POOL_NOT_READY)
+        if isinstance(tx, DepositTransaction):
+            raise PoolError(Reason.TYPE_NOT_SUPPORTED)
         if tx.hash in self._by_hash:
-            raise PoolError("already known")
+            raise PoolError(Reason.ALREADY_KNOWN)
         try:
-            validate_form(fork, tx, self._config.chain_id)
-            if tx.gas > self._gas_limit(fork, head):
-                raise PoolError("exceeds block gas limit")
-            sender = recover_sender(tx)
-            needed = intrinsic_gas(fork, tx)
-            if tx.gas < needed:
-                raise PoolError(f"intrinsic gas too low: gas {tx.gas}, minimum needed {needed}")
-            floor = floor_gas(fork, tx)
-            if tx.gas < floor:
-                raise PoolError(f"insufficient gas for floor data gas cost: gas {tx.gas}, minimum needed {floor}")
+            sender = self._check_form(self._fork, self._head, tx)
         except PoolError:
             raise
         except InvalidTransaction as error:
-            text = str(error)
-            raise PoolError(next((words for begin, words in _POOL_WORDS.items() if text.startswith(begin)), "{}").format(text)) from error
+            raise PoolError(error.reason, **error.facts) from error
         if tx.max_priority_fee_per_gas < self.minimum_tip:
-            raise PoolError(
-                f"transaction gas price below minimum: gas tip cap {tx.max_priority_fee_per_gas}, minimum needed {self.minimum_tip}"
-            )
+            raise PoolError(Reason.TIP_TOO_LOW, tip=tx.max_priority_fee_per_gas, minimum=self.minimum_tip)
         pooled = Pooled(tx, sender, tx.hash, self._now(), self._cost(tx))
         self._check_account(pooled)
         return pooled
+
+    def _check_form(self, fork: Fork, head: Header, tx: SignedTransaction) -> Address:
+        """The checks that need no account; the sender."""
+        checks.check_type(fork, tx)
+        checks.check_initcode(fork, tx.to, tx.data)
+        checks.check_gas_cap(fork, tx.gas)
+        if tx.gas > self._gas_limit(fork, head):
+            raise PoolError(Reason.ABOVE_BLOCK_GAS_LIMIT)
+        checks.check_tip(b"", tx.max_priority_fee_per_gas, tx.max_fee_per_gas)
+        checks.check_signer(fork, tx, self._config.chain_id)
+        sender = recover_sender(tx)
+        if tx.nonce == MAX_UINT64:
+            raise PoolError(Reason.NONCE_MAX)
+        checks.check_gas(fork, tx)
+        checks.check_authorizations(tx, sender)
+        return sender
 
     def _check_account(self, pooled: Pooled) -> None:
         """Nonce, funds, replacement and room against the sender's account and the other transactions."""
         tx, cost, queue = pooled.tx, pooled.cost, self._queue(pooled.sender)
         if tx.nonce < queue.nonce:
-            raise PoolError(f"nonce too low: next nonce {queue.nonce}, tx nonce {tx.nonce}")
-        words = f"insufficient funds for gas * price + value: balance {queue.balance}"
-        if queue.balance < cost:
-            raise PoolError(f"{words}, tx cost {cost}, overshot {cost - queue.balance}")
+            raise PoolError(Reason.NONCE_TOO_LOW, tx=tx.nonce, state=queue.nonce)
+        balance = queue.balance
+        if balance < cost:
+            raise PoolError(Reason.INSUFFICIENT_FUNDS, have=balance, want=cost, overshot=cost - balance)
         replaced = queue.by_nonce.get(tx.nonce)
         spent = sum(other.cost for other in queue.pending)
         if replaced is not None and tx.nonce < queue.end:
             bump = cost - replaced.cost
-            if queue.balance < spent + bump:
-                raise PoolError(f"{words}, queued cost {spent}, tx bumped {bump}, overshot {spent + bump - queue.balance}")
-        elif queue.balance < spent + cost:
-            raise PoolError(f"{words}, queued cost {spent}, tx cost {cost}, overshot {spent + cost - queue.balance}")
+            overshot = spent + bump - balance
+            if overshot > 0:
+                raise PoolError(Reason.INSUFFICIENT_FUNDS_TO_REPLACE, balance=balance, queued=spent, bump=bump, overshot=overshot)
+        elif balance < spent + cost:
+            overshot = spent + cost - balance
+            raise PoolError(Reason.INSUFFICIENT_FUNDS_WITH_QUEUED, balance=balance, queued=spent, cost=cost, overshot=overshot)
         if replaced is not None:
             least = 100 + self.settings.price_bump
             if tx.max_fee_per_gas * 100 < replaced.tx.max_fee_per_gas * least or (
                 tx.max_priority_fee_per_gas * 100 < replaced.tx.max_priority_fee_per_gas * least
             ):
-                raise PoolError("replacement transaction underpriced")
+                raise PoolError(Reason.REPLACEMENT_UNDERPRICED)
             return
         if tx.nonce > queue.end:
             self._make_room_in_queue(queue)
@@ -236,7 +232,7 @@ class Pool:
     def _make_room_in_queue(self, queue: _Sender) -> None:
         """See that one more may wait for an earlier nonce; when too many do, the one that waits longest goes."""
         if len(queue.queued) >= self.settings.account_queue:
-            raise PoolError("account limit exceeded: too many queued transactions of this sender")
+            raise PoolError(Reason.ACCOUNT_QUEUE_FULL)
         if self.status()[1] >= self.settings.global_queue:
             waiting = [item for other in self._senders.values() for item in other.queued]
             self._remove(min(waiting, key=lambda item: item.added_at))
@@ -252,7 +248,7 @@ class Pool:
         cheapest = min(last, key=lambda item: item.tip(self._base_fee))
         is_fair = greedy and queue.end - queue.nonce < fair
         if cheapest.sender == pooled.sender or not (is_fair or pooled.tip(self._base_fee) > cheapest.tip(self._base_fee)):
-            raise PoolError("transaction underpriced")
+            raise PoolError(Reason.UNDERPRICED)
         self._remove(cheapest)
 
     def _insert(self, pooled: Pooled) -> list[Pooled]:
@@ -292,7 +288,7 @@ class Pool:
         limit = head.gas_limit
         if fork.is_optimism:
             limit -= _L1_ATTRIBUTES_GAS
-        return min(limit, TRANSACTION_GAS_CAP) if fork.has(L1Rules.OSAKA) else limit
+        return min(limit, checks.TRANSACTION_GAS_CAP) if fork.has(L1Rules.OSAKA) else limit
 
     def _cost(self, tx: SignedTransaction) -> Wei:
         """The most that a transaction can take from its sender."""

@@ -2,19 +2,20 @@
 use it as well as the engine.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from l2engine.chain.payload import hash_requests, withdrawals_root
 from l2engine.errors import DecodeError, InvalidBlock, InvalidTransaction, RootMismatch
+from l2engine.refusals import Reason
 from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import Fork, L1Rules
 from l2engine.rules.header import validate_header
 from l2engine.rules.l1_attributes import Format, calldata_format
 from l2engine.rules.predeploys import L2_TO_L1_MESSAGE_PASSER
 from l2engine.types.accelerated import ordered_root, undecodable
-from l2engine.types.base import EMPTY_REQUESTS_HASH, EMPTY_ROOT, MAX_UINT256, Hash32, keccak
-from l2engine.types.block import Block, Header, Receipt, merge_blooms, ommers_hash
+from l2engine.types.base import EMPTY_REQUESTS_HASH, MAX_UINT256, keccak
+from l2engine.types.block import Block, Header, Receipt, ommers_hash
 from l2engine.types.state import BlockEnv, BlockExecution, BlockResult, Executor, PreparedState, StateStore, Tracer
 from l2engine.types.transaction import BlobTransaction, DepositTransaction, decode_transaction
 
@@ -48,10 +49,9 @@ def process_block(
 
 
 def apply_all(execution: BlockExecution, raws: Sequence[bytes], tracer: Tracer | None = None) -> tuple[int, Exception] | None:
-    """Execute transactions until one is refused: its place and the reason; None when all ran."""
-    together = getattr(execution, "apply_all", None)  # executors that recover senders in parallel have it
-    if together is not None and tracer is None:
-        return together(raws)  # type: ignore[no-any-return]
+    """Execute transactions until one is refused: its index and the reason; None when all ran."""
+    if tracer is None:
+        return execution.apply_all(raws)
     for index, raw in enumerate(raws):
         try:
             execution.apply(raw, tracer=tracer)
@@ -83,7 +83,7 @@ def validate_body(fork: Fork, block: Block) -> None:
             raise InvalidBlock("data blobs present in block body")
         for index, raw in enumerate(block.transactions):
             if raw[0] == DepositTransaction.type and mint_overflows(raw):
-                raise InvalidBlock(f"could not apply tx {index} [0x{keccak(raw).hex()}]: mint overflows the balance")
+                raise InvalidBlock(f"could not apply tx {index} [0x{keccak(raw).hex()}]: {InvalidTransaction(Reason.MINT_OVERFLOWS)}")
         validate_l1_attributes(fork, block.transactions)
 
 
@@ -141,33 +141,13 @@ def seal(header: Header, fork: Fork, block: Block, result: BlockResult, prepared
         header,
         state_root=prepared.root,
         transactions_root=ordered_root(block.transactions),
-        receipts_root=result.receipts_root or receipts_root(result.receipts),
-        logs_bloom=result.logs_bloom or merge_blooms(receipt.bloom for receipt in result.receipts),
+        receipts_root=result.receipts_root,
+        logs_bloom=result.logs_bloom,
         gas_used=result.gas_used,
         withdrawals_root=withdrawals,
         blob_gas_used=result.blob_gas_used if fork.has(L1Rules.CANCUN) else None,
         requests_hash=requests,
     )
-
-
-def receipts_root(receipts: Iterable[Receipt]) -> Hash32:
-    """The root of the receipts trie."""
-    leaves = [receipt.encode_for_root() for receipt in receipts]
-    return ordered_root(leaves) if leaves else EMPTY_ROOT
-
-
-def block_value(block: Block, receipts: Sequence[Receipt]) -> int:
-    """What the beneficiary earns in wei: gas used times effective tip over the transactions that pay."""
-    known: int | None = getattr(receipts, "value", None)  # the native executor adds it up along the way
-    if known is not None:
-        return known
-    total, before = 0, 0
-    for raw, receipt in zip(block.transactions, receipts, strict=True):
-        gas_used, before = receipt.cumulative_gas_used - before, receipt.cumulative_gas_used
-        tx = decode_transaction(raw)
-        if not isinstance(tx, DepositTransaction):
-            total += gas_used * min(tx.max_priority_fee_per_gas, tx.max_fee_per_gas - (block.header.base_fee_per_gas or 0))
-    return total
 
 
 _COMPARED = (

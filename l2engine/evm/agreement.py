@@ -13,7 +13,6 @@ from l2engine.errors import DecodeError, ExecutionTimeout, ExecutorsDisagree, In
 from l2engine.evm.native.machine import NativeExecutor
 from l2engine.evm.reference.machine import ReferenceExecutor
 from l2engine.rules.config import ChainConfig
-from l2engine.types.accelerated import ordered_root
 from l2engine.types.base import Address, Gas, Hash32, keccak
 from l2engine.types.state import (
     Account,
@@ -113,6 +112,14 @@ class AgreementBlockExecution:
             self.gas_used = self._native.gas_used
         return _answer(native)  # type: ignore[no-any-return]
 
+    def apply_all(self, raws: Sequence[bytes]) -> tuple[int, Exception] | None:
+        for index, raw in enumerate(raws):
+            try:
+                self.apply(raw)
+            except (InvalidTransaction, DecodeError) as error:
+                return index, error
+        return None
+
     def finish(self) -> BlockResult:
         native, reference = _attempt(self._native.finish), _attempt(self._reference.finish)
         found = self._result_differences(native, reference)
@@ -128,9 +135,9 @@ class AgreementBlockExecution:
         if not isinstance(native, BlockResult) or not isinstance(reference, BlockResult):
             return _field_differences((), native, reference)
         found = list(differences(native.diff, reference.diff, self._view))
-        found += _field_differences(("gas_used", "blob_gas_used", "requests"), native, reference)
-        left, right = _receipts_root(native), _receipts_root(reference)
-        return found if left == right else [*found, ("receipts root", left, right)]
+        return found + _field_differences(
+            ("gas_used", "blob_gas_used", "requests", "receipts_root", "logs_bloom", "value"), native, reference
+        )
 
     def _first_differing(self) -> int | None:
         """How many transactions it takes until the states differ, found by halving; None when only the end of the block differs."""
@@ -175,10 +182,6 @@ def _transaction_differences(native: Any, reference: Any) -> list[Difference]:
     return found + _field_differences(("gas_used", "output", "l1_fee", "operator_fee"), native, reference)
 
 
-def _receipts_root(result: BlockResult) -> Hash32:
-    return result.receipts_root or ordered_root([receipt.encode_for_root() for receipt in result.receipts])
-
-
 def differences(native: StateDiff, reference: StateDiff, before: StateView) -> Iterator[Difference]:
     """Where two diffs on the state `before` differ, accounts in order of address."""
     for address in sorted(native.accounts.keys() | reference.accounts.keys()):
@@ -209,15 +212,20 @@ def _account_differences(address: Address, left: AccountDiff | None, right: Acco
 
 def _field_differences(names: Sequence[str], native: Any, reference: Any) -> list[Difference]:
     """The named fields that differ; where one of the two is missing or was refused, that is the difference."""
-    if isinstance(native, Exception) and isinstance(reference, Exception):
-        return []
     if isinstance(native, Exception) or isinstance(reference, Exception):
-        left, right = (str(side) if isinstance(side, Exception) else None for side in (native, reference))
-        return [("refusal", left, right)]
+        left, right = _refusal(native), _refusal(reference)
+        return [] if left == right else [("refusal", left, right)]
     if native is None or reference is None:
         return [] if native is reference else [("existence", native, reference)]
     pairs = ((name, getattr(native, name), getattr(reference, name)) for name in names)
     return [(name, left, right) for name, left, right in pairs if left != right]
+
+
+def _refusal(answer: Any) -> str | None:
+    """Why something was refused: a transaction's reason, otherwise the kind of error; None when it was not."""
+    if isinstance(answer, InvalidTransaction):
+        return answer.reason
+    return type(answer).__name__ if isinstance(answer, Exception) else None
 
 
 def _attempt(work: Callable[[], Any]) -> Any:

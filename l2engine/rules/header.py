@@ -44,7 +44,7 @@ def validate_header(config: ChainConfig, header: Header, parent: Header) -> None
 def validate_static(config: ChainConfig, header: Header) -> None:
     """Check what a header says by itself: fields present or absent by fork, constants, sizes and bounds."""
     fork = config.fork_at(header.number, header.timestamp)
-    _validate_extra_data(config, fork, header)
+    validate_extra_data(config, fork, header)
     if header.gas_limit > MAX_GAS_LIMIT:
         raise InvalidBlock(f"invalid gasLimit: have {header.gas_limit}, max {MAX_GAS_LIMIT}")
     if header.gas_used > header.gas_limit:
@@ -87,7 +87,8 @@ def _validate_optimism(fork: Fork, header: Header) -> None:
         raise InvalidBlock(f"invalid blobGasUsed: have {footprint}, want 0")
 
 
-def _validate_extra_data(config: ChainConfig, fork: Fork, header: Header) -> None:
+def validate_extra_data(config: ChainConfig, fork: Fork, header: Header) -> None:
+    """Check the extraData's length and form; `InvalidBlock` otherwise."""
     extra = header.extra_data
     if fork.extra_data is ExtraDataForm.FREE or header.number == 0:
         if len(extra) > MAX_EXTRA_DATA and header.number != 0:

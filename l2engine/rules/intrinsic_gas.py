@@ -1,24 +1,21 @@
 """What a transaction costs before its first opcode, and which transactions a fork knows at all.
 
-Sources: Yellow Paper 6.2; EIP-2, 2028, 2681, 2718, 2930, 3860, 7623, 7702, 7825; digest 2.3 and section 0 for deposits.
+Sources: Yellow Paper 6.2; EIP-2, 2028, 2930, 3860, 7623, 7702; digest 2.3 and section 0 for deposits.
 """
 
-from l2engine.errors import InvalidTransaction
 from l2engine.rules.forks import Fork, L1Rules
-from l2engine.types.base import MAX_UINT64, Gas
-from l2engine.types.transaction import DEPOSIT_TYPE, SECP256K1_N, BlobTransaction, DepositTransaction, SetCodeTransaction, Transaction
+from l2engine.types.base import Gas
+from l2engine.types.transaction import DEPOSIT_TYPE, DepositTransaction, SetCodeTransaction, Transaction
 
 TRANSACTION_GAS = 21_000
 CREATION_GAS = 32_000
-MAX_INITCODE_SIZE = 49_152  # EIP-3860
-TRANSACTION_GAS_CAP = 2**24  # EIP-7825
 _ZERO_BYTE_GAS, _NON_ZERO_BYTE_GAS, _NON_ZERO_BYTE_GAS_FRONTIER = 4, 16, 68
 _INITCODE_WORD_GAS = 2
 _ACCESS_LIST_ADDRESS_GAS, _ACCESS_LIST_KEY_GAS = 2_400, 1_900
 _AUTHORIZATION_GAS = 25_000  # PER_EMPTY_ACCOUNT_COST of EIP-7702
 _FLOOR_GAS_PER_TOKEN = 10  # EIP-7623
 
-_TYPE_SINCE = {0: L1Rules.FRONTIER, 1: L1Rules.BERLIN, 2: L1Rules.LONDON, 3: L1Rules.CANCUN, 4: L1Rules.PRAGUE}
+TYPE_SINCE = {0: L1Rules.FRONTIER, 1: L1Rules.BERLIN, 2: L1Rules.LONDON, 3: L1Rules.CANCUN, 4: L1Rules.PRAGUE}
 
 
 def intrinsic_gas(fork: Fork, tx: Transaction) -> Gas:
@@ -46,36 +43,4 @@ def floor_gas(fork: Fork, tx: Transaction) -> Gas:
     return TRANSACTION_GAS + _FLOOR_GAS_PER_TOKEN * (zeros + 4 * (len(tx.data) - zeros))
 
 
-def validate_form(fork: Fork, tx: Transaction, chain_id: int) -> None:
-    """Check what a transaction says by itself, with no state: its type, numbers, chain id and sizes.
-
-    `InvalidTransaction` with geth's wording. Gas against the block, signatures and balances are checked elsewhere.
-    """
-    if isinstance(tx, DepositTransaction):
-        if not fork.is_optimism:
-            raise InvalidTransaction("transaction type not supported")
-        return
-    if not fork.has(_TYPE_SINCE[tx.type]) or (tx.type == BlobTransaction.type and fork.is_optimism):
-        raise InvalidTransaction("transaction type not supported")
-    if tx.chain_id is not None and tx.chain_id != chain_id:
-        raise InvalidTransaction(f"invalid chain id for signer: have {tx.chain_id} want {chain_id}")
-    if tx.type == 0 and tx.chain_id is not None and not fork.has(L1Rules.SPURIOUS_DRAGON):
-        raise InvalidTransaction("only replay-protected (EIP-155) transactions from Spurious Dragon on")
-    if tx.s > SECP256K1_N // 2 and fork.has(L1Rules.HOMESTEAD):
-        raise InvalidTransaction("invalid transaction v, r, s values")
-    if tx.nonce == MAX_UINT64:
-        raise InvalidTransaction("nonce has max value")
-    if fork.has(L1Rules.SHANGHAI) and tx.to is None and len(tx.data) > MAX_INITCODE_SIZE:
-        raise InvalidTransaction(f"max initcode size exceeded: code size {len(tx.data)} limit {MAX_INITCODE_SIZE}")
-    if tx.max_priority_fee_per_gas > tx.max_fee_per_gas:
-        raise InvalidTransaction(
-            f"max priority fee per gas higher than max fee per gas: maxPriorityFeePerGas: {tx.max_priority_fee_per_gas}, "
-            f"maxFeePerGas: {tx.max_fee_per_gas}"
-        )
-    if fork.has(L1Rules.OSAKA) and tx.gas > TRANSACTION_GAS_CAP:
-        raise InvalidTransaction(f"transaction gas limit too high (cap: {TRANSACTION_GAS_CAP}, tx: {tx.gas})")
-    if isinstance(tx, SetCodeTransaction) and not tx.authorization_list:
-        raise InvalidTransaction("EIP-7702 transaction with empty auth list")
-
-
-assert set(_TYPE_SINCE) | {DEPOSIT_TYPE} == {0, 1, 2, 3, 4, DEPOSIT_TYPE}
+assert set(TYPE_SINCE) | {DEPOSIT_TYPE} == {0, 1, 2, 3, 4, DEPOSIT_TYPE}

@@ -127,9 +127,10 @@ class BlockResult:
     requests: tuple[bytes, ...] | None
     """EIP-7685 requests under Ethereum's Prague rules; on OP chains always empty."""
     diff: StateDiff
-    receipts_root: Hash32 | None = None
-    """Set by executors that compute it along the way, like the next one."""
-    logs_bloom: bytes | None = None
+    receipts_root: Hash32
+    logs_bloom: bytes
+    value: Wei
+    """What the beneficiary has earned: gas used times effective tip."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,8 +247,9 @@ class Deadline:
 class BlockExecution(Protocol):
     """One block under execution; used alike for verifying and for building."""
 
-    gas_used: Gas
-    """Gas taken from the block's pool so far."""
+    @property
+    def gas_used(self) -> Gas:
+        """Gas taken from the block's gas limit so far."""
 
     def apply(
         self, raw: bytes, sender: Address | None = None, deadline: float | Deadline | None = None, tracer: Tracer | None = None
@@ -258,6 +260,9 @@ class BlockExecution(Protocol):
         transaction is stopped inside the opcode loop with `ExecutionTimeout` and undone. Raises `InvalidTransaction`
         when the transaction cannot stand in this block; the execution is then as if it had never been tried.
         """
+
+    def apply_all(self, raws: Sequence[bytes]) -> tuple[int, Exception] | None:
+        """Execute transactions in order until one is refused: its index and the reason; None when all ran."""
 
     def finish(self) -> BlockResult:
         """Close the block (rewards, withdrawals, requests under Ethereum rules) and hand out the result. Call once."""

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, TypeAlias
 import coincurve
 
 from l2engine.errors import DecodeError, InvalidTransaction
+from l2engine.refusals import Reason
 from l2engine.types import rlp
 from l2engine.types.base import MAX_UINT64, MAX_UINT256, Address, Gas, Hash32, Wei, encode_int, keccak
 
@@ -272,7 +273,7 @@ def recover_sender(tx: Transaction, allow_high_s: bool = False) -> Address:
     if isinstance(tx, DepositTransaction):
         return tx.sender
     if (tx.s > SECP256K1_N // 2 and not allow_high_s) or tx.y_parity not in (0, 1):
-        raise InvalidTransaction("invalid transaction v, r, s values")
+        raise InvalidTransaction(Reason.INVALID_SIGNATURE)
     return recover_address(tx.signing_hash(), tx.y_parity, tx.r, tx.s)
 
 
@@ -281,12 +282,12 @@ def recover_address(signing_hash: Hash32, y_parity: int, r: int, s: int) -> Addr
     """The address whose key made this signature; `InvalidTransaction` when none did. Remembers the last 16,384 answers,
     so that a block does not pay again for what the pool has checked."""
     if not (0 < r < SECP256K1_N and 0 < s < SECP256K1_N):
-        raise InvalidTransaction("invalid transaction v, r, s values")
+        raise InvalidTransaction(Reason.INVALID_SIGNATURE)
     signature = r.to_bytes(32, "big") + s.to_bytes(32, "big") + bytes([y_parity])
     try:
         key = coincurve.PublicKey.from_signature_and_message(signature, signing_hash, hasher=None)
     except Exception as error:  # coincurve raises bare Exception and ValueError alike
-        raise InvalidTransaction("invalid transaction v, r, s values") from error
+        raise InvalidTransaction(Reason.INVALID_SIGNATURE) from error
     return keccak(key.format(compressed=False)[1:])[12:]
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from l2engine.chain.process import block_env
 from l2engine.errors import ExecutionReverted, ExecutionTimeout, InvalidTransaction
 from l2engine.evm.tracers.calls import revert_reason
+from l2engine.refusals import Reason
 from l2engine.rules.blobs import GAS_PER_BLOB
 from l2engine.rules.forks import L1Rules
 from l2engine.types.base import ZERO_ADDRESS, Address, Wei
@@ -277,7 +278,7 @@ def estimate_gas(
         except ExecutionTimeout:
             raise RpcError(SERVER_ERROR, f"execution aborted (timeout = {context.settings.evm_timeout_seconds:g}s)") from None
         except InvalidTransaction as error:
-            if str(error).startswith(("intrinsic gas too low", "insufficient gas for floor data gas cost")):
+            if error.reason in (Reason.INTRINSIC_GAS_TOO_LOW, Reason.FLOOR_GAS_TOO_LOW):
                 return None
             raise RpcError(SERVER_ERROR, f"failed with {gas} gas: {error}") from None
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from l2engine.chain.pool import decode_pooled
 from l2engine.errors import PoolError
+from l2engine.refusals import Reason
 from l2engine.types.base import Hash32
 from l2engine.types.block import Block
 from l2engine.types.transaction import DepositTransaction, decode_transaction
@@ -73,13 +74,13 @@ def send_raw_transaction(context: Context, raw: bytes) -> str:
     the sequencer's refusal is the answer."""
     tx = decode_pooled(raw)
     if isinstance(tx, DepositTransaction):
-        raise PoolError(f"transaction type not supported: received type {tx.type}")
+        raise PoolError(Reason.TYPE_NOT_ACCEPTED, type=tx.type)
     cap = context.settings.tx_fee_cap_wei
     fee = tx.max_fee_per_gas * tx.gas
     if cap and fee > cap:
-        raise PoolError(f"tx fee ({fee / 1e18:.2f} ether) exceeds the configured cap ({cap / 1e18:.2f} ether)")
+        raise PoolError(Reason.FEE_ABOVE_CAP, fee=f"{fee / 1e18:.2f}", cap=f"{cap / 1e18:.2f}")
     if not context.settings.allow_unprotected and tx.chain_id is None:
-        raise PoolError("only replay-protected (EIP-155) transactions allowed over RPC")
+        raise PoolError(Reason.REPLAY_PROTECTED)
     if context.forward is not None:
         context.forward("eth_sendRawTransaction", ["0x" + raw.hex()])
         with contextlib.suppress(PoolError):  # the sequencer has it: what the local pool thinks of it is nobody's business

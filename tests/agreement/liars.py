@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from l2engine.errors import InvalidTransaction
+from l2engine.refusals import Reason
 from l2engine.types.base import Address
 from l2engine.types.state import Account, AccountDiff, BlockExecution, BlockResult, Executor, StateDiff, TransactionResult
 
@@ -31,6 +32,14 @@ class LyingExecution:
         self.changes: dict[Address, Callable[[AccountDiff], AccountDiff]] = {}
         self.gas_used = 0
 
+    def apply_all(self, raws: Any) -> Any:
+        for index, raw in enumerate(raws):
+            try:
+                self.apply(raw)
+            except InvalidTransaction as error:
+                return index, error
+        return None
+
     def apply(self, raw: bytes, *rest: Any) -> TransactionResult:
         result = self.truth.apply(raw, *rest)
         self.gas_used = self.truth.gas_used
@@ -52,7 +61,7 @@ def more_gas(execution: LyingExecution, raw: bytes, result: TransactionResult) -
 
 def refuse(execution: LyingExecution, raw: bytes, result: TransactionResult) -> TransactionResult:
     """The transaction cannot stand."""
-    raise InvalidTransaction("a lie")
+    raise InvalidTransaction(Reason.GAS_LIMIT_REACHED)
 
 
 def richer(address: Address) -> Lie:

@@ -11,10 +11,11 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("l2engine", "rpc", "p2p", "genesis")
 
-_BASE = {"errors", "types"}
+_BASE = {"errors", "refusals", "types"}
 _CORE = _BASE | {"rules", "evm", "store", "genesis", "chain"}
 MAY_IMPORT = {
-    "errors": set(),
+    "refusals": set(),
+    "errors": {"refusals"},
     "types": _BASE,
     "rules": _BASE | {"rules"},
     "genesis": _BASE | {"rules", "genesis"},

@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field, replace
 
 from l2engine.conformance.world import World
-from l2engine.evm.reference.machine import ReferenceBlockExecution, ReferenceExecutor
+from l2engine.evm.block import BlockLoop
+from l2engine.evm.reference.machine import ReferenceExecutor
 from l2engine.rules.config import Activation, ChainConfig
 from l2engine.rules.forks import Fork, L1Rules
 from l2engine.rules.l1_attributes import L1Attributes, encode_calldata, format_of
@@ -59,7 +60,7 @@ def env(fork: Fork, **changes: object) -> BlockEnv:
     return replace(plain, **changes)  # type: ignore[arg-type]
 
 
-def block(fork: Fork, accounts: dict[Address, Before], **changes: object) -> ReferenceBlockExecution:
+def block(fork: Fork, accounts: dict[Address, Before], **changes: object) -> BlockLoop:
     """A block of this fork about to execute its first transaction."""
     return ReferenceExecutor(config(fork)).begin(world(accounts), env(fork, **changes))
 

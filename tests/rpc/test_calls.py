@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from l2engine.errors import ExecutionTimeout, InvalidTransaction
+from l2engine.refusals import Reason
 from l2engine.types.state import Call, CallResult
 from rpc.context import Context
 from rpc.eth.calls import ESTIMATE_ERROR_RATIO, TX_GAS, _search
@@ -70,7 +71,7 @@ def refuse(error: Exception) -> Callable[[Call], CallResult]:
             {"code": 3, "message": "execution reverted: arithmetic underflow or overflow", "data": "0x" + PANIC},
         ),
         (
-            refuse(InvalidTransaction("intrinsic gas too low: have 256, want 21000")),
+            refuse(InvalidTransaction(Reason.INTRINSIC_GAS_TOO_LOW, have=256, want=21000)),
             {"code": -32000, "message": "err: intrinsic gas too low: have 256, want 21000 (supplied gas 256)"},
         ),
         (refuse(ExecutionTimeout()), {"code": -32000, "message": "execution aborted (timeout = 5s)"}),
@@ -176,7 +177,7 @@ def test_what_never_succeeds_has_no_estimate():
     assert ask(out_of_gas, "eth_estimateGas", {"data": "0x00", "gas": "0x186a0"})["message"] == "gas required exceeds allowance (100000)"
     reverts = context(lambda call: result(False, ERROR_STRING, error="execution reverted"))
     assert ask(reverts, "eth_estimateGas", {"data": "0x00"})["code"] == 3
-    broke = context(refuse(InvalidTransaction("insufficient funds for gas * price + value: address 0x0 have 0 want 1")))
+    broke = context(refuse(InvalidTransaction(Reason.INSUFFICIENT_FUNDS, address=bytes(20), have=0, want=1)))
     assert ask(broke, "eth_estimateGas", {"data": "0x00"})["message"].startswith(f"failed with {limit} gas: insufficient funds")
 
 

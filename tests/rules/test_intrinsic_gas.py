@@ -1,36 +1,9 @@
-"""Gas before execution, and which transactions a fork knows. ethereum/tests' cases are in tests/types/test_transactions.py;
-these cover the forks after Cancun, derived from EIP-3860, 7623, 7702 and 7825."""
+"""Gas before execution. ethereum/tests' cases are in tests/types/test_transactions.py; these cover the forks after Cancun, derived
+from EIP-3860, 7623 and 7702."""
 
-import pytest
-import rlp
-
-from l2engine.errors import InvalidTransaction
 from l2engine.rules import forks
-from l2engine.rules.intrinsic_gas import floor_gas, intrinsic_gas, validate_form
-from l2engine.types.base import MAX_UINT64, encode_int
-from l2engine.types.transaction import DepositTransaction, decode_transaction, encode_deposit
-
-TO = b"\x22" * 20
-
-
-def fee_market(to=TO, data=b"", gas=100_000, nonce=0, tip=1, fee=2, chain_id=901, access_list=()):
-    fields = [chain_id, nonce, tip, fee, gas, to or b"", 0, data, list(access_list), 0, 1, 1]
-    return decode_transaction(b"\2" + rlp.encode([encode_int(x) if isinstance(x, int) else x for x in fields]))
-
-
-def set_code(count):
-    one = [encode_int(901), TO, b"", b"", b"\1", b"\1"]
-    fields = [901, 0, 1, 2, 100_000, TO, 0, b"", [], [one] * count, 0, 1, 1]
-    return decode_transaction(b"\4" + rlp.encode([encode_int(x) if isinstance(x, int) else x for x in fields]))
-
-
-def blob():
-    fields = [901, 0, 1, 2, 100_000, TO, 0, b"", [], 1, [b"\1" + bytes(31)], 0, 1, 1]
-    return decode_transaction(b"\3" + rlp.encode([encode_int(x) if isinstance(x, int) else x for x in fields]))
-
-
-def deposit(gas=100_000, data=b"", to=TO) -> DepositTransaction:
-    return decode_transaction(encode_deposit(bytes(32), TO, to, 0, 0, gas, False, data))
+from l2engine.rules.intrinsic_gas import floor_gas, intrinsic_gas
+from tests.rules.transactions import TO, deposit, fee_market, set_code
 
 
 def test_calldata_creation_and_access_list():
@@ -54,58 +27,3 @@ def test_floor_gas_since_isthmus():
     tx = fee_market(data=bytes(3) + b"\1" * 5)
     assert floor_gas(forks.HOLOCENE, tx) == 0
     assert floor_gas(forks.ISTHMUS, tx) == floor_gas(forks.PRAGUE, tx) == 21_000 + 10 * (3 + 4 * 5)
-
-
-@pytest.mark.parametrize("fork", forks.OP_FORKS, ids=lambda fork: fork.name)
-def test_blob_transactions_are_invalid_on_op_chains(fork):
-    with pytest.raises(InvalidTransaction, match="transaction type not supported"):
-        validate_form(fork, blob(), 901)
-
-
-def test_blob_transactions_are_ethereums():
-    validate_form(forks.CANCUN, blob(), 901)
-
-
-def test_set_code_since_isthmus():
-    with pytest.raises(InvalidTransaction, match="transaction type not supported"):
-        validate_form(forks.HOLOCENE, set_code(1), 901)
-    validate_form(forks.ISTHMUS, set_code(1), 901)
-    with pytest.raises(InvalidTransaction, match="auth list"):
-        validate_form(forks.ISTHMUS, set_code(0), 901)
-
-
-def test_gas_cap_of_karst_spares_deposits():
-    """EIP-7825 from Karst on, not for deposits: upgrade bundles need more (no public vector)."""
-    cap = 2**24
-    validate_form(forks.JOVIAN, fee_market(gas=cap + 1), 901)
-    validate_form(forks.KARST, fee_market(gas=cap), 901)
-    with pytest.raises(InvalidTransaction, match="gas limit too high"):
-        validate_form(forks.KARST, fee_market(gas=cap + 1), 901)
-    validate_form(forks.KARST, deposit(gas=cap + 1), 901)
-
-
-def test_initcode_limit_since_canyon():
-    validate_form(forks.REGOLITH, fee_market(to=None, data=bytes(49_153)), 901)
-    validate_form(forks.CANYON, fee_market(to=None, data=bytes(49_152)), 901)
-    validate_form(forks.CANYON, fee_market(data=bytes(49_153)), 901)
-    with pytest.raises(InvalidTransaction, match="max initcode size exceeded"):
-        validate_form(forks.CANYON, fee_market(to=None, data=bytes(49_153)), 901)
-
-
-@pytest.mark.parametrize(
-    ("changes", "text"),
-    [
-        ({"chain_id": 1}, "invalid chain id"),
-        ({"nonce": MAX_UINT64}, "nonce has max value"),
-        ({"tip": 3}, "max priority fee per gas higher than max fee per gas"),
-    ],
-)
-def test_wrong_forms(changes, text):
-    with pytest.raises(InvalidTransaction, match=text):
-        validate_form(forks.KARST, fee_market(**changes), 901)
-
-
-def test_deposits_exist_on_op_chains_only():
-    validate_form(forks.BEDROCK, deposit(), 901)
-    with pytest.raises(InvalidTransaction, match="transaction type not supported"):
-        validate_form(forks.PRAGUE, deposit(), 901)

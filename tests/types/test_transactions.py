@@ -6,10 +6,10 @@ from typing import NamedTuple
 import pytest
 
 from l2engine.errors import DecodeError, InvalidTransaction
-from l2engine.rules import forks
+from l2engine.refusals import Reason
+from l2engine.rules import checks, forks
 from l2engine.rules.forks import Fork, L1Rules
-from l2engine.rules.intrinsic_gas import intrinsic_gas, validate_form
-from l2engine.types.base import MAX_UINT256
+from l2engine.types.base import MAX_UINT64, MAX_UINT256
 from l2engine.types.transaction import decode_transaction, recover_sender
 from tests.helpers.vectors import archive, needs_vectors
 
@@ -40,13 +40,16 @@ class Outcome(NamedTuple):
 def judge(fork: Fork, raw: bytes, chain_id: int = 1) -> Outcome:
     """What the suite asks of a transaction; `DecodeError` or `InvalidTransaction` when it is refused."""
     tx = decode_transaction(raw)
-    validate_form(fork, tx, chain_id)
-    gas = intrinsic_gas(fork, tx)
-    if tx.gas < gas:
-        raise InvalidTransaction("intrinsic gas too low")
-    if tx.gas * tx.max_fee_per_gas > MAX_UINT256:
-        raise InvalidTransaction("gas times price overflows")
-    return Outcome(tx.hash, recover_sender(tx, allow_high_s=not fork.has(L1Rules.HOMESTEAD)), gas)
+    checks.check_signer(fork, tx, chain_id)
+    sender = recover_sender(tx, allow_high_s=not fork.has(L1Rules.HOMESTEAD))
+    checks.check_tip(sender, tx.max_priority_fee_per_gas, tx.max_fee_per_gas)
+    checks.check_authorizations(tx, sender)
+    checks.check_initcode(fork, tx.to, tx.data)
+    gas, _ = checks.check_gas(fork, tx)
+    checks.check_funds(sender, MAX_UINT256, tx.gas * tx.max_fee_per_gas)
+    if tx.nonce == MAX_UINT64:
+        raise InvalidTransaction(Reason.NONCE_MAX, address=sender, nonce=tx.nonce)
+    return Outcome(tx.hash, sender, gas)
 
 
 @needs_vectors

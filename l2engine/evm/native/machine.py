@@ -1,7 +1,7 @@
 """The native executor: `types.state.Executor` over the Rust core (`native/`), for OP chains and Ethereum from Paris on.
 
-Rust runs transactions and keeps the block's state; what a block does around its transactions is orchestrated here from the
-same tables that the reference executor uses. Blocks before the merge go to the reference executor.
+Rust runs transactions and keeps the block's state; `evm/block.py` says what a block does around its transactions. Blocks before the
+merge go to the reference executor.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,12 +9,12 @@ from functools import cached_property
 from time import monotonic
 from typing import Any
 
-from l2engine.errors import ConfigError, DecodeError, InvalidBlock, InvalidTransaction
+from l2engine.errors import ConfigError
+from l2engine.evm.block import BlockLoop
+from l2engine.evm.machine import SealedReceipts
 from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import Fork, L1Rules
-from l2engine.rules.l1_attributes import Format, calldata_format, from_calldata
-from l2engine.rules.predeploys import CONSOLIDATION_REQUESTS, CREATE2_DEPLOYER, SYSTEM_CALLER, WITHDRAWAL_REQUESTS, create2_deployer_code
-from l2engine.rules.system_calls import system_calls
+from l2engine.rules.predeploys import SYSTEM_CALLER
 from l2engine.types.base import MAX_UINT64, Address, BlockNumber, Gas, Hash32, Wei
 from l2engine.types.block import Log, Receipt
 from l2engine.types.native_core import PRECOMPILE_FAILED
@@ -25,7 +25,6 @@ from l2engine.types.state import (
     AccountOverride,
     BlockEnv,
     BlockExecution,
-    BlockResult,
     Call,
     CallResult,
     Deadline,
@@ -35,11 +34,6 @@ from l2engine.types.state import (
     Tracer,
     TransactionResult,
 )
-from l2engine.types.transaction import DepositTransaction, decode_transaction
-
-_DEPOSIT_EVENT: Hash32 = bytes.fromhex("649bbc62d0e31342afea4e5cd82d4049e7e1ee912fc0889aa790803be39038c5")
-_DEPOSIT_FIELDS = ((160, 48), (256, 32), (320, 8), (384, 96), (512, 8))
-"""Where the fields of the deposit contract's event stand in its data, and how long they are (EIP-6110)."""
 
 
 def available() -> bool:
@@ -66,7 +60,7 @@ class NativeExecutor:
         fork = self.config.fork_at(env.number, env.timestamp)
         if not fork.has(L1Rules.PARIS):
             return self.reference.begin(view, env, intermediate_root)
-        return NativeBlockExecution(self, view, env, fork)
+        return BlockLoop(self.config, fork, env, NativeMachine(self.config, fork, view, env))
 
     def call(
         self,
@@ -97,90 +91,46 @@ def _is_unusual(env: BlockEnv, overrides: Mapping[Address, AccountOverride]) -> 
     return max(fees) > MAX_UINT64 or env.blob_base_fee is not None or any(item.move_precompile_to for item in overrides.values())
 
 
-class NativeBlockExecution:
-    """One block under execution in Rust; implements `types.state.BlockExecution`."""
+class NativeMachine:
+    """The state of one block in Rust; implements `evm.machine.Machine`."""
 
-    def __init__(self, executor: NativeExecutor, view: StateView, env: BlockEnv, fork: Fork) -> None:
-        self._executor, self._env, self._fork = executor, env, fork
-        self.gas_used: Gas = 0
-        self._raws: list[bytes] = []
-        self._block = block = _native.Block(_native_view(view), _row(fork), executor.config.chain_id, env)
-        parent = env.parent
-        begun = executor.config.activated((parent.number, parent.timestamp), (env.number, env.timestamp))
-        if any(row.create2_deployer_on_activation for row in begun):
-            block.set_code(CREATE2_DEPLOYER, create2_deployer_code())
-        for call in system_calls(fork):
-            block.system_call(SYSTEM_CALLER, call.contract, call.data(env))
+    def __init__(self, config: ChainConfig, fork: Fork, view: StateView, env: BlockEnv) -> None:
+        self._env, self._fork = env, fork
+        self._block = block = _native.Block(_native_view(view), _row(fork), config.chain_id, env)
+        self.run_all: Callable[[Sequence[bytes]], tuple[int, Exception] | None] = block.apply_all
+        self.has_code: Callable[[Address], bool] = block.has_code
+        self.set_code: Callable[[Address, bytes], None] = block.set_code
+        self.credit: Callable[[Address, Wei], None] = block.credit
 
-    def apply(
-        self, raw: bytes, sender: Address | None = None, deadline: float | Deadline | None = None, tracer: Tracer | None = None
-    ) -> TransactionResult:
+    gas_used: Gas = property(lambda self: self._block.gas_used)  # type: ignore[assignment]
+    blob_gas_used: Gas = property(lambda self: self._block.blob_gas_used)  # type: ignore[assignment]
+    da_size: int = property(lambda self: self._block.da_size)  # type: ignore[assignment]
+    value: Wei = property(lambda self: self._block.value)  # type: ignore[assignment]
+
+    def run(self, raw: bytes, sender: Address | None, deadline: float | Deadline | None, tracer: Tracer | None) -> TransactionResult:
         hooks = _hooks(tracer, self._env, self._fork)
         receipt, gas_used, output, l1_fee, operator_fee = self._block.apply(raw, sender, _seconds(deadline), hooks)
-        self._raws.append(raw)
-        self.gas_used += gas_used
         return TransactionResult(_receipt(receipt), gas_used, output, l1_fee, operator_fee)
 
-    def apply_all(self, raws: Sequence[bytes]) -> tuple[int, Exception] | None:
-        """Execute transactions in order until one is refused, their senders recovered in parallel: its place and the reason."""
-        failed: tuple[int, Exception] | None = self._block.apply_all(raws)
-        if failed is not None and not isinstance(failed[1], InvalidTransaction | DecodeError):
-            raise failed[1]
-        self._raws.extend(raws if failed is None else raws[: failed[0]])
-        self.gas_used = self._block.gas_used
-        return failed
+    def system_call(self, contract: Address, data: bytes) -> bytes | None:
+        return self._block.system_call(SYSTEM_CALLER, contract, data)  # type: ignore[no-any-return]
 
-    def finish(self) -> BlockResult:
-        requests = None
-        if not self._fork.is_optimism:
-            for withdrawal in self._env.withdrawals or ():
-                self._block.pay(withdrawal.address, withdrawal.amount * 10**9)
-            if self._fork.has(L1Rules.PRAGUE):
-                requests = self._requests()
-        block = self._block
-        value = block.value
-        receipts_root, logs_bloom, row, receipts = block.seal()
-        return BlockResult(
-            receipts=NativeReceipts(receipts, row, value),
-            gas_used=block.gas_used,
-            blob_gas_used=self._blob_gas_used(),
-            requests=requests,
-            diff=NativeDiff(block.diff()),  # type: ignore[arg-type]
-            receipts_root=receipts_root,
-            logs_bloom=logs_bloom,
-        )
+    def receipts(self) -> Sequence[Receipt]:
+        return tuple(_receipt(fields) for fields in self._block.receipts())
 
-    def _blob_gas_used(self) -> int:
-        if not self._fork.da_footprint:
-            return self._block.blob_gas_used  # type: ignore[no-any-return]
-        first = decode_transaction(self._raws[0]) if self._raws else None
-        if not isinstance(first, DepositTransaction) or calldata_format(first.data) is not Format.JOVIAN:
-            return 0
-        return self._block.da_size * (from_calldata(first.data).da_footprint_gas_scalar or 0)  # type: ignore[no-any-return]
+    def seal(self) -> SealedReceipts:
+        root, bloom, row, receipts = self._block.seal()
+        return SealedReceipts(NativeReceipts(receipts, row), root, bloom)
 
-    def _requests(self) -> tuple[bytes, ...]:
-        """Deposits from the logs (EIP-6110), then what the two request contracts hand out (EIP-7002, EIP-7251)."""
-        deposits = b"".join(
-            _deposit_request(data)
-            for _, _, _, logs, _, _ in self._block.receipts()
-            for address, topics, data in logs
-            if address == self._executor.config.deposit_contract and topics[:1] == (_DEPOSIT_EVENT,)
-        )
-        found = [b"\0" + deposits]
-        for kind, contract in ((1, WITHDRAWAL_REQUESTS), (2, CONSOLIDATION_REQUESTS)):
-            output = self._block.system_call(SYSTEM_CALLER, contract, b"")
-            if output is None:
-                raise InvalidBlock(f"system call to 0x{contract.hex()} failed")
-            found.append(bytes([kind]) + output)
-        return tuple(request for request in found if len(request) > 1)
+    def diff(self) -> StateDiff:
+        return NativeDiff(self._block.diff())  # type: ignore[return-value]
 
 
 class NativeReceipts(Sequence[Receipt]):
-    """A block's receipts, which leave Rust only when somebody asks; `row` is what the store keeps of them, `value` what
-    the beneficiary has earned."""
+    """A block's receipts, which leave Rust only when somebody asks; `row` is what the store keeps of them."""
 
-    def __init__(self, native: Any, row: bytes, value: Wei) -> None:
-        self._native, self.row, self.value = native, row, value
+    def __init__(self, native: Any, row: bytes) -> None:
+        self._native, self.row = native, row
         self.log_keys: Callable[[BlockNumber], list[bytes]] = native.log_keys
 
     @cached_property
@@ -278,12 +228,6 @@ def _native_view(view: StateView) -> Any:
 def _receipt(fields: tuple[Any, ...]) -> Receipt:
     kind, status, cumulative_gas, logs, deposit_nonce, version = fields
     return Receipt(kind, status, cumulative_gas, tuple(Log(*log) for log in logs), None, deposit_nonce, version)
-
-
-def _deposit_request(data: bytes) -> bytes:
-    if len(data) != 576:
-        raise InvalidBlock("deposit event with data of the wrong length")
-    return b"".join(data[start : start + length] for start, length in _DEPOSIT_FIELDS)
 
 
 def _seconds(deadline: float | Deadline | None) -> float | None:

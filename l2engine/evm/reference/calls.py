@@ -7,19 +7,17 @@ is zero for the call. L1 and operator fees are not charged. Source: geth's behav
 from collections.abc import Mapping
 from typing import Any
 
-from eth_utils import to_checksum_address
-
 from l2engine.errors import InvalidTransaction
-from l2engine.evm.reference.pyevm import BlockContext, TransactionContext, state_class
-from l2engine.evm.reference.trace import detach, error_text
-from l2engine.evm.reference.transactions import TransactionRunner, settled_gas
-from l2engine.rules import blobs
+from l2engine.evm.reference.pyevm import BlockContext, state_class
+from l2engine.evm.reference.trace import error_text
+from l2engine.evm.reference.transactions import Execution, Plan, TransactionRunner
+from l2engine.refusals import Reason
+from l2engine.rules import blobs, checks
 from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import Fork, L1Rules
-from l2engine.rules.intrinsic_gas import MAX_INITCODE_SIZE, floor_gas, intrinsic_gas
-from l2engine.types.base import Address, Wei
+from l2engine.types.base import Address, Gas, Wei
 from l2engine.types.state import AccountOverride, BlockEnv, Call, CallResult, Deadline, StateView, Tracer
-from l2engine.types.transaction import FeeMarketTransaction, SetCodeTransaction, created_address
+from l2engine.types.transaction import FeeMarketTransaction, SetCodeTransaction
 
 
 def run_call(
@@ -33,65 +31,14 @@ def run_call(
     tracer: Tracer | None,
 ) -> CallResult:
     """Run one call; `InvalidTransaction` when it could not even start."""
-    base_fee = env.base_fee_per_gas or 0
-    price = _price(call, base_fee)
+    price = _price(call, env.base_fee_per_gas or 0)
     blob_fee = blobs.blob_base_fee(fork, env.excess_blob_gas or 0) if env.blob_base_fee is None else env.blob_base_fee
-    context = BlockContext(env, config.chain_id, base_fee if price else 0, blob_fee)
+    context = BlockContext(env, config.chain_id, (env.base_fee_per_gas or 0) if price else 0, blob_fee)
     state = state_class(fork)(view, context)
     state.deadline = deadline
     _override(state, overrides)
-    accounts = state.accounts
     runner = TransactionRunner(config, fork, env, state)
-
-    fee_cap = call.gas_price if call.max_fee_per_gas is None else call.max_fee_per_gas
-    tip_cap = call.gas_price if call.max_priority_fee_per_gas is None else call.max_priority_fee_per_gas
-    who = to_checksum_address(call.sender)
-    if fork.has(L1Rules.LONDON) and (fee_cap or tip_cap):
-        if fee_cap < tip_cap:
-            raise InvalidTransaction(
-                f"max priority fee per gas higher than max fee per gas: address {who}, maxPriorityFeePerGas: {tip_cap}, maxFeePerGas: {fee_cap}"
-            )
-        if fee_cap < base_fee:
-            raise InvalidTransaction(
-                f"max fee per gas less than block base fee: address {who}, maxFeePerGas: {fee_cap}, baseFee: {base_fee}"
-            )
-    have, wanted = accounts.get_balance(call.sender), call.gas * fee_cap + call.value
-    if have < wanted and call.gas * fee_cap:
-        raise InvalidTransaction(f"insufficient funds for gas * price + value: address {who} have {have} want {wanted}")
-    likeness = _likeness(call)
-    intrinsic, floor = intrinsic_gas(fork, likeness), floor_gas(fork, likeness)
-    if call.gas < intrinsic:
-        raise InvalidTransaction(f"intrinsic gas too low: have {call.gas}, want {intrinsic}")
-    if call.gas < floor:
-        raise InvalidTransaction(f"insufficient gas for floor data gas cost: have {call.gas}, want {floor}")
-    if have < wanted:
-        raise InvalidTransaction(f"insufficient funds for gas * price + value: address {who} have {have} want {wanted}")
-    if call.to is None and fork.has(L1Rules.SHANGHAI) and len(call.data) > MAX_INITCODE_SIZE:
-        raise InvalidTransaction(f"max initcode size exceeded: code size {len(call.data)} limit {MAX_INITCODE_SIZE}")
-
-    nonce = accounts.get_nonce(call.sender)
-    authorizations: tuple[Any, ...] = call.authorization_list
-    runner.begin(call.sender, call.to, call.access_list, nonce)
-    if tracer is not None:
-        runner.start_tracing(tracer, call.sender, call.to, call.gas, nonce, authorizations)
-    try:
-        accounts.delta_balance(call.sender, -call.gas * price)
-        accounts.increment_nonce(call.sender)
-        refund = runner.delegate(authorizations)
-        if tracer is not None:
-            state.tracing.refund = refund
-        transaction_context = TransactionContext(call.sender, price, call.blob_versioned_hashes)
-        execution = runner.execute(call.sender, call.to, call.value, call.data, call.gas - intrinsic, nonce, transaction_context)
-        execution.refund += refund
-        gas_used = settled_gas(fork, call.gas, execution, floor)
-        accounts.delta_balance(call.sender, (call.gas - gas_used) * price)
-        accounts.delta_balance(env.beneficiary, gas_used * max(0, price - context.base_fee_per_gas))
-        runner.end(execution)
-        if tracer is not None:
-            tracer.end(gas_used, None)
-    finally:
-        if tracer is not None:
-            detach(state)
+    plan, execution, gas_used = runner.run(_Call(runner, call, price, context.base_fee_per_gas), tracer)
     error = None
     if not execution.succeeded:
         error = "contract address collision" if execution.computation is None else error_text(execution.computation)
@@ -101,9 +48,55 @@ def run_call(
         gas_used=gas_used,
         gas_refund=max(0, call.gas - execution.gas_left - gas_used),  # EIP-7623's floor can exceed what was used
         error=error,
-        created=created_address(call.sender, nonce) if call.to is None and execution.succeeded else None,
+        created=plan.target if call.to is None and execution.succeeded else None,
         logs=tuple(execution.logs),
     )
+
+
+class _Call:
+    """The phases of a call; see `transactions.Phases`."""
+
+    def __init__(self, runner: TransactionRunner, call: Call, price: Wei, base_fee: Wei) -> None:
+        self._runner, self._call, self._price, self._base_fee = runner, call, price, base_fee
+
+    def validate(self) -> Plan:
+        call, fork, env, accounts = self._call, self._runner.fork, self._runner.env, self._runner.accounts
+        fee_cap = call.gas_price if call.max_fee_per_gas is None else call.max_fee_per_gas
+        tip_cap = call.gas_price if call.max_priority_fee_per_gas is None else call.max_priority_fee_per_gas
+        if fork.has(L1Rules.LONDON) and (fee_cap or tip_cap):
+            checks.check_tip(call.sender, tip_cap, fee_cap)
+            checks.check_fee_cap(call.sender, fee_cap, env.base_fee_per_gas or 0)
+        have, want = accounts.get_balance(call.sender), call.gas * fee_cap + call.value
+        if call.gas * fee_cap:
+            checks.check_funds(call.sender, have, want)
+        intrinsic, floor = checks.check_gas(fork, _likeness(call))
+        checks.check_funds(call.sender, have, want)
+        checks.check_initcode(fork, call.to, call.data)
+        return Plan(
+            sender=call.sender,
+            nonce=accounts.get_nonce(call.sender),
+            to=call.to,
+            value=call.value,
+            data=call.data,
+            gas=call.gas,
+            intrinsic=intrinsic,
+            floor=floor,
+            price=self._price,
+            access_list=call.access_list,
+            authorizations=call.authorization_list,  # type: ignore[arg-type]
+            blob_versioned_hashes=call.blob_versioned_hashes,
+        )
+
+    def charge(self, plan: Plan) -> bool:
+        self._runner.accounts.delta_balance(plan.sender, -plan.gas * plan.price)
+        self._runner.accounts.increment_nonce(plan.sender)
+        return True
+
+    def settle(self, plan: Plan, execution: Execution) -> Gas:
+        accounts, used = self._runner.accounts, self._runner.settled_gas(plan, execution)
+        accounts.delta_balance(plan.sender, (plan.gas - used) * plan.price)
+        accounts.delta_balance(self._runner.env.beneficiary, used * max(0, plan.price - self._base_fee))
+        return used
 
 
 def _price(call: Call, base_fee: Wei) -> Wei:
@@ -133,7 +126,7 @@ def _override(state: Any, overrides: Mapping[Address, AccountOverride]) -> None:
         for address, item in overrides.items():
             if item.move_precompile_to is not None:
                 if address not in state.precompiles:
-                    raise InvalidTransaction(f"account {to_checksum_address(address)} is not a precompile")
+                    raise InvalidTransaction(Reason.NOT_A_PRECOMPILE, address=address)
                 moved[item.move_precompile_to] = moved.pop(address)
         state.precompiles = moved
     for address, item in overrides.items():

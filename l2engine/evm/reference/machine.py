@@ -1,41 +1,29 @@
-"""The reference executor: the block loop and eth_call over py-evm, for every OP fork and for plain Ethereum rules.
+"""The reference executor: blocks and calls over py-evm, for every OP fork and for plain Ethereum rules.
 
-It says how a block runs; `transactions.py` tells the story of one transaction, `pyevm.py` runs its frames.
-Sources: Yellow Paper 11; EIP-4895, 6110, 7002, 7251; OP specs, exec-engine.md; digest 1.8, 1.9, 3.6.
+`evm/block.py` says how a block runs; `transactions.py` tells the story of one transaction, `pyevm.py` runs its frames.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
-from l2engine.errors import ExecutionTimeout, InvalidBlock
+from l2engine.errors import DecodeError, ExecutionTimeout, InvalidBlock, InvalidTransaction
+from l2engine.evm.block import BlockLoop
+from l2engine.evm.machine import SealedReceipts
 from l2engine.evm.reference.calls import run_call
+from l2engine.evm.reference.deposits import Deposit
 from l2engine.evm.reference.pyevm import BlockContext, Message, TransactionContext, state_class
-from l2engine.evm.reference.transactions import TransactionRunner
+from l2engine.evm.reference.signed import Signed
+from l2engine.evm.reference.transactions import Execution, Plan, TransactionRunner
 from l2engine.rules import blobs, fees
 from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import Fork, L1Rules
-from l2engine.rules.l1_attributes import Format, calldata_format, from_calldata
-from l2engine.rules.predeploys import CONSOLIDATION_REQUESTS, CREATE2_DEPLOYER, SYSTEM_CALLER, WITHDRAWAL_REQUESTS, create2_deployer_code
-from l2engine.rules.system_calls import SYSTEM_CALL_GAS, system_calls
-from l2engine.types.base import Address, Gas, Hash32
-from l2engine.types.block import Receipt
-from l2engine.types.state import (
-    AccountOverride,
-    BlockEnv,
-    BlockResult,
-    Call,
-    CallResult,
-    Deadline,
-    StateDiff,
-    StateView,
-    Tracer,
-    TransactionResult,
-)
-from l2engine.types.transaction import BlobTransaction, DepositTransaction, decode_transaction
-
-_DEPOSIT_EVENT: Hash32 = bytes.fromhex("649bbc62d0e31342afea4e5cd82d4049e7e1ee912fc0889aa790803be39038c5")
-_DEPOSIT_FIELDS = ((160, 48), (256, 32), (320, 8), (384, 96), (512, 8))
-"""Where the fields of the deposit contract's event stand in its data, and how long they are (EIP-6110)."""
+from l2engine.rules.l1_attributes import L1Attributes, from_storage
+from l2engine.rules.predeploys import L1_BLOCK, SYSTEM_CALLER
+from l2engine.rules.system_calls import SYSTEM_CALL_GAS
+from l2engine.types.accelerated import ordered_root
+from l2engine.types.base import Address, Gas, Hash32, Wei
+from l2engine.types.block import Receipt, merge_blooms
+from l2engine.types.state import AccountOverride, BlockEnv, Call, CallResult, Deadline, StateDiff, StateView, Tracer, TransactionResult
+from l2engine.types.transaction import BlobTransaction, DepositTransaction, SignedTransaction, Transaction, decode_transaction
 
 
 class ReferenceExecutor:
@@ -44,10 +32,9 @@ class ReferenceExecutor:
     def __init__(self, config: ChainConfig) -> None:
         self.config = config
 
-    def begin(
-        self, view: StateView, env: BlockEnv, intermediate_root: Callable[[StateDiff], Hash32] | None = None
-    ) -> "ReferenceBlockExecution":
-        return ReferenceBlockExecution(self.config, view, env, intermediate_root)
+    def begin(self, view: StateView, env: BlockEnv, intermediate_root: Callable[[StateDiff], Hash32] | None = None) -> BlockLoop:
+        fork = self.config.fork_at(env.number, env.timestamp)
+        return BlockLoop(self.config, fork, env, ReferenceMachine(self.config, fork, view, env, intermediate_root))
 
     def call(
         self,
@@ -62,142 +49,123 @@ class ReferenceExecutor:
         return run_call(self.config, fork, view, env, call, overrides or {}, deadline, tracer)
 
 
-class ReferenceBlockExecution:
-    """One block under execution; implements `types.state.BlockExecution`."""
+class ReferenceMachine:
+    """The state of one block in py-evm; implements `evm.machine.Machine`."""
 
     def __init__(
-        self, config: ChainConfig, view: StateView, env: BlockEnv, intermediate_root: Callable[[StateDiff], Hash32] | None = None
+        self,
+        config: ChainConfig,
+        fork: Fork,
+        view: StateView,
+        env: BlockEnv,
+        intermediate_root: Callable[[StateDiff], Hash32] | None,
     ) -> None:
         self.gas_used: Gas = 0
-        self._config, self._env = config, env
-        self._fork: Fork = config.fork_at(env.number, env.timestamp)
-        self._intermediate_root = intermediate_root
+        self.blob_gas_used: Gas = 0
+        self.da_size = 0
+        self.value: Wei = 0
+        self._fork, self._env, self._intermediate_root = fork, env, intermediate_root
+        blob_fee = blobs.blob_base_fee(fork, env.excess_blob_gas or 0)
+        self._state = state_class(fork)(view, BlockContext(env, config.chain_id, env.base_fee_per_gas or 0, blob_fee))
+        self._accounts = self._state.accounts
+        self._runner = TransactionRunner(config, fork, env, self._state)
+        self._l1: L1Attributes | None = None
         self._receipts: list[Receipt] = []
-        self._blob_gas = 0
-        self._footprint_scalar: int | None = None
-        blob_fee = blobs.blob_base_fee(self._fork, env.excess_blob_gas or 0)
-        context = BlockContext(env, config.chain_id, env.base_fee_per_gas or 0, blob_fee)
-        self._state = state_class(self._fork)(view, context)
-        self._runner = TransactionRunner(config, self._fork, env, self._state)
-        parent = (env.parent.number, env.parent.timestamp)
-        if any(fork.create2_deployer_on_activation for fork in config.activated(parent, (env.number, env.timestamp))):
-            self._state.accounts.begin_transaction(())
-            self._state.accounts.set_code(CREATE2_DEPLOYER, create2_deployer_code())
-            self._state.accounts.end_transaction(remove_empty=True)
-        for call in system_calls(self._fork):
-            self._system_call(call.contract, call.data(env))
 
-    def apply(
-        self, raw: bytes, sender: Address | None = None, deadline: float | Deadline | None = None, tracer: Tracer | None = None
-    ) -> TransactionResult:
+    def run(self, raw: bytes, sender: Address | None, deadline: float | Deadline | None, tracer: Tracer | None) -> TransactionResult:
         tx = decode_transaction(raw)
         self._state.deadline = deadline
-        gas_left = self._env.gas_limit - self.gas_used
         try:
             if isinstance(tx, DepositTransaction):
-                outcome = self._runner.deposit(tx, gas_left, tracer)
-            else:
-                blob_gas_left = self._blob_gas_left()
-                outcome = self._runner.signed(tx, sender, gas_left, blob_gas_left, tracer)
+                return self._run_deposit(tx, tracer)
+            return self._run_signed(tx, sender, tracer)
         except ExecutionTimeout:
-            self._state.accounts.discard(0)
+            self._accounts.discard(0)
             raise
         finally:
             self._state.deadline = None
-        self.gas_used += outcome.gas_used
-        if isinstance(tx, BlobTransaction):
-            self._blob_gas += blobs.GAS_PER_BLOB * len(tx.blob_versioned_hashes)
-        elif self._fork.da_footprint:
-            self._add_footprint(tx, raw)
-        is_deposit = isinstance(tx, DepositTransaction)
-        has_status = self._fork.has(L1Rules.BYZANTIUM)
-        receipt = Receipt(
-            tx.type,
-            int(outcome.succeeded) if has_status else None,
-            self.gas_used,
-            tuple(outcome.logs),
-            None if has_status else self._root(),
-            outcome.nonce if is_deposit and self._fork.deposit_nonce_in_receipt else None,
-            self._fork.deposit_receipt_version if is_deposit else None,
-        )
-        self._receipts.append(receipt)
-        return TransactionResult(receipt, outcome.gas_used, outcome.output, outcome.l1_fee, outcome.operator_fee)
 
-    def finish(self) -> BlockResult:
-        requests = None
-        if not self._fork.is_optimism:
-            self._pay_rewards_and_withdrawals()
-            if self._fork.has(L1Rules.PRAGUE):
-                requests = self._requests()
-        return BlockResult(tuple(self._receipts), self.gas_used, self._blob_gas, requests, self._state.accounts.diff())
+    def run_all(self, raws: Sequence[bytes]) -> tuple[int, Exception] | None:
+        for index, raw in enumerate(raws):
+            try:
+                self.run(raw, None, None, None)
+            except (InvalidTransaction, DecodeError) as error:
+                return index, error
+        return None
 
-    # ---- DA footprint and blobs -------------------------------------------------------------------------------------
-
-    def _blob_gas_left(self) -> int:
-        limit = self._fork.blobs.max * blobs.GAS_PER_BLOB if self._fork.blobs is not None else 0
-        return limit - self._blob_gas
-
-    def _add_footprint(self, tx: Any, raw: bytes) -> None:
-        """Jovian: the first transaction's calldata has the scalar, every transaction that pays has a share."""
-        if self._footprint_scalar is None:
-            self._footprint_scalar = 0
-            if isinstance(tx, DepositTransaction) and calldata_format(tx.data) is Format.JOVIAN:
-                self._footprint_scalar = from_calldata(tx.data).da_footprint_gas_scalar or 0
-        if not isinstance(tx, DepositTransaction):
-            self._blob_gas += fees.da_footprint(raw, self._footprint_scalar)
-
-    def _root(self) -> Hash32:
-        if self._intermediate_root is None:
-            raise InvalidBlock("receipts before Byzantium need the state root after each transaction")
-        return self._intermediate_root(self._state.accounts.diff())
-
-    # ---- system calls and Ethereum's end of a block -----------------------------------------------------------------
-
-    def _system_call(self, contract: Address, data: bytes) -> bytes | None:
-        """Call a system contract; its output, or None when it failed. Without code nothing happens."""
-        accounts, state = self._state.accounts, self._state
-        code = accounts.get_code(contract)
-        if not code:
-            return b""
+    def system_call(self, contract: Address, data: bytes) -> bytes | None:
+        accounts, state = self._accounts, self._state
         accounts.begin_transaction((SYSTEM_CALLER, contract, *state.precompiles))
-        message = Message(SYSTEM_CALL_GAS, contract, SYSTEM_CALLER, 0, data, code, should_transfer_value=False)
+        message = Message(SYSTEM_CALL_GAS, contract, SYSTEM_CALLER, 0, data, accounts.get_code(contract), should_transfer_value=False)
         computation = state.computation_class.apply_message(state, message, TransactionContext(SYSTEM_CALLER, 0))
         accounts.end_transaction(remove_empty=True)
         return None if computation._error is not None else bytes(computation.output)
 
-    def _pay_rewards_and_withdrawals(self) -> None:
-        accounts, env, reward = self._state.accounts, self._env, self._fork.block_reward
-        accounts.begin_transaction(())
-        if reward:
-            for ommer in env.ommers:
-                accounts.delta_balance(ommer.beneficiary, reward * (8 + ommer.number - env.number) // 8)
-            accounts.delta_balance(env.beneficiary, reward + len(env.ommers) * (reward // 32))
-        for withdrawal in env.withdrawals or ():
-            accounts.delta_balance(withdrawal.address, withdrawal.amount * 10**9)
-        accounts.end_transaction(self._fork.has(L1Rules.SPURIOUS_DRAGON))
+    def has_code(self, address: Address) -> bool:
+        return bool(self._accounts.get_code(address))
 
-    def _requests(self) -> tuple[bytes, ...]:
-        """Deposits from the logs (EIP-6110), then what the two request contracts hand out (EIP-7002, EIP-7251)."""
-        deposits = b"".join(
-            _deposit_request(log.data)
-            for receipt in self._receipts
-            for log in receipt.logs
-            if log.address == self._config.deposit_contract and log.topics[:1] == (_DEPOSIT_EVENT,)
+    def set_code(self, address: Address, code: bytes) -> None:
+        self._accounts.begin_transaction(())
+        self._accounts.set_code(address, code)
+        self._accounts.end_transaction(remove_empty=True)
+
+    def credit(self, address: Address, wei: Wei) -> None:
+        self._accounts.begin_transaction(())
+        self._accounts.delta_balance(address, wei)
+        self._accounts.end_transaction(self._fork.has(L1Rules.SPURIOUS_DRAGON))
+
+    def receipts(self) -> Sequence[Receipt]:
+        return self._receipts
+
+    def seal(self) -> SealedReceipts:
+        root = ordered_root([receipt.encode_for_root() for receipt in self._receipts])
+        return SealedReceipts(tuple(self._receipts), root, merge_blooms(receipt.bloom for receipt in self._receipts))
+
+    def diff(self) -> StateDiff:
+        return self._accounts.diff()
+
+    def _run_signed(self, tx: SignedTransaction, sender: Address | None, tracer: Tracer | None) -> TransactionResult:
+        blob_limit = self._fork.blobs.max * blobs.GAS_PER_BLOB if self._fork.blobs is not None else 0
+        gas_left, blob_gas_left = self._env.gas_limit - self.gas_used, blob_limit - self.blob_gas_used
+        phases = Signed(self._runner, tx, sender, gas_left, blob_gas_left, self._l1_attributes())
+        plan, execution, gas_used = self._runner.run(phases, tracer)
+        if isinstance(tx, BlobTransaction):
+            self.blob_gas_used += blobs.GAS_PER_BLOB * len(tx.blob_versioned_hashes)
+        self.value += gas_used * (plan.price - (self._env.base_fee_per_gas or 0))
+        if self._fork.da_footprint:
+            self.da_size += fees.da_size(tx.raw)
+        receipt = self._receipt(tx, plan, execution, gas_used)
+        return TransactionResult(receipt, gas_used, execution.output, phases.l1_fee, phases.operator_fee)
+
+    def _run_deposit(self, tx: DepositTransaction, tracer: Tracer | None) -> TransactionResult:
+        phases = Deposit(self._runner, tx, self._env.gas_limit - self.gas_used)
+        plan, execution, gas_used = self._runner.run(phases, tracer)
+        return TransactionResult(self._receipt(tx, plan, execution, gas_used), gas_used, execution.output)
+
+    def _receipt(self, tx: Transaction, plan: Plan, execution: Execution, gas_used: Gas) -> Receipt:
+        """The transaction's receipt, which the block keeps."""
+        self.gas_used += gas_used
+        is_deposit, has_status = isinstance(tx, DepositTransaction), self._fork.has(L1Rules.BYZANTIUM)
+        receipt = Receipt(
+            tx.type,
+            int(execution.succeeded) if has_status else None,
+            self.gas_used,
+            tuple(execution.logs),
+            None if has_status else self._root(),
+            plan.nonce if is_deposit and self._fork.deposit_nonce_in_receipt else None,
+            self._fork.deposit_receipt_version if is_deposit else None,
         )
-        found = [b"\0" + deposits]
-        for kind, contract in ((1, WITHDRAWAL_REQUESTS), (2, CONSOLIDATION_REQUESTS)):
-            if not self._state.accounts.get_code(contract):
-                if self._env.parent_beacon_block_root is None:  # a bare transaction test, not a block
-                    continue
-                raise InvalidBlock(f"system contract 0x{contract.hex()} has no code")
-            output = self._system_call(contract, b"")
-            if output is None:
-                raise InvalidBlock(f"system call to 0x{contract.hex()} failed")
-            found.append(bytes([kind]) + output)
-        return tuple(request for request in found if len(request) > 1)
+        self._receipts.append(receipt)
+        return receipt
 
+    def _l1_attributes(self) -> L1Attributes:
+        """What the fees depend on, read once after the block's own L1-attributes deposit has written it."""
+        if self._l1 is None:
+            read = self._accounts.get_storage
+            self._l1 = from_storage(lambda slot: read(L1_BLOCK, slot), self._fork) if self._fork.is_optimism else L1Attributes()
+        return self._l1
 
-def _deposit_request(data: bytes) -> bytes:
-    if len(data) != 576:
-        raise InvalidBlock("deposit event with data of the wrong length")
-    return b"".join(data[start : start + length] for start, length in _DEPOSIT_FIELDS)
+    def _root(self) -> Hash32:
+        if self._intermediate_root is None:
+            raise InvalidBlock("receipts before Byzantium need the state root after each transaction")
+        return self._intermediate_root(self._accounts.diff())

@@ -13,8 +13,8 @@ from eth.exceptions import FullStack, InsufficientStack, InvalidJumpDestination,
 from eth.vm.opcode import as_opcode
 
 from l2engine.evm import opcodes as names
+from l2engine.rules.checks import MAX_INITCODE_SIZE
 from l2engine.rules.forks import Fork, L1Rules
-from l2engine.rules.intrinsic_gas import MAX_INITCODE_SIZE
 
 Function: TypeAlias = Callable[[Any], None]
 

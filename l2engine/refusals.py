@@ -1,0 +1,142 @@
+"""Why a transaction is refused: one kind for each reason, and geth's words for it.
+
+Code compares kinds; words exist for people and for wallets, which match on geth's. The facts of a refusal are numbers and addresses
+by the names that the words use. Sources: go-ethereum's core/error.go, core/txpool/errors.go and core/txpool/validation.go.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why a transaction cannot be included. The native core names them by these values."""
+
+    # the envelope and its signature
+    UNDECODABLE = "undecodable"
+    TYPE_NOT_SUPPORTED = "type_not_supported"
+    WRONG_CHAIN_ID = "wrong_chain_id"
+    REPLAY_PROTECTED = "replay_protected"
+    INVALID_SIGNATURE = "invalid_signature"
+    # the sender
+    NONCE_TOO_HIGH = "nonce_too_high"
+    NONCE_TOO_LOW = "nonce_too_low"
+    NONCE_MAX = "nonce_max"
+    SENDER_HAS_CODE = "sender_has_code"
+    # fees
+    GAS_ABOVE_CAP = "gas_above_cap"
+    TIP_ABOVE_FEE_CAP = "tip_above_fee_cap"
+    FEE_CAP_TOO_LOW = "fee_cap_too_low"
+    INSUFFICIENT_FUNDS = "insufficient_funds"
+    # blobs and delegations
+    BLOBS_MISSING = "blobs_missing"
+    TOO_MANY_BLOBS = "too_many_blobs"
+    BLOB_HASH_VERSION = "blob_hash_version"
+    BLOB_FEE_CAP_TOO_LOW = "blob_fee_cap_too_low"
+    BLOB_GAS_LIMIT_REACHED = "blob_gas_limit_reached"
+    AUTHORIZATIONS_MISSING = "authorizations_missing"
+    # gas
+    GAS_LIMIT_REACHED = "gas_limit_reached"
+    INTRINSIC_GAS_TOO_LOW = "intrinsic_gas_too_low"
+    FLOOR_GAS_TOO_LOW = "floor_gas_too_low"
+    INITCODE_TOO_LARGE = "initcode_too_large"
+    # deposits
+    SYSTEM_DEPOSIT = "system_deposit"
+    MINT_OVERFLOWS = "mint_overflows"
+    # calls
+    NOT_A_PRECOMPILE = "not_a_precompile"
+    # the pool
+    POOL_NOT_READY = "pool_not_ready"
+    OVERSIZED = "oversized"
+    ALREADY_KNOWN = "already_known"
+    ABOVE_BLOCK_GAS_LIMIT = "above_block_gas_limit"
+    TIP_TOO_LOW = "tip_too_low"
+    INSUFFICIENT_FUNDS_WITH_QUEUED = "insufficient_funds_with_queued"
+    INSUFFICIENT_FUNDS_TO_REPLACE = "insufficient_funds_to_replace"
+    REPLACEMENT_UNDERPRICED = "replacement_underpriced"
+    ACCOUNT_QUEUE_FULL = "account_queue_full"
+    UNDERPRICED = "underpriced"
+    # over RPC
+    TYPE_NOT_ACCEPTED = "type_not_accepted"
+    FEE_ABOVE_CAP = "fee_above_cap"
+
+
+Facts = Mapping[str, int | str | bytes]
+"""Numbers, words, and addresses as 20 bytes."""
+
+WORDS: Mapping[Reason, str] = {
+    Reason.UNDECODABLE: "{why}",
+    Reason.TYPE_NOT_SUPPORTED: "transaction type not supported",
+    Reason.WRONG_CHAIN_ID: "invalid chain id for signer: have {have} want {want}",
+    Reason.REPLAY_PROTECTED: "only replay-protected (EIP-155) transactions from Spurious Dragon on",
+    Reason.INVALID_SIGNATURE: "invalid transaction v, r, s values",
+    Reason.NONCE_TOO_HIGH: "nonce too high: address {address}, tx: {tx} state: {state}",
+    Reason.NONCE_TOO_LOW: "nonce too low: address {address}, tx: {tx} state: {state}",
+    Reason.NONCE_MAX: "nonce has max value: address {address}, nonce: {nonce}",
+    Reason.SENDER_HAS_CODE: "sender not an eoa: address {address}, len(code): {length}",
+    Reason.GAS_ABOVE_CAP: "transaction gas limit too high (cap: {cap}, tx: {tx})",
+    Reason.TIP_ABOVE_FEE_CAP: (
+        "max priority fee per gas higher than max fee per gas: address {address}, maxPriorityFeePerGas: {tip}, maxFeePerGas: {fee_cap}"
+    ),
+    Reason.FEE_CAP_TOO_LOW: "max fee per gas less than block base fee: address {address}, maxFeePerGas: {fee_cap}, baseFee: {base_fee}",
+    Reason.INSUFFICIENT_FUNDS: "insufficient funds for gas * price + value: address {address} have {have} want {want}",
+    Reason.BLOBS_MISSING: "blob transaction missing blob hashes",
+    Reason.TOO_MANY_BLOBS: "blob transaction has too many blobs (max {max}, have {have})",
+    Reason.BLOB_HASH_VERSION: "blob {index} has invalid hash version",
+    Reason.BLOB_FEE_CAP_TOO_LOW: (
+        "max fee per blob gas less than block blob gas fee: address {address} blobGasFeeCap: {fee_cap}, blobBaseFee: {base_fee}"
+    ),
+    Reason.BLOB_GAS_LIMIT_REACHED: "blob gas limit reached",
+    Reason.AUTHORIZATIONS_MISSING: "EIP-7702 transaction with empty auth list (sender {address})",
+    Reason.GAS_LIMIT_REACHED: "gas limit reached",
+    Reason.INTRINSIC_GAS_TOO_LOW: "intrinsic gas too low: have {have}, want {want}",
+    Reason.FLOOR_GAS_TOO_LOW: "insufficient gas for floor data gas cost: have {have}, want {want}",
+    Reason.INITCODE_TOO_LARGE: "max initcode size exceeded: code size {size} limit {limit}",
+    Reason.SYSTEM_DEPOSIT: "system tx not supported: address {address}",
+    Reason.MINT_OVERFLOWS: "mint overflows the balance",
+    Reason.NOT_A_PRECOMPILE: "account {address} is not a precompile",
+    Reason.POOL_NOT_READY: "the pool is not ready",
+    Reason.OVERSIZED: "oversized data: transaction size {size}, limit {limit}",
+    Reason.ALREADY_KNOWN: "already known",
+    Reason.ABOVE_BLOCK_GAS_LIMIT: "exceeds block gas limit",
+    Reason.TIP_TOO_LOW: "transaction gas price below minimum: gas tip cap {tip}, minimum needed {minimum}",
+    Reason.INSUFFICIENT_FUNDS_WITH_QUEUED: (
+        "insufficient funds for gas * price + value: balance {balance}, queued cost {queued}, tx cost {cost}, overshot {overshot}"
+    ),
+    Reason.INSUFFICIENT_FUNDS_TO_REPLACE: (
+        "insufficient funds for gas * price + value: balance {balance}, queued cost {queued}, tx bumped {bump}, overshot {overshot}"
+    ),
+    Reason.REPLACEMENT_UNDERPRICED: "replacement transaction underpriced",
+    Reason.ACCOUNT_QUEUE_FULL: "account limit exceeded: too many queued transactions of this sender",
+    Reason.UNDERPRICED: "transaction underpriced",
+    Reason.TYPE_NOT_ACCEPTED: "transaction type not supported: received type {type}",
+    Reason.FEE_ABOVE_CAP: "tx fee ({fee} ether) exceeds the configured cap ({cap} ether)",
+}
+"""geth's words, as a block's verifier says them."""
+
+POOL_WORDS: Mapping[Reason, str] = {
+    **WORDS,
+    Reason.WRONG_CHAIN_ID: "invalid sender: invalid chain id for signer: have {have} want {want}",
+    Reason.INVALID_SIGNATURE: "invalid sender: invalid transaction v, r, s values",
+    Reason.REPLAY_PROTECTED: "only replay-protected (EIP-155) transactions allowed over RPC",
+    Reason.NONCE_TOO_LOW: "nonce too low: next nonce {state}, tx nonce {tx}",
+    Reason.NONCE_MAX: "nonce has max value",
+    Reason.TIP_ABOVE_FEE_CAP: "max priority fee per gas higher than max fee per gas",
+    Reason.INSUFFICIENT_FUNDS: "insufficient funds for gas * price + value: balance {have}, tx cost {want}, overshot {overshot}",
+    Reason.AUTHORIZATIONS_MISSING: "set code tx must have at least one authorization tuple",
+    Reason.INTRINSIC_GAS_TOO_LOW: "intrinsic gas too low: gas {have}, minimum needed {want}",
+    Reason.FLOOR_GAS_TOO_LOW: "insufficient gas for floor data gas cost: gas {have}, minimum needed {want}",
+}
+"""geth's words where its pool says the same otherwise."""
+
+assert WORDS.keys() == set(Reason)
+
+
+def in_words(reason: Reason, facts: Facts, table: Mapping[Reason, str] = WORDS) -> str:
+    """A refusal as geth tells it."""
+    return table[reason].format_map({name: _checksum(fact) if isinstance(fact, bytes) else fact for name, fact in facts.items()})
+
+
+def _checksum(address: bytes) -> str:
+    from eth_utils import to_checksum_address  # only where somebody reads it
+
+    return str(to_checksum_address(address))

@@ -1,0 +1,87 @@
+"""What keeps a transaction out of a block because of what it says by itself, one check each; no state is needed.
+
+The verifier and the pool call them in geth's two orders. `InvalidTransaction` names the reason.
+Sources: EIP-2, 155, 2718, 3860, 7623, 7702, 7825; go-ethereum's core/state_transition.go and core/txpool/validation.go.
+"""
+
+from l2engine.errors import InvalidTransaction
+from l2engine.refusals import Reason
+from l2engine.rules.forks import Fork, L1Rules
+from l2engine.rules.intrinsic_gas import TYPE_SINCE, floor_gas, intrinsic_gas
+from l2engine.types.base import Address, Gas, Wei
+from l2engine.types.transaction import SECP256K1_N, BlobTransaction, DepositTransaction, SetCodeTransaction, SignedTransaction, Transaction
+
+MAX_INITCODE_SIZE = 49_152  # EIP-3860
+TRANSACTION_GAS_CAP = 2**24  # EIP-7825
+
+
+def check_type(fork: Fork, tx: Transaction) -> None:
+    """The fork knows this type of transaction."""
+    if isinstance(tx, DepositTransaction):
+        known = fork.is_optimism
+    else:
+        known = fork.has(TYPE_SINCE[tx.type]) and not (tx.type == BlobTransaction.type and fork.is_optimism)
+    if not known:
+        raise InvalidTransaction(Reason.TYPE_NOT_SUPPORTED)
+
+
+def check_signer(fork: Fork, tx: SignedTransaction, chain_id: int) -> None:
+    """Type, chain and signature values are such that a sender may be recovered."""
+    check_type(fork, tx)
+    if tx.chain_id is not None and tx.chain_id != chain_id:
+        raise InvalidTransaction(Reason.WRONG_CHAIN_ID, have=tx.chain_id, want=chain_id)
+    if tx.type == 0 and tx.chain_id is not None and not fork.has(L1Rules.SPURIOUS_DRAGON):
+        raise InvalidTransaction(Reason.REPLAY_PROTECTED)
+    if tx.s > SECP256K1_N // 2 and fork.has(L1Rules.HOMESTEAD):
+        raise InvalidTransaction(Reason.INVALID_SIGNATURE)
+
+
+def check_gas_cap(fork: Fork, gas: Gas) -> None:
+    """Osaka: no transaction may ask for more gas than the cap."""
+    if fork.has(L1Rules.OSAKA) and gas > TRANSACTION_GAS_CAP:
+        raise InvalidTransaction(Reason.GAS_ABOVE_CAP, cap=TRANSACTION_GAS_CAP, tx=gas)
+
+
+def check_tip(sender: Address, tip: Wei, fee_cap: Wei) -> None:
+    """The tip fits below the fee cap."""
+    if tip > fee_cap:
+        raise InvalidTransaction(Reason.TIP_ABOVE_FEE_CAP, address=sender, tip=tip, fee_cap=fee_cap)
+
+
+def check_fee_cap(sender: Address, fee_cap: Wei, base_fee: Wei) -> None:
+    """The fee cap covers the block's base fee."""
+    if fee_cap < base_fee:
+        raise InvalidTransaction(Reason.FEE_CAP_TOO_LOW, address=sender, fee_cap=fee_cap, base_fee=base_fee)
+
+
+def check_authorizations(tx: Transaction, sender: Address) -> None:
+    """A set-code transaction has an authorization."""
+    if isinstance(tx, SetCodeTransaction) and not tx.authorization_list:
+        raise InvalidTransaction(Reason.AUTHORIZATIONS_MISSING, address=sender)
+
+
+def check_gas(fork: Fork, tx: Transaction) -> tuple[Gas, Gas]:
+    """The gas limit covers the intrinsic gas and the floor of EIP-7623, which are the result."""
+    intrinsic, floor = intrinsic_gas(fork, tx), floor_gas(fork, tx)
+    if tx.gas < intrinsic:
+        raise InvalidTransaction(Reason.INTRINSIC_GAS_TOO_LOW, have=tx.gas, want=intrinsic)
+    if tx.gas < floor:
+        raise InvalidTransaction(Reason.FLOOR_GAS_TOO_LOW, have=tx.gas, want=floor)
+    return intrinsic, floor
+
+
+def initcode_is_too_large(fork: Fork, to: Address | None, data: bytes) -> bool:
+    """Whether a creation's code is longer than Shanghai allows."""
+    return to is None and fork.has(L1Rules.SHANGHAI) and len(data) > MAX_INITCODE_SIZE
+
+
+def check_initcode(fork: Fork, to: Address | None, data: bytes) -> None:
+    """A creation's code is no longer than Shanghai allows."""
+    if initcode_is_too_large(fork, to, data):
+        raise InvalidTransaction(Reason.INITCODE_TOO_LARGE, size=len(data), limit=MAX_INITCODE_SIZE)
+
+
+def check_funds(sender: Address, have: Wei, want: Wei) -> None:
+    """The sender owns what the transaction may cost."""
+    if have < want:
+        raise InvalidTransaction(Reason.INSUFFICIENT_FUNDS, address=sender, have=have, want=want)
