@@ -1,4 +1,4 @@
-"""How a tracer listens to the native core: the hooks that Rust calls while it runs one transaction or call (`native/src/tracing.rs`)."""
+"""How a tracer listens to the native core: the hooks that Rust calls while it runs one transaction or call (`native/src/execute/tracing.rs`)."""
 
 from collections.abc import Sequence
 from typing import Any
