@@ -110,7 +110,7 @@ impl Before {
     }
 }
 
-/// One step of a frame, before it runs: a `types.state.TracedFrame`, and what its gas depends on.
+/// One step of a frame, before it runs: a `types.tracing.TracedFrame`, and what its gas depends on.
 #[pyclass(frozen, module = "l2engine_native")]
 pub struct Frame {
     live: Arc<Live>,

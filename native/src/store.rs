@@ -22,7 +22,7 @@ fn python_bytes<'py>(py: Python<'py>, bytes: &[u8]) -> Bound<'py, PyBytes> {
     PyBytes::new(py, bytes)
 }
 
-/// An ordered byte store: a LevelDB directory, or memory when no path is given. Implements `types.state.KeyValue`.
+/// An ordered byte store: a LevelDB directory, or memory when no path is given. Implements `types.storage.KeyValue`.
 #[pyclass(frozen, module = "l2engine_native")]
 pub struct KeyValue(pub kv::Store);
 
@@ -59,7 +59,7 @@ impl KeyValue {
     }
 }
 
-/// Implements `types.state.Snapshot`.
+/// Implements `types.storage.Snapshot`.
 #[pyclass(frozen, module = "l2engine_native")]
 pub struct Snapshot(Arc<kv::Snapshot>);
 
@@ -119,7 +119,7 @@ impl Pairs {
     }
 }
 
-/// Implements `types.state.Batch`.
+/// Implements `types.storage.Batch`.
 #[pyclass(frozen, module = "l2engine_native")]
 pub struct Batch {
     store: kv::Store,
