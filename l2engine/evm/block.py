@@ -15,14 +15,16 @@ from l2engine.rules.l1_attributes import Format, calldata_format, from_calldata
 from l2engine.rules.predeploys import CREATE2_DEPLOYER, create2_deployer_code
 from l2engine.rules.system_calls import DEPOSIT_REQUESTS, deposit_requests, request_calls, system_calls
 from l2engine.types.base import Address, Gas
-from l2engine.types.state import BlockEnv, BlockResult, Deadline, Tracer, TransactionResult
+from l2engine.types.environment import BlockEnv
+from l2engine.types.execution import BlockResult, Deadline, TransactionResult
+from l2engine.types.tracing import Tracer
 from l2engine.types.transaction import DepositTransaction, decode_transaction
 
 _GWEI = 10**9
 
 
 class BlockLoop:
-    """One block under execution; implements `types.state.BlockExecution` over a machine."""
+    """One block under execution; implements `types.execution.BlockExecution` over a machine."""
 
     def __init__(self, config: ChainConfig, fork: Fork, env: BlockEnv, machine: Machine) -> None:
         self._config, self._fork, self._env, self._machine = config, fork, env, machine

@@ -12,8 +12,8 @@ from l2engine.errors import InvalidBlock
 from l2engine.rules.forks import Fork, L1Rules
 from l2engine.rules.predeploys import BEACON_ROOTS, CONSOLIDATION_REQUESTS, HISTORY_STORAGE, WITHDRAWAL_REQUESTS
 from l2engine.types.base import Address, Hash32
-from l2engine.types.block import Log
-from l2engine.types.state import BlockEnv
+from l2engine.types.environment import BlockEnv
+from l2engine.types.receipt import Log
 
 SYSTEM_CALL_GAS = 30_000_000
 

@@ -1,4 +1,4 @@
-"""The native executor: `types.state.Executor` over the Rust core (`native/`), for OP chains and Ethereum from Paris on.
+"""The native executor: `types.execution.Executor` over the Rust core (`native/`), for OP chains and Ethereum from Paris on.
 
 Rust runs transactions and keeps the block's state; `evm/block.py` says what a block does around its transactions. Blocks before the
 merge go to the reference executor.
@@ -16,24 +16,13 @@ from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import Fork, L1Rules
 from l2engine.rules.predeploys import SYSTEM_CALLER
 from l2engine.types.base import MAX_UINT64, Address, BlockNumber, Gas, Hash32, Wei
-from l2engine.types.block import Log, Receipt
+from l2engine.types.environment import BlockEnv
+from l2engine.types.execution import AccountOverride, BlockExecution, Call, CallResult, Deadline, Executor, TransactionResult
 from l2engine.types.native_core import PRECOMPILE_FAILED
 from l2engine.types.native_core import core as _native
-from l2engine.types.state import (
-    Account,
-    AccountDiff,
-    AccountOverride,
-    BlockEnv,
-    BlockExecution,
-    Call,
-    CallResult,
-    Deadline,
-    Executor,
-    StateDiff,
-    StateView,
-    Tracer,
-    TransactionResult,
-)
+from l2engine.types.receipt import Log, Receipt
+from l2engine.types.state import Account, AccountDiff, StateDiff, StateView
+from l2engine.types.tracing import Tracer
 
 
 def available() -> bool:
@@ -42,7 +31,7 @@ def available() -> bool:
 
 
 class NativeExecutor:
-    """Implements `types.state.Executor`; `ConfigError` when the native core is not installed."""
+    """Implements `types.execution.Executor`; `ConfigError` when the native core is not installed."""
 
     def __init__(self, config: ChainConfig) -> None:
         if _native is None:

@@ -16,7 +16,10 @@ from l2engine.rules import blobs, checks
 from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import Fork, L1Rules
 from l2engine.types.base import Address, Gas, Wei
-from l2engine.types.state import AccountOverride, BlockEnv, Call, CallResult, Deadline, StateView, Tracer
+from l2engine.types.environment import BlockEnv
+from l2engine.types.execution import AccountOverride, Call, CallResult, Deadline
+from l2engine.types.state import StateView
+from l2engine.types.tracing import Tracer
 from l2engine.types.transaction import FeeMarketTransaction, SetCodeTransaction
 
 
@@ -83,7 +86,7 @@ class _Call:
             floor=floor,
             price=self._price,
             access_list=call.access_list,
-            authorizations=call.authorization_list,  # type: ignore[arg-type]
+            authorizations=call.authorization_list,
             blob_versioned_hashes=call.blob_versioned_hashes,
         )
 
@@ -112,8 +115,7 @@ def _likeness(call: Call) -> Any:
     """The transaction that the call would be, as far as its gas before execution depends on it."""
     fields = (b"", 0, 0, 0, 0, call.gas, call.to, call.value, call.data, call.access_list)
     if call.authorization_list:
-        authorizations: Any = call.authorization_list
-        return SetCodeTransaction(*fields, authorizations, 0, 0, 0)  # type: ignore[arg-type]
+        return SetCodeTransaction(*fields, call.authorization_list, 0, 0, 0)
     return FeeMarketTransaction(*fields, 0, 0, 0)
 
 

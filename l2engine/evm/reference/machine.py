@@ -21,13 +21,16 @@ from l2engine.rules.predeploys import L1_BLOCK, SYSTEM_CALLER
 from l2engine.rules.system_calls import SYSTEM_CALL_GAS
 from l2engine.types.accelerated import ordered_root
 from l2engine.types.base import Address, Gas, Hash32, Wei
-from l2engine.types.block import Receipt, merge_blooms
-from l2engine.types.state import AccountOverride, BlockEnv, Call, CallResult, Deadline, StateDiff, StateView, Tracer, TransactionResult
+from l2engine.types.environment import BlockEnv
+from l2engine.types.execution import AccountOverride, Call, CallResult, Deadline, TransactionResult
+from l2engine.types.receipt import Receipt, merge_blooms
+from l2engine.types.state import StateDiff, StateView
+from l2engine.types.tracing import Tracer
 from l2engine.types.transaction import BlobTransaction, DepositTransaction, SignedTransaction, Transaction, decode_transaction
 
 
 class ReferenceExecutor:
-    """Implements `types.state.Executor` on py-evm."""
+    """Implements `types.execution.Executor` on py-evm."""
 
     def __init__(self, config: ChainConfig) -> None:
         self.config = config

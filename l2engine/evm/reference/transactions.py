@@ -14,8 +14,9 @@ from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import Fork, L1Rules
 from l2engine.rules.predeploys import BASE_FEE_VAULT
 from l2engine.types.base import MAX_UINT64, ZERO_ADDRESS, Address, Gas, Hash32, Wei
-from l2engine.types.block import Log
-from l2engine.types.state import BlockEnv, TracedTransaction, Tracer
+from l2engine.types.environment import BlockEnv
+from l2engine.types.receipt import Log
+from l2engine.types.tracing import TracedTransaction, Tracer
 from l2engine.types.transaction import DELEGATION, AccessList, Authorization, created_address, is_delegation
 
 _SELFDESTRUCT_REFUND = 24_000  # until London

@@ -17,7 +17,7 @@ use revm::state::EvmStorageSlot;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// A `types.state.Call`.
+/// A `types.execution.Call`.
 pub struct CallMessage {
     pub sender: Address,
     pub to: Option<Address>,
@@ -33,7 +33,7 @@ pub struct CallMessage {
     pub nonce: Option<u64>,
 }
 
-/// A `types.state.AccountOverride`.
+/// A `types.execution.AccountOverride`.
 #[derive(Default)]
 pub struct Override {
     pub nonce: Option<u64>,

@@ -1,4 +1,4 @@
-//! Receipts and their consensus encodings; the twin of `Receipt` in `l2engine/types/block.py`.
+//! Receipts and their consensus encodings; the twin of `l2engine/types/receipt.py`.
 
 use crate::execute::transaction::DEPOSIT;
 use crate::rlp;

@@ -1,4 +1,4 @@
-//! Letting a tracer listen (`types.state.Tracer`, behind `python/tracer.rs`).
+//! Letting a tracer listen (`types.tracing.Tracer`, behind `python/tracer.rs`).
 //!
 //! While one does, every opcode runs through `Listener::step`, and the tracer hears of those that it asked for. Each step has a
 //! checkpoint of its own, so that what a failed one was to cost can be told from the state before it. The order of events is

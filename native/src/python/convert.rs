@@ -17,7 +17,7 @@ pub fn instant(seconds: Option<f64>) -> Option<Instant> {
     seconds.map(|seconds| Instant::now() + Duration::from_secs_f64(seconds.max(0.0)))
 }
 
-/// The fixed part of a block, read from a `types.state.BlockEnv`.
+/// The fixed part of a block, read from a `types.environment.BlockEnv`.
 pub fn block_env(env: &Bound<'_, PyAny>, fork: &Fork) -> PyResult<BlockEnv> {
     let excess: Option<u64> = env.getattr("excess_blob_gas")?.extract()?;
     let blob = match (fork.blobs, excess) {
@@ -37,7 +37,7 @@ pub fn block_env(env: &Bound<'_, PyAny>, fork: &Fork) -> PyResult<BlockEnv> {
     })
 }
 
-/// A `types.state.Call`.
+/// A `types.execution.Call`.
 pub fn message(call: &Bound<'_, PyAny>) -> PyResult<CallMessage> {
     let number = |name: &str| uint(&call.getattr(name)?);
     let optional = |name: &str| -> PyResult<Option<U256>> {
@@ -83,7 +83,7 @@ pub fn message(call: &Bound<'_, PyAny>) -> PyResult<CallMessage> {
     })
 }
 
-/// A `types.state.AccountOverride`.
+/// A `types.execution.AccountOverride`.
 pub fn override_of(change: &Bound<'_, PyAny>) -> PyResult<Override> {
     let slots = |name: &str| -> PyResult<Option<Vec<(U256, U256)>>> {
         let value = change.getattr(name)?;

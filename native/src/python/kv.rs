@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 const CHUNK: usize = 256;
 
-/// An ordered byte store: a LevelDB directory, or memory when no path is given. Implements `types.state.KeyValue`.
+/// An ordered byte store: a LevelDB directory, or memory when no path is given. Implements `types.storage.KeyValue`.
 #[pyclass(frozen, module = "l2engine_native")]
 pub struct KeyValue(pub kv::Store);
 
@@ -46,7 +46,7 @@ impl KeyValue {
     }
 }
 
-/// Implements `types.state.Snapshot`.
+/// Implements `types.storage.Snapshot`.
 #[pyclass(frozen, module = "l2engine_native")]
 pub struct Snapshot(Arc<kv::Snapshot>);
 
@@ -106,7 +106,7 @@ impl Pairs {
     }
 }
 
-/// Implements `types.state.Batch`.
+/// Implements `types.storage.Batch`.
 #[pyclass(frozen, module = "l2engine_native")]
 pub struct Batch {
     store: kv::Store,

@@ -65,7 +65,7 @@ impl LiveState {
     }
 }
 
-/// One step of a frame, before it runs: a `types.state.TracedFrame`, and what its gas depends on.
+/// One step of a frame, before it runs: a `types.tracing.TracedFrame`, and what its gas depends on.
 #[pyclass(frozen, module = "l2engine_native")]
 pub struct Frame {
     window: Arc<Window>,
