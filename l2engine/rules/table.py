@@ -1,48 +1,34 @@
 """Prints `docs/forks.md` from the fork table: `python -m l2engine.rules.table > docs/forks.md`. A test compares the two."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from itertools import pairwise
-from typing import Any
 
 from l2engine.rules.forks import ETHEREUM_FORKS, OP_FORKS, BlobSchedule, Fork
-
-_COLUMNS: tuple[tuple[str, Callable[[Fork], Any]], ...] = (
-    ("Ethereum rules", lambda fork: fork.l1),
-    ("L1 fee", lambda fork: fork.l1_fee),
-    ("operator fee", lambda fork: fork.operator_fee),
-    ("extraData", lambda fork: fork.extra_data),
-    ("nonce in deposit receipts", lambda fork: fork.deposit_nonce_in_receipt),
-    ("receipt version", lambda fork: fork.deposit_receipt_version),
-    ("deposits report gas", lambda fork: fork.deposits_report_gas),
-    ("withdrawalsRoot of the message passer", lambda fork: fork.withdrawals_root_is_message_passer),
-    ("minimum base fee", lambda fork: fork.min_base_fee),
-    ("DA footprint", lambda fork: fork.da_footprint),
-    ("P256VERIFY gas", lambda fork: fork.p256_verify_gas),
-    ("precompile input limits (bytes)", lambda fork: fork.precompile_input_limits),
-)
 
 
 def markdown() -> str:
     """The fork table as a page of documentation."""
-    op_rows = [[fork.name, *(_text(read(fork)) for _, read in _COLUMNS)] for fork in OP_FORKS]
-    ethereum_rows = [
-        [fork.name, _text(fork.l1), _text(fork.block_reward // 10**18 or None), _text(fork.blobs), _text(fork.p256_verify_gas)]
-        for fork in ETHEREUM_FORKS
-    ]
     steps = [f"- **{later.name}**: {_changes(earlier, later) or 'nothing in execution'}" for earlier, later in pairwise(OP_FORKS)]
     parts = [
         "# Forks",
         "Printed from `l2engine/rules/forks.py` by `python -m l2engine.rules.table`; do not edit.",
         "## OP Stack",
-        _table(["fork", *(title for title, _ in _COLUMNS)], op_rows),
+        _rows(OP_FORKS),
         "What each fork changes in the row before it:",
         "\n".join(steps),
         "## Ethereum",
         "For the public Ethereum suites; seals and difficulties are not checked.",
-        _table(["fork", "rules", "block reward (ETH)", "blobs: target, maximum, update fraction", "P256VERIFY gas"], ethereum_rows),
+        "Blobs are target, maximum and update fraction.",
+        _rows(ETHEREUM_FORKS),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _rows(forks: Sequence[Fork]) -> str:
+    """The fields in which the forks differ, a column each."""
+    fields = [name for name in Fork.__dataclass_fields__ if any(getattr(fork, name) != getattr(forks[0], name) for fork in forks)]
+    return _table([f"`{name}`" for name in fields], [[_text(getattr(fork, name)) for name in fields] for fork in forks])
 
 
 def _changes(earlier: Fork, later: Fork) -> str:
@@ -62,6 +48,8 @@ def _text(value: object) -> str:
             return f"{value.target}, {value.max}, {value.base_fee_update_fraction}"
         case Mapping():
             return ", ".join(f"0x{address:02x}: {limit:,}" for address, limit in value.items()) or "–"
+        case int() if value >= 10**18:
+            return f"{value // 10**18} ETH"
     return str(value)
 
 

@@ -1,11 +1,40 @@
-//! One row of `l2engine/rules/forks.py`, as far as execution depends on it. Python owns the table and hands rows in.
+//! One row of `l2engine/rules/forks.py`, as far as execution depends on it. Python owns the table; a row's fields are read by
+//! their names, once for each row.
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use revm::precompile::{PrecompileSpecId, Precompiles, secp256r1};
 use revm::primitives::hardfork::SpecId;
 use revm::primitives::{Address, B256, U256, address};
+use std::collections::HashMap;
+use std::ops::Deref;
 use std::sync::Arc;
+
+/// What a fork means for execution: a `rules.forks.Fork`, whose fields keep their names here.
+#[derive(Clone, FromPyObject)]
+pub struct Row {
+    #[pyo3(attribute("l1"), from_py_with = spec)]
+    pub spec: SpecId,
+    pub is_optimism: bool,
+    pub blobs: Option<BlobSchedule>,
+    pub deposit_nonce_in_receipt: bool,
+    pub deposits_report_gas: bool,
+    pub deposit_receipt_version: Option<u64>,
+    #[pyo3(from_py_with = l1_fee_rule)]
+    pub l1_fee: L1FeeRule,
+    #[pyo3(from_py_with = operator_fee_rule)]
+    pub operator_fee: OperatorFeeRule,
+    pub p256_verify_gas: Option<u64>,
+    #[pyo3(from_py_with = limits)]
+    pub precompile_input_limits: Arc<Vec<(Address, usize)>>,
+}
+
+/// EIP-4844 on Ethereum: the most blobs in a block, and what moves their price.
+#[derive(Clone, Copy, FromPyObject)]
+pub struct BlobSchedule {
+    pub max: u64,
+    pub base_fee_update_fraction: u64,
+}
 
 /// How the fee for publishing a transaction on L1 is computed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,86 +54,26 @@ pub enum OperatorFeeRule {
     Jovian,
 }
 
-/// What a fork means for execution.
+/// A row, and what follows from it. Blocks and calls take it from Python as it is.
 #[pyclass(frozen, module = "l2engine_native")]
 #[derive(Clone)]
 pub struct Fork {
-    pub spec: SpecId,
-    pub is_optimism: bool,
-    /// EIP-4844: most blobs in a block, and the update fraction of their price. None on OP chains.
-    pub blobs: Option<(u64, u64)>,
-    pub deposit_nonce_in_receipt: bool,
-    pub deposits_report_gas: bool,
-    pub deposit_receipt_version: Option<u64>,
-    pub l1_fee: L1FeeRule,
-    pub operator_fee: OperatorFeeRule,
+    row: Row,
     pub precompiles: Arc<Precompiles>,
-    /// Address and longest accepted input in bytes.
-    pub input_limits: Arc<Vec<(Address, usize)>>,
 }
 
 #[pymethods]
 impl Fork {
     #[new]
-    #[pyo3(signature = (*, l1, is_optimism, blobs, deposit_nonce_in_receipt, deposits_report_gas, deposit_receipt_version,
-                        l1_fee, operator_fee, p256_verify_gas, precompile_input_limits))]
-    #[allow(clippy::too_many_arguments)]
-    fn new(
-        l1: &str,
-        is_optimism: bool,
-        blobs: Option<(u64, u64)>,
-        deposit_nonce_in_receipt: bool,
-        deposits_report_gas: bool,
-        deposit_receipt_version: Option<u64>,
-        l1_fee: &str,
-        operator_fee: &str,
-        p256_verify_gas: Option<u64>,
-        precompile_input_limits: Vec<(u64, usize)>,
-    ) -> PyResult<Self> {
-        let unknown = |what: &str| PyValueError::new_err(format!("unknown rule: {what}"));
-        let spec = match l1 {
-            "paris" => SpecId::MERGE,
-            "shanghai" => SpecId::SHANGHAI,
-            "cancun" => SpecId::CANCUN,
-            "prague" => SpecId::PRAGUE,
-            "osaka" => SpecId::OSAKA,
-            other => return Err(unknown(other)),
-        };
-        let l1_fee = match l1_fee {
-            "none" => L1FeeRule::None,
-            "bedrock" => L1FeeRule::Bedrock,
-            "regolith" => L1FeeRule::Regolith,
-            "ecotone" => L1FeeRule::Ecotone,
-            "fjord" => L1FeeRule::Fjord,
-            other => return Err(unknown(other)),
-        };
-        let operator_fee = match operator_fee {
-            "none" => OperatorFeeRule::None,
-            "isthmus" => OperatorFeeRule::Isthmus,
-            "jovian" => OperatorFeeRule::Jovian,
-            other => return Err(unknown(other)),
-        };
-        let mut precompiles = Precompiles::new(PrecompileSpecId::from_spec_id(spec)).clone();
-        match p256_verify_gas {
+    fn new(row: Row) -> PyResult<Self> {
+        let mut precompiles = Precompiles::new(PrecompileSpecId::from_spec_id(row.spec)).clone();
+        match row.p256_verify_gas {
             Some(secp256r1::P256VERIFY_BASE_GAS_FEE) => precompiles.extend([secp256r1::P256VERIFY]),
             Some(secp256r1::P256VERIFY_BASE_GAS_FEE_OSAKA) => precompiles.extend([secp256r1::P256VERIFY_OSAKA]),
             Some(gas) => return Err(unknown(&format!("P256VERIFY for {gas} gas"))),
             None => {}
         }
-        let input_limits =
-            precompile_input_limits.into_iter().map(|(number, limit)| (numbered(number), limit)).collect();
-        Ok(Self {
-            spec,
-            is_optimism,
-            blobs,
-            deposit_nonce_in_receipt,
-            deposits_report_gas,
-            deposit_receipt_version,
-            l1_fee,
-            operator_fee,
-            precompiles: Arc::new(precompiles),
-            input_limits: Arc::new(input_limits),
-        })
+        Ok(Self { row, precompiles: Arc::new(precompiles) })
     }
 }
 
@@ -115,8 +84,59 @@ impl Fork {
     }
 }
 
-fn numbered(number: u64) -> Address {
-    Address::left_padding_from(&number.to_be_bytes())
+impl Deref for Fork {
+    type Target = Row;
+
+    fn deref(&self) -> &Row {
+        &self.row
+    }
+}
+
+fn spec(rules: &Bound<'_, PyAny>) -> PyResult<SpecId> {
+    Ok(match value(rules)?.as_str() {
+        "paris" => SpecId::MERGE,
+        "shanghai" => SpecId::SHANGHAI,
+        "cancun" => SpecId::CANCUN,
+        "prague" => SpecId::PRAGUE,
+        "osaka" => SpecId::OSAKA,
+        other => return Err(unknown(other)),
+    })
+}
+
+fn l1_fee_rule(rule: &Bound<'_, PyAny>) -> PyResult<L1FeeRule> {
+    Ok(match value(rule)?.as_str() {
+        "none" => L1FeeRule::None,
+        "bedrock" => L1FeeRule::Bedrock,
+        "regolith" => L1FeeRule::Regolith,
+        "ecotone" => L1FeeRule::Ecotone,
+        "fjord" => L1FeeRule::Fjord,
+        other => return Err(unknown(other)),
+    })
+}
+
+fn operator_fee_rule(rule: &Bound<'_, PyAny>) -> PyResult<OperatorFeeRule> {
+    Ok(match value(rule)?.as_str() {
+        "none" => OperatorFeeRule::None,
+        "isthmus" => OperatorFeeRule::Isthmus,
+        "jovian" => OperatorFeeRule::Jovian,
+        other => return Err(unknown(other)),
+    })
+}
+
+/// Addresses, and the longest input in bytes that each accepts.
+fn limits(limits: &Bound<'_, PyAny>) -> PyResult<Arc<Vec<(Address, usize)>>> {
+    let limits: HashMap<u64, usize> = limits.extract()?;
+    let numbered = |number: u64| Address::left_padding_from(&number.to_be_bytes());
+    Ok(Arc::new(limits.into_iter().map(|(number, limit)| (numbered(number), limit)).collect()))
+}
+
+/// The value of a Python enum's member.
+fn value(member: &Bound<'_, PyAny>) -> PyResult<String> {
+    member.getattr("value")?.extract()
+}
+
+fn unknown(rule: &str) -> PyErr {
+    PyValueError::new_err(format!("unknown rule: {rule}"))
 }
 
 pub const BASE_FEE_VAULT: Address = address!("0x4200000000000000000000000000000000000019");

@@ -173,31 +173,16 @@ def recover_senders(raws: Sequence[bytes]) -> list[Address | None]:
 
 
 def _row(fork: Fork) -> Any:
-    """The row in Rust, made once for each of a chain's rows."""
+    """The row in Rust, which reads its fields by name, once for each of a chain's rows."""
     known = _ROWS.get(id(fork))
     if known is None or known[0] is not fork:
         if len(_ROWS) > 100:  # test suites make rows of their own
             _ROWS.clear()
-        known = _ROWS[id(fork)] = (fork, _make_row(fork))
+        known = _ROWS[id(fork)] = (fork, _native.Fork(fork))
     return known[1]
 
 
 _ROWS: dict[int, tuple[Fork, Any]] = {}
-
-
-def _make_row(fork: Fork) -> Any:
-    return _native.Fork(
-        l1=fork.l1.value,
-        is_optimism=fork.is_optimism,
-        blobs=None if fork.blobs is None else (fork.blobs.max, fork.blobs.base_fee_update_fraction),
-        deposit_nonce_in_receipt=fork.deposit_nonce_in_receipt,
-        deposits_report_gas=fork.deposits_report_gas,
-        deposit_receipt_version=fork.deposit_receipt_version,
-        l1_fee=fork.l1_fee.value,
-        operator_fee=fork.operator_fee.value,
-        p256_verify_gas=fork.p256_verify_gas,
-        precompile_input_limits=list(fork.precompile_input_limits.items()),
-    )
 
 
 def _hooks(tracer: Tracer | None, env: BlockEnv, fork: Fork) -> Any:

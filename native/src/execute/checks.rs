@@ -109,7 +109,7 @@ fn nonce(sender: &Sender, given: u64) -> Checked {
 }
 
 fn blobs(fork: &Fork, block: &Block, sender: Address, tx: &Transaction) -> Checked {
-    let (max, _) = fork.blobs.unwrap_or_default();
+    let max = fork.blobs.map_or(0, |blobs| blobs.max);
     if tx.blob_hashes.is_empty() {
         return invalid("blob transaction missing blob hashes");
     }

@@ -102,7 +102,7 @@ impl Machine {
         let mut context: MachineContext = Context::new(Source::new(view), fork.spec);
         context.block = block;
         context.cfg.chain_id = chain_id;
-        context.cfg.max_blobs_per_tx = fork.blobs.map(|(max, _)| max);
+        context.cfg.max_blobs_per_tx = fork.blobs.map(|blobs| blobs.max);
         // Transactions are checked before they get here; only what the opcodes ask of the configuration counts.
         context.cfg.disable_block_gas_limit = true;
         context.cfg.tx_gas_limit_cap = Some(u64::MAX);

@@ -21,7 +21,7 @@ impl RowPrecompiles {
     pub fn new(fork: &Fork) -> Self {
         Self {
             table: fork.precompiles.clone(),
-            limits: fork.input_limits.clone(),
+            limits: fork.precompile_input_limits.clone(),
             moved: AddressMap::default(),
             spec_was_set: false,
         }

@@ -21,7 +21,7 @@ pub fn instant(seconds: Option<f64>) -> Option<Instant> {
 pub fn block_env(env: &Bound<'_, PyAny>, fork: &Fork) -> PyResult<BlockEnv> {
     let excess: Option<u64> = env.getattr("excess_blob_gas")?.extract()?;
     let blob = match (fork.blobs, excess) {
-        (Some((_, fraction)), Some(excess)) => BlobExcessGasAndPrice::new(excess, fraction),
+        (Some(blobs), Some(excess)) => BlobExcessGasAndPrice::new(excess, blobs.base_fee_update_fraction),
         _ => BlobExcessGasAndPrice { excess_blob_gas: 0, blob_gasprice: 1 },
     };
     Ok(BlockEnv {
