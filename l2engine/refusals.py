@@ -17,6 +17,7 @@ class Reason(StrEnum):
     WRONG_CHAIN_ID = "wrong_chain_id"
     REPLAY_PROTECTED = "replay_protected"
     INVALID_SIGNATURE = "invalid_signature"
+    RECOVERY_FAILED = "recovery_failed"
     # the sender
     NONCE_TOO_HIGH = "nonce_too_high"
     NONCE_TOO_LOW = "nonce_too_low"
@@ -26,6 +27,7 @@ class Reason(StrEnum):
     GAS_ABOVE_CAP = "gas_above_cap"
     TIP_ABOVE_FEE_CAP = "tip_above_fee_cap"
     FEE_CAP_TOO_LOW = "fee_cap_too_low"
+    COST_OVERFLOWS = "cost_overflows"
     INSUFFICIENT_FUNDS = "insufficient_funds"
     # blobs and delegations
     BLOBS_MISSING = "blobs_missing"
@@ -69,6 +71,7 @@ WORDS: Mapping[Reason, str] = {
     Reason.WRONG_CHAIN_ID: "invalid chain id for signer: have {have} want {want}",
     Reason.REPLAY_PROTECTED: "only replay-protected (EIP-155) transactions from Spurious Dragon on",
     Reason.INVALID_SIGNATURE: "invalid transaction v, r, s values",
+    Reason.RECOVERY_FAILED: "recovery failed",
     Reason.NONCE_TOO_HIGH: "nonce too high: address {address}, tx: {tx} state: {state}",
     Reason.NONCE_TOO_LOW: "nonce too low: address {address}, tx: {tx} state: {state}",
     Reason.NONCE_MAX: "nonce has max value: address {address}, nonce: {nonce}",
@@ -78,9 +81,10 @@ WORDS: Mapping[Reason, str] = {
         "max priority fee per gas higher than max fee per gas: address {address}, maxPriorityFeePerGas: {tip}, maxFeePerGas: {fee_cap}"
     ),
     Reason.FEE_CAP_TOO_LOW: "max fee per gas less than block base fee: address {address}, maxFeePerGas: {fee_cap}, baseFee: {base_fee}",
+    Reason.COST_OVERFLOWS: "insufficient funds for gas * price + value: address {address} required balance exceeds 256 bits",
     Reason.INSUFFICIENT_FUNDS: "insufficient funds for gas * price + value: address {address} have {have} want {want}",
     Reason.BLOBS_MISSING: "blob transaction missing blob hashes",
-    Reason.TOO_MANY_BLOBS: "blob transaction has too many blobs (max {max}, have {have})",
+    Reason.TOO_MANY_BLOBS: "blob transaction has too many blobs",
     Reason.BLOB_HASH_VERSION: "blob {index} has invalid hash version",
     Reason.BLOB_FEE_CAP_TOO_LOW: (
         "max fee per blob gas less than block blob gas fee: address {address} blobGasFeeCap: {fee_cap}, blobBaseFee: {base_fee}"
@@ -117,10 +121,12 @@ POOL_WORDS: Mapping[Reason, str] = {
     **WORDS,
     Reason.WRONG_CHAIN_ID: "invalid sender: invalid chain id for signer: have {have} want {want}",
     Reason.INVALID_SIGNATURE: "invalid sender: invalid transaction v, r, s values",
+    Reason.RECOVERY_FAILED: "invalid sender: recovery failed",
     Reason.REPLAY_PROTECTED: "only replay-protected (EIP-155) transactions allowed over RPC",
     Reason.NONCE_TOO_LOW: "nonce too low: next nonce {state}, tx nonce {tx}",
     Reason.NONCE_MAX: "nonce has max value",
     Reason.TIP_ABOVE_FEE_CAP: "max priority fee per gas higher than max fee per gas",
+    Reason.COST_OVERFLOWS: "insufficient funds for gas * price + value: total tx cost overflow",
     Reason.INSUFFICIENT_FUNDS: "insufficient funds for gas * price + value: balance {have}, tx cost {want}, overshot {overshot}",
     Reason.AUTHORIZATIONS_MISSING: "set code tx must have at least one authorization tuple",
     Reason.INTRINSIC_GAS_TOO_LOW: "intrinsic gas too low: gas {have}, minimum needed {want}",
@@ -133,10 +139,14 @@ assert WORDS.keys() == set(Reason)
 
 def in_words(reason: Reason, facts: Facts, table: Mapping[Reason, str] = WORDS) -> str:
     """A refusal as geth tells it."""
-    return table[reason].format_map({name: _checksum(fact) if isinstance(fact, bytes) else fact for name, fact in facts.items()})
+    return table[reason].format_map(_Shown(facts))
 
 
-def _checksum(address: bytes) -> str:
-    from eth_utils import to_checksum_address  # only where somebody reads it
+class _Shown(dict[str, int | str | bytes]):
+    """Facts that show addresses with their checksum."""
 
-    return str(to_checksum_address(address))
+    def __getitem__(self, name: str) -> int | str:
+        from eth_utils import to_checksum_address  # only where somebody reads it
+
+        fact = super().__getitem__(name)
+        return str(to_checksum_address(fact)) if isinstance(fact, bytes) else fact

@@ -20,7 +20,7 @@ from l2engine.rules.forks import Fork, L1Rules
 from l2engine.rules.l1_attributes import L1Attributes, from_storage
 from l2engine.rules.predeploys import L1_BLOCK
 from l2engine.types.accelerated import fast_lz_length
-from l2engine.types.base import MAX_UINT64, Address, Gas, Hash32, Wei, keccak
+from l2engine.types.base import MAX_UINT64, MAX_UINT256, Address, Gas, Hash32, Wei, keccak
 from l2engine.types.block import Block
 from l2engine.types.header import Header
 from l2engine.types.state import Account, StateView
@@ -206,6 +206,8 @@ class Pool:
         if tx.nonce < queue.nonce:
             raise PoolError(Reason.NONCE_TOO_LOW, tx=tx.nonce, state=queue.nonce)
         balance = queue.balance
+        if cost > MAX_UINT256:
+            raise PoolError(Reason.COST_OVERFLOWS)
         if balance < cost:
             raise PoolError(Reason.INSUFFICIENT_FUNDS, have=balance, want=cost, overshot=cost - balance)
         replaced = queue.by_nonce.get(tx.nonce)

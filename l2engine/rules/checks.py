@@ -8,7 +8,7 @@ from l2engine.errors import InvalidTransaction
 from l2engine.refusals import Reason
 from l2engine.rules.forks import Fork, L1Rules
 from l2engine.rules.intrinsic_gas import TYPE_SINCE, floor_gas, intrinsic_gas
-from l2engine.types.base import Address, Gas, Wei
+from l2engine.types.base import MAX_UINT256, Address, Gas, Wei
 from l2engine.types.transaction import SECP256K1_N, BlobTransaction, DepositTransaction, SetCodeTransaction, SignedTransaction, Transaction
 
 MAX_INITCODE_SIZE = 49_152  # EIP-3860
@@ -83,5 +83,7 @@ def check_initcode(fork: Fork, to: Address | None, data: bytes) -> None:
 
 def check_funds(sender: Address, have: Wei, want: Wei) -> None:
     """The sender owns what the transaction may cost."""
+    if want > MAX_UINT256:
+        raise InvalidTransaction(Reason.COST_OVERFLOWS, address=sender)
     if have < want:
         raise InvalidTransaction(Reason.INSUFFICIENT_FUNDS, address=sender, have=have, want=want)

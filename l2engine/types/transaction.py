@@ -287,7 +287,7 @@ def recover_address(signing_hash: Hash32, y_parity: int, r: int, s: int) -> Addr
     try:
         key = coincurve.PublicKey.from_signature_and_message(signature, signing_hash, hasher=None)
     except Exception as error:  # coincurve raises bare Exception and ValueError alike
-        raise InvalidTransaction(Reason.INVALID_SIGNATURE) from error
+        raise InvalidTransaction(Reason.RECOVERY_FAILED) from error
     return keccak(key.format(compressed=False)[1:])[12:]
 
 

@@ -1,6 +1,7 @@
-//! Errors on their way to Python, where they become those of `l2engine/errors.py`.
+//! What can go wrong; `python/errors.rs` makes Python's exceptions of it.
 
-use pyo3::prelude::*;
+use crate::refusals::{Reason, Refusal};
+use pyo3::PyErr;
 use revm::context::result::{EVMError, InvalidTransaction};
 use revm::database_interface::DBErrorMarker;
 use std::fmt;
@@ -31,8 +32,8 @@ impl DBErrorMarker for StateError {}
 /// Why a transaction or call did not run.
 #[derive(Debug)]
 pub enum ExecutionError {
-    /// The transaction cannot stand in this block; geth's wording.
-    Invalid(String),
+    /// The transaction cannot be included.
+    Invalid(Refusal),
     /// It is no transaction at all.
     Decode(String),
     /// The whole block is invalid, whoever made it.
@@ -41,44 +42,15 @@ pub enum ExecutionError {
     State(StateError),
 }
 
+impl From<Reason> for ExecutionError {
+    fn from(reason: Reason) -> Self {
+        Self::Invalid(Refusal { reason, facts: Vec::new() })
+    }
+}
+
 impl From<StateError> for ExecutionError {
     fn from(error: StateError) -> Self {
         Self::State(error)
-    }
-}
-
-fn raise(class: &str, text: String) -> PyErr {
-    Python::attach(|py| {
-        let class = match py.import("l2engine.errors").and_then(|module| module.getattr(class)) {
-            Ok(class) => class,
-            Err(error) => return error,
-        };
-        match class.call1((text,)) {
-            Ok(error) => PyErr::from_value(error),
-            Err(error) => error,
-        }
-    })
-}
-
-impl From<StateError> for PyErr {
-    fn from(error: StateError) -> Self {
-        match error {
-            StateError::Store(text) => raise("StoreError", text),
-            StateError::Unavailable(text) => raise("StateUnavailable", text),
-            StateError::Python(error) => error,
-        }
-    }
-}
-
-impl From<ExecutionError> for PyErr {
-    fn from(error: ExecutionError) -> Self {
-        match error {
-            ExecutionError::Invalid(text) => raise("InvalidTransaction", text),
-            ExecutionError::Decode(text) => raise("DecodeError", text),
-            ExecutionError::InvalidBlock(text) => raise("InvalidBlock", text),
-            ExecutionError::Timeout => raise("ExecutionTimeout", "execution timeout".to_owned()),
-            ExecutionError::State(error) => error.into(),
-        }
     }
 }
 
@@ -87,8 +59,18 @@ impl From<EVMError<StateError, InvalidTransaction>> for ExecutionError {
     fn from(error: EVMError<StateError, InvalidTransaction>) -> Self {
         match error {
             EVMError::Database(error) => Self::State(error),
-            EVMError::Transaction(error) => Self::Invalid(error.to_string()),
             other => Self::State(StateError::Store(other.to_string())),
         }
     }
 }
+
+/// `refuse!(NonceTooLow, address = sender, tx = 3, state = 4)`: the error that refuses a transaction.
+macro_rules! refuse {
+    ($reason:ident $(, $name:ident = $fact:expr)*) => {
+        Err($crate::errors::ExecutionError::Invalid($crate::refusals::Refusal {
+            reason: $crate::refusals::Reason::$reason,
+            facts: vec![$((stringify!($name), $crate::refusals::Fact::from($fact))),*],
+        }))
+    };
+}
+pub(crate) use refuse;

@@ -6,6 +6,7 @@
 mod diff;
 mod errors;
 mod fork;
+mod refusals;
 mod rlp;
 mod view;
 
@@ -43,6 +44,7 @@ mod python {
     pub mod call;
     pub mod convert;
     pub mod diff;
+    pub mod errors;
     pub mod functions;
     pub mod kv;
     pub mod state;
@@ -60,6 +62,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[pymodule]
 fn l2engine_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("REASONS", refusals::Reason::ALL.iter().map(|reason| reason.name()).collect::<Vec<_>>())?;
     module.add_class::<fork::Fork>()?;
     module.add_class::<python::block::BlockUnderExecution>()?;
     module.add_class::<python::block::Receipts>()?;

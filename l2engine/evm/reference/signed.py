@@ -111,11 +111,8 @@ class Signed:
         fork, hashes = self._runner.fork, tx.blob_versioned_hashes
         if not hashes:
             raise InvalidTransaction(Reason.BLOBS_MISSING)
-        most = fork.blobs.max if fork.blobs is not None else 0
-        if fork.has(L1Rules.OSAKA):
-            most = min(most, blobs.MAX_BLOBS_PER_TRANSACTION)
-        if len(hashes) > most:
-            raise InvalidTransaction(Reason.TOO_MANY_BLOBS, max=most, have=len(hashes))
+        if fork.has(L1Rules.OSAKA) and len(hashes) > blobs.MAX_BLOBS_PER_TRANSACTION:
+            raise InvalidTransaction(Reason.TOO_MANY_BLOBS)
         for index, versioned_hash in enumerate(hashes):
             if versioned_hash[0] != 1:
                 raise InvalidTransaction(Reason.BLOB_HASH_VERSION, index=index)

@@ -3,7 +3,7 @@
 //! Sources: Yellow Paper 6; EIP-1559, 4844, 7623, 7702; OP specs, deposits.md and exec-engine.md; digest sections 0, 2 and 3.
 
 use crate::diff::StateDiff;
-use crate::errors::{ExecutionError, StateError};
+use crate::errors::{ExecutionError, StateError, refuse};
 use crate::execute::changes::changes;
 use crate::execute::checks;
 use crate::execute::fees;
@@ -205,7 +205,7 @@ impl BlockExecution {
         let sender = deposit.sender;
         let reports_gas = self.fork.deposits_report_gas;
         if deposit.is_system && reports_gas {
-            return checks::invalid(format!("system tx not supported: address {sender}"));
+            return refuse!(SystemDeposit, address = sender);
         }
         if !deposit.is_system {
             checks::gas_left(self.gas_left(), tx.gas)?;
@@ -213,7 +213,7 @@ impl BlockExecution {
         self.machine.set_transaction(transaction_env(tx, sender, U256::ZERO));
         let balance = self.machine.journal().load_account(sender)?.data.info.balance;
         if balance.checked_add(deposit.mint).is_none() {
-            return checks::invalid("deposit mints more than a balance can hold");
+            return refuse!(MintOverflows);
         }
         self.machine.begin()?;
         let nonce;
@@ -307,14 +307,15 @@ impl BlockExecution {
 
     // ---- outside transactions ---------------------------------------------------------------------------------------
 
+    pub fn has_code(&mut self, address: Address) -> Result<bool, StateError> {
+        let code_hash = self.machine.journal().load_account(address)?.data.info.code_hash;
+        self.machine.discard();
+        Ok(code_hash != KECCAK_EMPTY)
+    }
+
     /// Call a contract as the system does (EIP-4788 and its kin), outside the block's gas. The output, None when the
-    /// call failed; where there is no code, nothing happens and the output is empty.
+    /// call failed.
     pub fn system_call(&mut self, caller: Address, to: Address, data: Bytes) -> Result<Option<Bytes>, ExecutionError> {
-        let is_contract = self.machine.journal().load_account(to)?.data.info.code_hash != KECCAK_EMPTY;
-        if !is_contract {
-            self.machine.discard();
-            return Ok(Some(Bytes::new()));
-        }
         self.machine.set_transaction(TxEnv {
             caller,
             gas_limit: SYSTEM_CALL_GAS,

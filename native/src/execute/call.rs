@@ -125,17 +125,13 @@ fn execute(
         max_fee_per_blob_gas: 0,
         authorization_list: message.authorizations.into_iter().map(Either::Right).collect(),
     });
-    let bought = U256::from(gas).saturating_mul(fee_cap);
-    let want = bought.saturating_add(message.value);
-    let needed_first = if fee_cap.is_zero() { bought } else { want }; // geth asks for the value of a free call only later
-    if balance < needed_first {
-        checks::insufficient_funds(sender, balance, want)?;
+    let want = U256::from(gas).checked_mul(fee_cap).and_then(|bought| bought.checked_add(message.value));
+    if !fee_cap.is_zero() {
+        checks::funds(sender, balance, want)?; // geth asks for the value of a free call only later
     }
     let initial = execution.machine.initial_gas();
     checks::enough_gas(gas, &initial)?;
-    if balance < want {
-        checks::insufficient_funds(sender, balance, want)?;
-    }
+    checks::funds(sender, balance, want)?;
     let data_length = execution.machine.transaction().data.len();
     if checks::too_much_initcode(&execution.fork, kind.is_create(), data_length) {
         checks::initcode_too_long(data_length)?;

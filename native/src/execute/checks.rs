@@ -1,8 +1,8 @@
-//! What keeps a transaction out of a block, in geth's order and words.
+//! What keeps a transaction out of a block, in geth's order.
 //!
 //! Sources: EIP-1559, 3607, 3860, 4844, 7623, 7702, 7825; OP specs, exec-engine.md.
 
-use crate::errors::ExecutionError;
+use crate::errors::{ExecutionError, refuse};
 use crate::execute::transaction::{GAS_PER_BLOB, Transaction};
 use crate::fork::Fork;
 use revm::bytecode::Bytecode;
@@ -11,6 +11,7 @@ use revm::primitives::hardfork::SpecId;
 use revm::primitives::{Address, U256};
 
 const MAX_INITCODE: usize = 49_152;
+const MAX_BLOBS_PER_TRANSACTION: usize = 6; // EIP-7594
 const TRANSACTION_GAS_CAP: u64 = 1 << 24;
 
 type Checked = Result<(), ExecutionError>;
@@ -40,11 +41,11 @@ pub fn form(fork: &Fork, chain_id: u64, tx: &Transaction) -> Checked {
         _ => fork.is_optimism,
     };
     if !supported {
-        return invalid("transaction type not supported");
+        return refuse!(TypeNotSupported);
     }
     match tx.chain_id {
         Some(id) if id != U256::from(chain_id) => {
-            invalid(format!("invalid chain id for signer: have {id} want {chain_id}"))
+            refuse!(WrongChainId, have = id, want = chain_id)
         }
         _ => Ok(()),
     }
@@ -63,12 +64,11 @@ pub fn signed(
     let address = sender.address;
     nonce(sender, tx.nonce)?;
     if fork.has(SpecId::OSAKA) && tx.gas > TRANSACTION_GAS_CAP {
-        return invalid(format!("transaction gas limit too high (cap: {TRANSACTION_GAS_CAP}, tx: {})", tx.gas));
+        return refuse!(GasAboveCap, cap = TRANSACTION_GAS_CAP, tx = tx.gas);
     }
     let delegates = sender.code.is_eip7702() && fork.has(SpecId::PRAGUE);
     if !sender.code.is_empty() && !delegates {
-        let length = sender.code.original_bytes().len();
-        return invalid(format!("sender not an eoa: address {address}, len(code): {length}"));
+        return refuse!(SenderHasCode, address = address, length = sender.code.original_bytes().len());
     }
     tip_within_fee(address, tx.max_priority_fee, tx.max_fee)?;
     fee_covers_base_fee(address, tx.max_fee, block.base_fee)?;
@@ -76,16 +76,11 @@ pub fn signed(
         blobs(fork, block, address, tx)?;
     }
     if tx.kind == 4 && tx.authorizations.is_empty() {
-        return invalid(format!("EIP-7702 transaction with empty auth list (sender {address})"));
+        return refuse!(AuthorizationsMissing, address = address);
     }
-    let want = U256::from(tx.gas)
-        .saturating_mul(tx.max_fee)
-        .saturating_add(tx.value)
-        .saturating_add(U256::from(tx.blob_gas()).saturating_mul(tx.max_fee_per_blob_gas))
-        .saturating_add(op_fees);
-    if sender.balance < want {
-        return insufficient_funds(address, sender.balance, want);
-    }
+    let blob_cost = U256::from(tx.blob_gas()).checked_mul(tx.max_fee_per_blob_gas);
+    let others = [Some(tx.value), blob_cost, Some(op_fees)];
+    funds(address, sender.balance, sum(U256::from(tx.gas).checked_mul(tx.max_fee), others))?;
     gas_left(block.gas_left, tx.gas)?;
     enough_gas(tx.gas, initial)?;
     if too_much_initcode(fork, tx.to.is_create(), tx.data.len()) {
@@ -97,13 +92,13 @@ pub fn signed(
 fn nonce(sender: &Sender, given: u64) -> Checked {
     let Sender { address, nonce: state, .. } = sender;
     if *state < given {
-        return invalid(format!("nonce too high: address {address}, tx: {given} state: {state}"));
+        return refuse!(NonceTooHigh, address = *address, tx = given, state = *state);
     }
     if *state > given {
-        return invalid(format!("nonce too low: address {address}, tx: {given} state: {state}"));
+        return refuse!(NonceTooLow, address = *address, tx = given, state = *state);
     }
     if *state == u64::MAX {
-        return invalid(format!("nonce has max value: address {address}, nonce: {state}"));
+        return refuse!(NonceMax, address = *address, nonce = *state);
     }
     Ok(())
 }
@@ -111,23 +106,25 @@ fn nonce(sender: &Sender, given: u64) -> Checked {
 fn blobs(fork: &Fork, block: &Block, sender: Address, tx: &Transaction) -> Checked {
     let max = fork.blobs.map_or(0, |blobs| blobs.max);
     if tx.blob_hashes.is_empty() {
-        return invalid("blob transaction missing blob hashes");
+        return refuse!(BlobsMissing);
     }
-    let cap = if fork.has(SpecId::OSAKA) { max.min(6) } else { max };
-    if tx.blob_hashes.len() as u64 > cap {
-        return invalid(format!("blob transaction has too many blobs (max {cap}, have {})", tx.blob_hashes.len()));
+    if fork.has(SpecId::OSAKA) && tx.blob_hashes.len() > MAX_BLOBS_PER_TRANSACTION {
+        return refuse!(TooManyBlobs);
     }
     if let Some(index) = tx.blob_hashes.iter().position(|hash| hash[0] != 1) {
-        return invalid(format!("blob {index} has invalid hash version"));
+        return refuse!(BlobHashVersion, index = index);
     }
     if tx.max_fee_per_blob_gas < block.blob_price {
-        return invalid(format!(
-            "max fee per blob gas less than block blob gas fee: address {sender} blobGasFeeCap: {}, blobBaseFee: {}",
-            tx.max_fee_per_blob_gas, block.blob_price
-        ));
+        return refuse!(
+            BlobFeeCapTooLow,
+            address = sender,
+            fee_cap = tx.max_fee_per_blob_gas,
+            base_fee = block.blob_price
+        );
     }
+    let max = fork.blobs.map_or(0, |blobs| blobs.max);
     if block.blob_gas_used + tx.blob_gas() > max * GAS_PER_BLOB {
-        return invalid("blob gas limit reached");
+        return refuse!(BlobGasLimitReached);
     }
     Ok(())
 }
@@ -137,9 +134,7 @@ fn blobs(fork: &Fork, block: &Block, sender: Address, tx: &Transaction) -> Check
 /// The tip may not be above the fee that pays it.
 pub fn tip_within_fee(sender: Address, tip: U256, fee: U256) -> Checked {
     if tip > fee {
-        return invalid(format!(
-            "max priority fee per gas higher than max fee per gas: address {sender}, maxPriorityFeePerGas: {tip}, maxFeePerGas: {fee}"
-        ));
+        return refuse!(TipAboveFeeCap, address = sender, tip = tip, fee_cap = fee);
     }
     Ok(())
 }
@@ -147,26 +142,23 @@ pub fn tip_within_fee(sender: Address, tip: U256, fee: U256) -> Checked {
 /// The fee may not be below the block's base fee.
 pub fn fee_covers_base_fee(sender: Address, fee: U256, base_fee: U256) -> Checked {
     if fee < base_fee {
-        return invalid(format!(
-            "max fee per gas less than block base fee: address {sender}, maxFeePerGas: {fee}, baseFee: {base_fee}"
-        ));
+        return refuse!(FeeCapTooLow, address = sender, fee_cap = fee, base_fee = base_fee);
     }
     Ok(())
 }
 
 /// The gas limit has to fit into what the block has left.
 pub fn gas_left(left: u64, gas: u64) -> Checked {
-    if left < gas { invalid("gas limit reached") } else { Ok(()) }
+    if left < gas { refuse!(GasLimitReached) } else { Ok(()) }
 }
 
 /// The gas limit has to pay for what comes before the first frame, and for EIP-7623's floor.
 pub fn enough_gas(gas: u64, initial: &InitialAndFloorGas) -> Checked {
     if gas < initial.initial_total_gas {
-        return invalid(format!("intrinsic gas too low: have {gas}, want {}", initial.initial_total_gas));
+        return refuse!(IntrinsicGasTooLow, have = gas, want = initial.initial_total_gas);
     }
     if gas < initial.floor_gas {
-        let want = initial.floor_gas;
-        return invalid(format!("insufficient gas for floor data gas cost: have {gas}, want {want}"));
+        return refuse!(FloorGasTooLow, have = gas, want = initial.floor_gas);
     }
     Ok(())
 }
@@ -177,14 +169,18 @@ pub fn too_much_initcode(fork: &Fork, creates: bool, length: usize) -> bool {
 }
 
 pub fn initcode_too_long(length: usize) -> Checked {
-    invalid(format!("max initcode size exceeded: code size {length} limit {MAX_INITCODE}"))
+    refuse!(InitcodeTooLarge, size = length, limit = MAX_INITCODE)
 }
 
-pub fn insufficient_funds(sender: Address, have: U256, want: U256) -> Checked {
-    invalid(format!("insufficient funds for gas * price + value: address {sender} have {have} want {want}"))
+/// The sender owns `want` wei; None is more than 256 bits can tell.
+pub fn funds(sender: Address, have: U256, want: Option<U256>) -> Checked {
+    match want {
+        None => refuse!(CostOverflows, address = sender),
+        Some(want) if have < want => refuse!(InsufficientFunds, address = sender, have = have, want = want),
+        Some(_) => Ok(()),
+    }
 }
 
-/// A transaction that cannot be in this block.
-pub fn invalid<T>(text: impl Into<String>) -> Result<T, ExecutionError> {
-    Err(ExecutionError::Invalid(text.into()))
+fn sum<const N: usize>(first: Option<U256>, others: [Option<U256>; N]) -> Option<U256> {
+    others.into_iter().fold(first, |sum, other| sum?.checked_add(other?))
 }

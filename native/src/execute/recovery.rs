@@ -1,6 +1,7 @@
 //! Who signed many transactions: found in parallel, remembered across blocks.
 
 use crate::execute::transaction::{Transaction, decode};
+use crate::refusals::Reason as Refused;
 use crate::rlp::Reason;
 use lru::LruCache;
 use revm::primitives::{Address, B256, Bytes};
@@ -13,7 +14,7 @@ static KNOWN_SENDERS: LazyLock<Mutex<LruCache<B256, Address>>> =
     LazyLock::new(|| Mutex::new(LruCache::new(NonZeroUsize::new(65_536).unwrap())));
 
 /// A transaction's sender, remembered across blocks.
-pub fn remembered_sender(tx: &Transaction) -> Result<Address, Reason> {
+pub fn remembered_sender(tx: &Transaction) -> Result<Address, Refused> {
     if tx.deposit.is_some() {
         return tx.sender();
     }
@@ -27,7 +28,7 @@ pub fn remembered_sender(tx: &Transaction) -> Result<Address, Reason> {
 }
 
 /// What becomes of one raw transaction: itself and its sender, or why not.
-pub type Recovered = Result<(Transaction, Result<Address, Reason>), Reason>;
+pub type Recovered = Result<(Transaction, Result<Address, Refused>), Reason>;
 
 /// Transactions being decoded and their senders being sought, by whoever has time: threads of the pool from the moment that a
 /// block is known, and whoever waits for one of them. In order, so that execution can follow closely.

@@ -1,5 +1,6 @@
 //! Transactions in their EIP-2718 envelopes, and who signed one; the twin of `l2engine/types/transaction.py`.
 
+use crate::refusals::Reason as Refused;
 use crate::rlp::{self, Reader, Reason};
 use revm::context::either::Either;
 use revm::context::transaction::{
@@ -13,8 +14,8 @@ use std::sync::LazyLock;
 pub const DEPOSIT: u8 = 0x7e;
 /// EIP-4844.
 pub const GAS_PER_BLOB: u64 = 1 << 17;
-pub const BAD_SIGNATURE: &str = "invalid transaction v, r, s values";
 
+const N: U256 = uint!(0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141_U256);
 const HALF_N: U256 = uint!(0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0_U256);
 static CURVE: LazyLock<Secp256k1<VerifyOnly>> = LazyLock::new(Secp256k1::verification_only);
 
@@ -68,15 +69,15 @@ impl Transaction {
     }
 
     /// The account that signed it, or that a deposit names.
-    pub fn sender(&self) -> Result<Address, Reason> {
+    pub fn sender(&self) -> Result<Address, Refused> {
         if let Some(deposit) = &self.deposit {
             return Ok(deposit.sender);
         }
         let Signature { y_parity, r, s } = &self.signature;
-        if *s > HALF_N || *y_parity > 1 {
-            return Err(BAD_SIGNATURE);
+        if *y_parity > 1 || *s > HALF_N || s.is_zero() || r.is_zero() || *r >= N {
+            return Err(Refused::InvalidSignature);
         }
-        recover(self.signing_hash, *y_parity, *r, *s).ok_or(BAD_SIGNATURE)
+        recover(self.signing_hash, *y_parity, *r, *s).ok_or(Refused::RecoveryFailed)
     }
 }
 

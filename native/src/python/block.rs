@@ -66,7 +66,7 @@ impl BlockUnderExecution {
             execution.check_form(&tx)?;
             let sender = match known {
                 Some(sender) => sender,
-                None => remembered_sender(&tx).map_err(|reason| ExecutionError::Invalid(reason.to_owned()))?,
+                None => remembered_sender(&tx)?,
             };
             apply_in_time(&mut execution, &tx, sender, deadline, listener)
         })?;
@@ -81,7 +81,7 @@ impl BlockUnderExecution {
         result.into_pyobject(py)
     }
 
-    /// Execute transactions until one fails: None, or (its place, its error).
+    /// Execute transactions until one is refused: None, or (its index, the reason). Other errors are raised.
     fn apply_all<'py>(
         &self,
         py: Python<'py>,
@@ -100,7 +100,13 @@ impl BlockUnderExecution {
             }
             None
         });
-        Ok(failure.map(|(place, error)| (place, PyErr::from(error).into_value(py).into_bound(py).into_any())))
+        match failure {
+            None => Ok(None),
+            Some((index, error @ (ExecutionError::Invalid(_) | ExecutionError::Decode(_)))) => {
+                Ok(Some((index, PyErr::from(error).into_value(py).into_bound(py).into_any())))
+            }
+            Some((_, error)) => Err(error.into()),
+        }
     }
 
     fn system_call<'py>(
@@ -115,13 +121,18 @@ impl BlockUnderExecution {
         Ok(output.map(|output| PyBytes::new(py, &output)))
     }
 
+    fn has_code(&self, py: Python<'_>, to: &[u8]) -> PyResult<bool> {
+        let to = address(to)?;
+        Ok(py.detach(|| self.lock().has_code(to))?)
+    }
+
     fn set_code(&self, py: Python<'_>, to: &[u8], code: &[u8]) -> PyResult<()> {
         let (to, code) = (address(to)?, Bytes::copy_from_slice(code));
         Ok(py.detach(|| self.lock().set_code(to, code))?)
     }
 
     /// Add wei to a balance.
-    fn pay(&self, py: Python<'_>, to: &[u8], amount: &Bound<'_, PyAny>) -> PyResult<()> {
+    fn credit(&self, py: Python<'_>, to: &[u8], amount: &Bound<'_, PyAny>) -> PyResult<()> {
         let (to, amount) = (address(to)?, uint(amount)?);
         Ok(py.detach(|| self.lock().pay(to, amount))?)
     }
@@ -219,8 +230,7 @@ fn receipt_list<'py>(py: Python<'py>, receipts: &[Receipt]) -> PyResult<Bound<'p
 fn apply_recovered(execution: &mut BlockExecution, recovered: &Recovered) -> Result<Outcome, ExecutionError> {
     let (tx, sender) = recovered.as_ref().map_err(|reason| ExecutionError::Decode((*reason).to_owned()))?;
     execution.check_form(tx)?;
-    let sender = sender.map_err(|reason| ExecutionError::Invalid(reason.to_owned()))?;
-    execution.apply(tx, sender)
+    execution.apply(tx, (*sender)?)
 }
 
 fn apply_in_time(
