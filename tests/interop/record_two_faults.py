@@ -1,6 +1,6 @@
 """Ask op-geth about every transaction of tests/helpers/two_faults.py and write its answers to two_faults.json.
 
-    python -m tests.interop.record_two_faults PATH/TO/op-geth [CHAIN ...]
+    python -m tests.interop.record_two_faults PATH/TO/op-geth
 
 Each chain gets a fresh node. A transaction goes to the pool through eth_sendRawTransaction, to execution in a payload whose
 block is right but for it, and, on OP chains, into a block through payload attributes with noTxPool.
@@ -17,12 +17,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from l2engine.chain.payload import from_block
 from l2engine.types.base import keccak
-from l2engine.types.block import Block
+from l2engine.types.payload import ExecutionPayload
+from tests.helpers.op_geth_answers import ANSWERS, CRASHED, Answer, group
 from tests.helpers.rollup_node import attributes_json
 from tests.helpers.running import send, token
-from tests.helpers.two_faults import ANSWERS, CHAINS, CRASHED, Answer, Case, Chain, chain, group, load
+from tests.helpers.two_faults import CHAINS, Case, Chain, chain
 
 _ACCEPTED = "invalid gas used"
 """What a block of these is refused for when its transaction is right."""
@@ -125,7 +125,7 @@ def payload(node: OpGeth, about: Chain, case: Case) -> str | None:
     requests: list[Any] = [[]] if version == 4 else []
     hashes = ["0x" + item.hex() for item in case.blob_hashes]
     beacon_root = "0x" + (block.header.parent_beacon_block_root or b"").hex()
-    answer = node.call(f"engine_newPayloadV{version}", payload_json(block), hashes, beacon_root, *requests)
+    answer = node.call(f"engine_newPayloadV{version}", payload_json(about.payload(case)), hashes, beacon_root, *requests)
     if "error" in answer:
         assert answer["error"]["message"] == CRASHED, (case.name, answer)
         return CRASHED
@@ -152,9 +152,8 @@ def forced(node: OpGeth, about: Chain, case: Case) -> str | None:
     return str(error["data"]["err"])
 
 
-def payload_json(block: Block) -> dict[str, Any]:
-    """A block as newPayload takes it."""
-    plain = from_block(block)
+def payload_json(plain: ExecutionPayload) -> dict[str, Any]:
+    """A payload as newPayload takes it."""
     found = {
         "parentHash": plain.parent_hash,
         "feeRecipient": plain.fee_recipient,
@@ -194,9 +193,9 @@ def _free_ports(count: int) -> list[int]:
     return ports
 
 
-def main(binary: str, *names: str) -> None:
-    answers = load() if ANSWERS.exists() else {}
-    for name in names or CHAINS:
+def main(binary: str) -> None:
+    answers = {}
+    for name in CHAINS:
         about = chain(name)
         with OpGeth(binary, about.genesis) as node:
             answers[name] = record(node, about)
