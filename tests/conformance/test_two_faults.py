@@ -11,6 +11,7 @@ from l2engine.chain.process import block_env
 from l2engine.conformance.executors import executor_factory
 from l2engine.errors import DecodeError, InvalidAttributes, InvalidTransaction
 from l2engine.types.state import BlockExecution
+from l2engine.types.transaction import BlobTransaction
 from tests.helpers.dev_chain import forkchoice
 from tests.helpers.in_process import InProcess
 from tests.helpers.op_geth_answers import ANYTHING, load, reason
@@ -77,10 +78,10 @@ def in_attributes(about: Chain) -> Iterator[Saying]:
 
 
 def in_pool(about: Chain) -> Iterator[Saying]:
-    """The pool. It has no room for blobs, which only Ethereum's has."""
+    """The pool. It knows no blob transactions, which only Ethereum's has."""
     pool = InProcess(about.genesis, evm="auto").engine.pool
     for case in about.cases:
-        if case.blob_hashes and not about.fork.is_optimism:
+        if case.raw[0] == BlobTransaction.type and not about.fork.is_optimism:
             continue
         try:
             pool.add(case.raw)
