@@ -113,7 +113,7 @@ def _price(call: Call, base_fee: Wei) -> Wei:
 
 def _likeness(call: Call) -> Any:
     """The transaction that the call would be, as far as its gas before execution depends on it."""
-    fields = (b"", 0, 0, 0, 0, call.gas, call.to, call.value, call.data, call.access_list)
+    fields: Any = (b"", 0, 0, 0, 0, call.gas, call.to, call.value, call.data, call.access_list)
     if call.authorization_list:
         return SetCodeTransaction(*fields, call.authorization_list, 0, 0, 0)
     return FeeMarketTransaction(*fields, 0, 0, 0)

@@ -104,7 +104,6 @@ fn nonce(sender: &Sender, given: u64) -> Checked {
 }
 
 fn blobs(fork: &Fork, block: &Block, sender: Address, tx: &Transaction) -> Checked {
-    let max = fork.blobs.map_or(0, |blobs| blobs.max);
     if tx.blob_hashes.is_empty() {
         return refuse!(BlobsMissing);
     }
