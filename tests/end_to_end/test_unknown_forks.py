@@ -110,7 +110,7 @@ def register(monkeypatch: pytest.MonkeyPatch, **facts: Any) -> None:
     monkeypatch.setattr(chains, "registered_chains", lambda: {"sepolia/dev": chain})
 
 
-OLD = {fork: 0 for fork in ("canyon", "delta", "ecotone", "fjord", "granite", "holocene", "isthmus", "jovian")}
+OLD = dict.fromkeys(("canyon", "delta", "ecotone", "fjord", "granite", "holocene", "isthmus", "jovian"), 0)
 
 
 @pytest.mark.parametrize("network", [None, "sepolia/dev"])
