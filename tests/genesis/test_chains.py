@@ -169,17 +169,17 @@ def test_a_chain_from_before_bedrock_says_that_its_state_is_needed():
 
 
 def test_overrides_move_the_implied_ethereum_fork_too():
-    config = override_forks(registered_chains()["sepolia/op"].geth_config(), {"karst": 2_000_000_000, "fjord": 1_720_000_000})
-    assert (config["karstTime"], config["osakaTime"], config["fjordTime"]) == (2_000_000_000, 2_000_000_000, 1_720_000_000)
-    assert chain_config(config).fork_at(1, 1_999_999_999) is forks.JOVIAN
+    config = override_forks(registered_chains()["sepolia/op"].geth_config(), {"karst": 1_790_000_000, "fjord": 1_720_000_000})
+    assert (config["karstTime"], config["osakaTime"], config["fjordTime"]) == (1_790_000_000, 1_790_000_000, 1_720_000_000)
+    assert chain_config(config).fork_at(1, 1_789_999_999) is forks.JOVIAN
     assert "osakaTime" not in override_forks({"chainId": 1}, {"karst": 5})
 
 
 @needs_vectors
 def test_an_override_reaches_the_rules():
-    genesis = load_named("sepolia/op", VECTORS / "superchain/genesis/sepolia/op.json.zst", {"karst": 1_900_000_000})
-    assert genesis.config.fork_at(9, 1_899_999_999) is forks.JOVIAN
-    assert genesis.config.fork_at(9, 1_900_000_000) is forks.KARST
+    genesis = load_named("sepolia/op", VECTORS / "superchain/genesis/sepolia/op.json.zst", {"karst": 1_790_000_000})
+    assert genesis.config.fork_at(9, 1_789_999_999) is forks.JOVIAN
+    assert genesis.config.fork_at(9, 1_790_000_000) is forks.KARST
     assert genesis.hash == registered_chains()["sepolia/op"].genesis_hash
 
 
