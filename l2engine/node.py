@@ -26,8 +26,8 @@ from l2engine.chain.events import Event, NewHead
 from l2engine.chain.fork_watch import DAY, ForkWatch
 from l2engine.settings import Settings
 from l2engine.types.base import Address
-from l2engine.types.block import Header
-from l2engine.types.state import KeyValue
+from l2engine.types.header import Header
+from l2engine.types.storage import KeyValue
 from rpc import auth
 from rpc.context import Context, RpcSettings
 from rpc.forward import forwarder

@@ -6,7 +6,7 @@ No clock and no log in here: the node asks now and then, with the time and the h
 from collections.abc import Sequence
 
 from l2engine.rules.unknown_forks import UnknownActivation
-from l2engine.types.block import Header
+from l2engine.types.header import Header
 
 DAY = 86_400
 NOTICE_SECONDS = 7 * DAY

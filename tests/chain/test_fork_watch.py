@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from l2engine.chain.fork_watch import DAY, ForkWatch
 from l2engine.rules.unknown_forks import UnknownActivation
-from l2engine.types.block import Header
+from l2engine.types.header import Header
 from tests.helpers.dev_chain import Forge, document
 
 T = 2_000_000_000
