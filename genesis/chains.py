@@ -1,7 +1,8 @@
 """The registered OP Stack chains: facts of the superchain registry, and how they become a genesis.
 
-`chains.json` has one line a chain: its key in the registry, ids, genesis, EIP-1559 constants (elasticity, denominator,
-Canyon denominator) and fork times. Allocations are not shipped: they come from the registry, or ready-made from the user.
+`chains.json` names its sources and has one line a chain: its key in the registry, ids, genesis, EIP-1559 constants (elasticity,
+denominator, Canyon denominator) and fork times, those of forks that this build does not know included. Allocations are not shipped:
+they come from the registry, or ready-made from the user.
 """
 
 import difflib
@@ -16,7 +17,7 @@ from typing import Any
 from genesis import loader
 from genesis.loader import Genesis
 from l2engine.errors import ConfigError, GenesisMismatch
-from l2engine.rules.config import chain_config
+from l2engine.rules.config import ChainConfig, chain_config
 from l2engine.types.base import Hash32
 
 REGISTRY = "https://github.com/ethereum-optimism/superchain-registry"
@@ -62,6 +63,10 @@ class RegisteredChain:
     denominator_canyon: int
     forks: Mapping[str, int]
     sequencer: str | None = None
+    retired: bool = False
+    """Whether the registry has dropped it; the chain itself may go on."""
+    time_unknown: tuple[str, ...] = ()
+    """Forks that it has, at times that are not known here."""
 
     @property
     def block_0_hash(self) -> Hash32:
@@ -77,8 +82,7 @@ class RegisteredChain:
         for name in ("london", "arrowGlacier", "grayGlacier", "mergeNetsplit", "bedrock"):
             config[name + "Block"] = bedrock
         config |= {"terminalTotalDifficulty": 0, "terminalTotalDifficultyPassed": True, "regolithTime": 0}
-        for fork, time in self.forks.items():
-            config[fork + "Time"] = time
+        config |= {fork + "Time": time for fork, time in self.forks.items()}
         for fork, l1_fork in L1_FORKS.items():
             if fork in self.forks:
                 config[l1_fork + "Time"] = self.forks[fork]
@@ -89,27 +93,50 @@ class RegisteredChain:
         }
         return config
 
+    def warnings(self, config: ChainConfig) -> list[str]:
+        """What an operator who follows this chain by the rules of `config` should know."""
+        lines = []
+        if self.retired:
+            lines.append(f"{self.name} is retired: the superchain registry no longer has it, so its forks to come are not known here")
+        known = {activation.fork.name for activation in config.activations}
+        lines += [
+            f"{self.name} has the fork {fork} at a time that is not known here: give it with --override.{fork} TIME"
+            for fork in self.time_unknown
+            if fork not in known
+        ]
+        return lines
+
 
 @cache
 def registered_chains() -> Mapping[str, RegisteredChain]:
     """All chains by registry key."""
-    chains = {}
-    for row in json.loads(files("genesis").joinpath("chains.json").read_text()):
-        elasticity, denominator, denominator_canyon = row["eip1559"]
-        chains[row["key"]] = RegisteredChain(
-            key=row["key"],
-            name=row["name"],
-            chain_id=row["chain_id"],
-            genesis_number=row["genesis_number"],
-            genesis_hash=bytes.fromhex(row["genesis_hash"].removeprefix("0x")),
-            genesis_time=row["genesis_time"],
-            elasticity=elasticity,
-            denominator=denominator,
-            denominator_canyon=denominator_canyon,
-            forks=row["forks"],
-            sequencer=row.get("sequencer"),
-        )
-    return chains
+    return {row["key"]: _chain(row) for row in json.loads(files("genesis").joinpath("chains.json").read_text())["chains"]}
+
+
+def _chain(row: Mapping[str, Any]) -> RegisteredChain:
+    """One line of `chains.json`."""
+    elasticity, denominator, denominator_canyon = row["eip1559"]
+    return RegisteredChain(
+        key=row["key"],
+        name=row["name"],
+        chain_id=row["chain_id"],
+        genesis_number=row["genesis_number"],
+        genesis_hash=bytes.fromhex(row["genesis_hash"].removeprefix("0x")),
+        genesis_time=row["genesis_time"],
+        elasticity=elasticity,
+        denominator=denominator,
+        denominator_canyon=denominator_canyon,
+        forks=row["forks"],
+        sequencer=row.get("sequencer"),
+        retired=row.get("retired", False),
+        time_unknown=tuple(row.get("time_unknown", ())),
+    )
+
+
+def with_genesis(chain_id: int, block_0_hash: Hash32) -> RegisteredChain | None:
+    """The registered chain that begins with this block, if there is one."""
+    same = (chain for chain in registered_chains().values() if (chain.chain_id, chain.block_0_hash) == (chain_id, block_0_hash))
+    return next(same, None)
 
 
 def find(name: str) -> RegisteredChain:

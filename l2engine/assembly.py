@@ -6,18 +6,20 @@ so that the command line answers at once.
 
 import json
 import logging
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genesis import loader
-from genesis.chains import RegisteredChain, find, load_named, override_forks
+from genesis.chains import RegisteredChain, find, load_named, override_forks, with_genesis
 from genesis.loader import Genesis
 from l2engine.errors import ConfigError, GenesisMismatch
 from l2engine.rules.config import ChainConfig, chain_config
 from l2engine.settings import Settings
 from l2engine.types.base import Hash32
 from l2engine.types.execution import Executor
+from l2engine.types.header import Header
 from l2engine.types.storage import KeyValue, StateStore
 
 if TYPE_CHECKING:
@@ -119,7 +121,8 @@ def write(kv: KeyValue, genesis: Genesis) -> None:
 
 
 def prepare_rules(kv: KeyValue, settings: Settings, genesis: Genesis | None = None) -> ChainConfig:
-    """The chain's rules: from the genesis that is named, which an empty database takes, or from what the database says.
+    """The chain's rules: from the genesis that is named, which an empty database takes, or from what the database says. Forks that the
+    database does not know of, since they were scheduled later, are the registry's where the chain is a registered one.
 
     `genesis` is the named one where it has been read already. `ConfigError` when there is none; `GenesisMismatch` when they differ.
     """
@@ -135,11 +138,25 @@ def prepare_rules(kv: KeyValue, settings: Settings, genesis: Genesis | None = No
         registered = find(settings.network)
         _check_network(registered, blocks.genesis)
         document = registered.geth_config()
+    elif (same := with_genesis(document.get("chainId", 0), blocks.genesis)) is not None:
+        document = same.geth_config() | document
     return chain_config(override_forks(document, settings.override))
 
 
-def open_chain(settings: Settings, kv: KeyValue | None = None) -> Chain:
-    """Open (and begin, where it is empty) the chain of the data directory, or of `kv`."""
+def check_forks(config: ChainConfig, head: Header, block_0_hash: Hash32, now: float) -> list[str]:
+    """What to warn of before the chain is followed from `head` on at the time `now` (unix seconds): forks to come that this build does
+    not know, and what the registry says of the chain. `ConfigError` when such a fork has begun."""
+    for fork in config.unknown_forks:
+        if fork.reached(head.number, head.timestamp if fork.is_last else max(head.timestamp, int(now))):
+            raise ConfigError(f"fork {fork} has begun, and this build does not know it: {fork.advice}")
+    registered = with_genesis(config.chain_id, block_0_hash)
+    lines = [f"this build does not know the fork {fork} and refuses blocks from then on: {fork.advice}" for fork in config.unknown_forks]
+    return lines + (registered.warnings(config) if registered is not None else [])
+
+
+def open_chain(settings: Settings, kv: KeyValue | None = None, now: float | None = None) -> Chain:
+    """Open (and begin, where it is empty) the chain of the data directory, or of `kv`. `ConfigError` when a fork has begun, by the
+    head or by the clock (`now`, in unix seconds), that this build does not know."""
     from l2engine.chain.builder import BuilderSettings
     from l2engine.chain.engine import Engine, EngineSettings
     from l2engine.chain.events import Events
@@ -147,13 +164,20 @@ def open_chain(settings: Settings, kv: KeyValue | None = None) -> Chain:
     from l2engine.evm.choose import executor_factory
     from l2engine.store.blocks import BlockStore
 
+    now = time.time() if now is None else now
     is_new = kv is None and not _database(settings).exists()
-    genesis = read_genesis(settings) if is_new else None  # first: a mistake in it leaves no directory behind
+    genesis = None
+    if is_new or settings.genesis is not None:  # first: a mistake in it leaves no directory behind, and the database's rules as they are
+        genesis = read_genesis(settings)
+        check_forks(genesis.config, genesis.header, genesis.hash, now)
     opened = kv if kv is not None else open_database(settings)
     try:
         config = prepare_rules(opened, settings, genesis)
         blocks = BlockStore(opened)
         blocks.repair_tail()
+        head = blocks.header(blocks.head or b"")
+        for line in check_forks(config, head, blocks.genesis or b"", now) if head else ():
+            log.warning(line)
         state = open_state(opened, settings)
         executor = executor_factory(settings.evm)(config)
         events = Events()

@@ -12,6 +12,7 @@
     ├── InvalidForkchoice      safe or finalized unknown or off the head's chain                -38002
     ├── UnknownPayload         no such payload id                                               -38001
     ├── UnsupportedFork        a method version that does not fit the payload's fork            -38005
+    ├── UnknownFork            a block or attributes of a fork that this build has no rules for -32000
     ├── RequestTooLarge        more asked for than is served                                    -38004
     ├── ExecutionReverted      a call reverted; carries the revert data                         3
     ├── ExecutionTimeout       a call or build ran past its deadline
@@ -91,6 +92,15 @@ class UnknownPayload(L2EngineError):
 
 class UnsupportedFork(L2EngineError):
     """The method's version does not fit the fork of the payload."""
+
+
+class UnknownFork(L2EngineError):
+    """A block or attributes at or after a fork whose rules this build does not have. It says nothing about their validity."""
+
+    def __init__(self, name: str, time: int | None, block: int | None, advice: str) -> None:
+        self.name, self.time, self.block = name, time, block
+        begins = f"block {block}" if time is None else f"timestamp {time}"
+        super().__init__(f"fork {name}, which begins at {begins}, is not known to this build: {advice}")
 
 
 class RequestTooLarge(L2EngineError):

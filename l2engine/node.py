@@ -8,6 +8,7 @@ node's engine thread.
 """
 
 import asyncio
+import functools
 import hashlib
 import logging
 import platform
@@ -22,8 +23,10 @@ from typing import Any
 from l2engine import __version__, assembly
 from l2engine.assembly import Chain
 from l2engine.chain.events import Event, NewHead
+from l2engine.chain.fork_watch import DAY, ForkWatch
 from l2engine.settings import Settings
 from l2engine.types.base import Address
+from l2engine.types.header import Header
 from l2engine.types.storage import KeyValue
 from rpc import auth
 from rpc.context import Context, RpcSettings
@@ -36,6 +39,7 @@ ready_log = logging.getLogger(f"{__name__}.ready")
 ready_log.setLevel(logging.INFO)  # scripts wait for the ready line, whatever the verbosity
 
 STOP_SECONDS = 3.0  # for the call at hand; with what the ports need, all is over within 5
+FORK_LOOK_SECONDS = 60.0  # between two looks at forks that this build does not know
 QUIET_SECONDS = 60.0  # without a new head, until the log says what the node waits for
 
 
@@ -55,7 +59,7 @@ Service = Callable[[Chain, ThreadPoolExecutor], Awaitable[Callable[[], Awaitable
 
 class Node:
     """See the module. `kv` takes the place of the data directory's database; it is closed with the node. With `keys`, private keys
-    by account, it signs what eth_sendTransaction asks for."""
+    by account, it signs what eth_sendTransaction asks for. `now` is the clock, in unix seconds, by which forks begin."""
 
     endpoints: Endpoints
     chain: Chain
@@ -66,11 +70,12 @@ class Node:
         kv: KeyValue | None = None,
         service: Service | None = None,
         keys: Mapping[Address, bytes] | None = None,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self.settings = settings
         self.halted = asyncio.Event()
         """Set when the node asks to be stopped (--rollup.halt)."""
-        self._kv, self._service, self._keys = kv, service, keys or {}
+        self._kv, self._service, self._keys, self._now = kv, service, keys or {}, now
         self._stops: list[Callable[[], Awaitable[None]]] = []
 
     async def __aenter__(self) -> "Node":
@@ -87,7 +92,8 @@ class Node:
         started = time.monotonic()
         try:
             engine_thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
-            self.chain = await asyncio.get_running_loop().run_in_executor(engine_thread, assembly.open_chain, self.settings, self._kv)
+            opening = functools.partial(assembly.open_chain, self.settings, self._kv, self._now())
+            self.chain = await asyncio.get_running_loop().run_in_executor(engine_thread, opening)
             self._stops.append(lambda: self._close_chain(engine_thread))
             secret_path = self.settings.authrpc_jwtsecret or assembly.data_directory(self.settings) / "jwtsecret"
             secret = auth.load_secret(secret_path)
@@ -111,6 +117,8 @@ class Node:
             "elapsed": f"{time.monotonic() - started:.3f}s",
         }
         ready_log.info("Ready", extra={"fields": {key: value for key, value in fields.items() if value is not None}})
+        if self.chain.config.unknown_forks:
+            self._watch_for_forks()
         if self._service is None:
             self._watch_for_silence()
 
@@ -222,6 +230,24 @@ class Node:
 
         first = self.chain.engine.head.number
         self._stops.append(_as_stop(asyncio.get_running_loop().call_later(QUIET_SECONDS, look).cancel))
+
+    def _watch_for_forks(self) -> None:
+        """Tell of forks that this build does not know while they come near."""
+        engine = self.chain.engine
+
+        def headers() -> tuple[Header, Header | None]:
+            return engine.head, engine.blocks.header(engine.head.parent_hash)
+
+        async def watch() -> None:
+            forks = ForkWatch(self.chain.config.unknown_forks, *headers(), self._now())
+            while True:
+                await asyncio.sleep(FORK_LOOK_SECONDS)
+                for fork, left in forks.due(*headers(), self._now()):
+                    said = "A fork begins that this build does not know" if left > 0 else "A fork has begun that this build does not know"
+                    facts = {"fork": fork.name, "begins": fork, "days": round(left / DAY, 1), "advice": fork.advice}
+                    log.log(logging.WARNING if left > 0 else logging.ERROR, said, extra={"fields": facts})
+
+        self._stops.append(_as_stop(asyncio.create_task(watch()).cancel))
 
     async def _close_chain(self, engine_thread: ThreadPoolExecutor) -> None:
         """Close on the engine thread, behind the call at hand. One that takes too long is left behind with the database open:

@@ -177,6 +177,7 @@ def _fork(context: Context, timestamp: Timestamp) -> Fork:
 
 def new_payload_v1(context: Context, payload: ExecutionPayload) -> Json:
     """Paris payloads."""
+    context.config.require_known(payload.block_number, payload.timestamp)
     if payload.withdrawals is not None:
         raise EngineParamsError("withdrawals not supported in V1")
     return _status(context.engine.new_payload(payload))
@@ -184,6 +185,7 @@ def new_payload_v1(context: Context, payload: ExecutionPayload) -> Json:
 
 def new_payload_v2(context: Context, payload: ExecutionPayload) -> Json:
     """Paris and Shanghai (Canyon) payloads."""
+    context.config.require_known(payload.block_number, payload.timestamp)
     rules = _rules(context, payload.timestamp)
     shanghai = rules.includes(L1Rules.SHANGHAI)
     if rules.includes(L1Rules.CANCUN):
@@ -201,6 +203,7 @@ def new_payload_v2(context: Context, payload: ExecutionPayload) -> Json:
 
 def new_payload_v3(context: Context, payload: ExecutionPayload, versioned_hashes: list[Hash32] | None, beacon_root: Hash32 | None) -> Json:
     """Cancun (Ecotone) payloads."""
+    context.config.require_known(payload.block_number, payload.timestamp)
     hashes = _check_cancun_fields(payload, versioned_hashes, beacon_root)
     if _rules(context, payload.timestamp) is not L1Rules.CANCUN:
         raise UnsupportedFork("newPayloadV3 must only be called for cancun payloads")
@@ -215,6 +218,7 @@ def new_payload_v4(
     requests: list[bytes] | None,
 ) -> Json:
     """Prague (Isthmus) payloads and later."""
+    context.config.require_known(payload.block_number, payload.timestamp)
     hashes = _check_cancun_fields(payload, versioned_hashes, beacon_root)
     if requests is None:
         raise EngineParamsError("nil executionRequests post-prague")
@@ -266,6 +270,7 @@ def _status(status: PayloadStatus) -> Json:
 def forkchoice_updated_v1(context: Context, state: ForkchoiceState, attributes: PayloadAttributes | None) -> Json:
     """Attributes of Paris."""
     if attributes is not None:
+        context.config.require_known(0, attributes.timestamp)
         if attributes.withdrawals is not None or attributes.parent_beacon_block_root is not None:
             raise EngineParamsError("withdrawals and beacon root not supported in V1")
         if _rules(context, attributes.timestamp).includes(L1Rules.SHANGHAI):
@@ -276,6 +281,7 @@ def forkchoice_updated_v1(context: Context, state: ForkchoiceState, attributes: 
 def forkchoice_updated_v2(context: Context, state: ForkchoiceState, attributes: PayloadAttributes | None) -> Json:
     """Attributes of Paris and Shanghai."""
     if attributes is not None:
+        context.config.require_known(0, attributes.timestamp)
         rules = _rules(context, attributes.timestamp)
         if attributes.parent_beacon_block_root is not None:
             raise InvalidAttributes("unexpected beacon root")
@@ -304,6 +310,7 @@ def forkchoice_updated_v4(context: Context, state: ForkchoiceState, attributes: 
 
 
 def _check_cancun_attributes(context: Context, attributes: PayloadAttributes) -> None:
+    context.config.require_known(0, attributes.timestamp)
     if attributes.withdrawals is None:
         raise InvalidAttributes("missing withdrawals")
     if attributes.parent_beacon_block_root is None:

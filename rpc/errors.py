@@ -20,6 +20,7 @@ from l2engine.errors import (
     RequestTooLarge,
     StateUnavailable,
     UnknownBlock,
+    UnknownFork,
     UnknownPayload,
     UnsupportedFork,
 )
@@ -90,6 +91,7 @@ _TABLE: tuple[tuple[type[Exception], Callable[[Exception], dict[str, Any]]], ...
     (InvalidAttributes, _engine(-38003, "Invalid payload attributes")),
     (RequestTooLarge, _engine(-38004, "Too large request")),
     (UnsupportedFork, _engine(-38005, "Unsupported fork")),
+    (UnknownFork, _plain(SERVER_ERROR)),
     (ExecutionReverted, _reverted),
     (ExecutionTimeout, _plain(SERVER_ERROR)),
     (InvalidTransaction, _plain(SERVER_ERROR)),

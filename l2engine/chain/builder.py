@@ -92,8 +92,9 @@ class Builder:
     # ---- checks -----------------------------------------------------------------------------------------------------
 
     def validate(self, attributes: PayloadAttributes) -> None:
-        """Check attributes by themselves: `InvalidAttributes` in op-geth's words."""
+        """Check attributes by themselves: `InvalidAttributes` in op-geth's words; `UnknownFork` when no rules here fit their time."""
         config = self._config
+        config.require_known(0, attributes.timestamp)
         if not config.is_optimism:
             return
         if attributes.gas_limit is None:
@@ -110,6 +111,7 @@ class Builder:
 
     def validate_against_parent(self, attributes: PayloadAttributes, parent: Header) -> None:
         """Check attributes as the child of `parent`: `InvalidAttributes` when no block can come of them."""
+        self._config.require_known(parent.number + 1, attributes.timestamp)
         if attributes.timestamp <= parent.timestamp:
             raise InvalidAttributes(f"invalid timestamp, parent {parent.timestamp} given {attributes.timestamp}")
         fork = self._config.fork_at(parent.number + 1, attributes.timestamp)

@@ -133,8 +133,9 @@ class Engine:
         requests: Sequence[bytes] | None = None,
     ) -> PayloadStatus:
         """Judge a payload: VALID once it is executed and stored, INVALID with the last valid ancestor, or SYNCING when its
-        parent is not known. The head does not move."""
+        parent is not known. The head does not move. `UnknownFork` when this build has no rules for it."""
         with self._lock:
+            self.config.require_known(payload.block_number, payload.timestamp)
             try:
                 block = to_block(self.config, payload, versioned_hashes, parent_beacon_block_root, requests)
             except InvalidPayload as error:
@@ -175,7 +176,8 @@ class Engine:
         return PayloadStatus(Status.VALID, block_hash)
 
     def import_block(self, block: Block) -> None:
-        """Execute and store a block from a chain file and make it the head. `InvalidBlock` or `UnknownBlock` when it cannot be."""
+        """Execute and store a block from a chain file and make it the head. `InvalidBlock`, `UnknownBlock` or `UnknownFork` when it
+        cannot be."""
         with self._lock:
             if not self.blocks.has(block.hash):
                 parent = self.blocks.header(block.header.parent_hash)
@@ -263,8 +265,8 @@ class Engine:
         """Move head, safe and finalized, and start building when attributes are given.
 
         A head that is a canonical ancestor leaves `latest` where it is (unless the settings say otherwise), but blocks are
-        built on it. `InvalidForkchoice` for labels off the chain, `InvalidAttributes` for what cannot be built; what can be
-        known of attributes beforehand is checked before anything moves.
+        built on it. `InvalidForkchoice` for labels off the chain, `InvalidAttributes` for what cannot be built, `UnknownFork` for
+        attributes of a fork that this build does not know; what can be known of attributes beforehand is checked before anything moves.
         """
         with self._lock:
             if attributes is not None:

@@ -165,8 +165,10 @@ def _u64(value: int) -> bytes:
 
 
 def draft_block(config: ChainConfig, parent: Header, attributes: PayloadAttributes) -> Block:
-    """The block of these attributes without the pool, before anything has run: `seal` completes its header."""
+    """The block of these attributes without the pool, before anything has run: `seal` completes its header. `UnknownFork` when this
+    build has no rules for it."""
     number = parent.number + 1
+    config.require_known(number, attributes.timestamp)
     fork = config.fork_at(number, attributes.timestamp)
     cancun = fork.has(L1Rules.CANCUN)
     header = Header(

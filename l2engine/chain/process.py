@@ -37,8 +37,10 @@ class ExecutedBlock:
 def process_block(
     config: ChainConfig, executor: Executor, state: StateStore, parent: Header, block: Block, tracer: Tracer | None = None
 ) -> ExecutedBlock:
-    """Execute `block` on the state after `parent`, which the store must have. `InvalidBlock` says what is wrong with it."""
+    """Execute `block` on the state after `parent`, which the store must have. `InvalidBlock` says what is wrong with it, `UnknownFork`
+    that it cannot be judged by this build."""
     header = block.header
+    config.require_known(header.number, header.timestamp)
     validate_header(config, header, parent)
     fork = config.fork_at(header.number, header.timestamp)
     validate_body(fork, block)

@@ -19,7 +19,7 @@ from typing import BinaryIO, cast
 
 from l2engine import assembly, logs, settings
 from l2engine.commands.progress import Progress
-from l2engine.errors import ConfigError, DecodeError, InvalidBlock, UnknownBlock
+from l2engine.errors import ConfigError, DecodeError, InvalidBlock, UnknownBlock, UnknownFork
 from l2engine.store.blocks import BlockStore
 from l2engine.types.base import Hash32, keccak
 from l2engine.types.block import Block, decode_block
@@ -79,6 +79,8 @@ def _import_file(path: Path, chain: assembly.Chain, stop: "_StopSignal") -> bool
                     chain.engine.import_block(block)
                 except InvalidBlock as error:
                     raise InvalidBlock(f"{path}: block {block.number} 0x{block.hash.hex()}: {error}") from error
+                except UnknownFork as error:
+                    raise ConfigError(f"{path}: block {block.number} 0x{block.hash.hex()}: {error}") from error
                 except UnknownBlock as error:
                     raise ConfigError(f"{path}: {_why_it_does_not_fit(block, chain)}") from error
                 imported += 1

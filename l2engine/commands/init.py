@@ -6,6 +6,7 @@ registry's. Running it again with the same genesis changes nothing but the fork 
 
 import argparse
 import sys
+import time
 from pathlib import Path
 
 from l2engine import assembly, settings
@@ -24,6 +25,8 @@ def run(args: argparse.Namespace) -> int:
     chosen = settings.resolve(args)
     try:
         genesis = assembly.read_genesis(chosen)
+        for line in assembly.check_forks(genesis.config, genesis.header, genesis.hash, time.time()):
+            print(f"warning: {line}", file=sys.stderr)
         if genesis.alloc:
             kv = assembly.open_database(chosen)
             try:

@@ -20,6 +20,7 @@ from l2engine.conformance.world import from_hex, to_int
 from l2engine.errors import DecodeError, L2EngineError, StoreError
 from l2engine.rules.config import ChainConfig, chain_config
 from l2engine.rules.forks import L1Rules
+from l2engine.rules.unknown_forks import genesis_times
 from l2engine.store.trie import NOTHING, Node, Trie, decode_node
 from l2engine.types import rlp
 from l2engine.types.base import (
@@ -81,6 +82,7 @@ def execute(witness: Witness, executor: Executor) -> Header:
 def run(witness: Witness, executor: Executor, state: "WitnessState") -> Header:
     """The header of the block that results on `state`, whatever that lacks."""
     config, parent, block = witness.config, witness.parent, witness.block
+    config.require_known(block.number, block.header.timestamp)
     fork = config.fork_at(block.number, block.header.timestamp)
     execution = executor.begin(state, block_env(block, parent), lambda diff: state.prepare(parent.hash, diff).root)
     failed = apply_all(execution, block.transactions)
@@ -235,14 +237,10 @@ def from_json(document: Mapping[str, Any]) -> Witness:
     return Witness(config, parent, block, block.hash if document.get("sealed", True) else None, preimages)
 
 
-_FORK_KEYS = ("canyon", "delta", "ecotone", "fjord", "granite", "holocene", "isthmus", "jovian", "karst")
-
-
 def _genesis_config(rollup: Mapping[str, Any]) -> dict[str, Any]:
     """A rollup node's configuration in the terms of a geth genesis."""
-    times = {key + "Time": rollup[key + "_time"] for key in _FORK_KEYS if rollup.get(key + "_time") is not None}
-    regolith = rollup.get("regolith_time") or 0
-    return {"chainId": rollup["l2_chain_id"], "bedrockBlock": 0, "regolithTime": regolith, **times, "optimism": rollup["chain_op_config"]}
+    times = {**genesis_times(rollup), "regolithTime": rollup.get("regolith_time") or 0}
+    return {"chainId": rollup["l2_chain_id"], "bedrockBlock": 0, **times, "optimism": rollup["chain_op_config"]}
 
 
 def _header(fields: Mapping[str, Any]) -> Header:

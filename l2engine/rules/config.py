@@ -4,13 +4,14 @@ Read from the `config` section of a geth genesis (or from registry facts in `gen
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
 from l2engine.errors import ConfigError
-from l2engine.rules import forks
+from l2engine.rules import forks, unknown_forks
 from l2engine.rules.forks import BlobSchedule, Fork
+from l2engine.rules.unknown_forks import UnknownActivation
 from l2engine.types.base import BlockNumber, Timestamp
 
 
@@ -48,6 +49,8 @@ class ChainConfig:
     terminal_total_difficulty: int | None = None
     deposit_contract: bytes | None = None
     """EIP-6110, Ethereum only."""
+    unknown_forks: tuple[UnknownActivation, ...] = ()
+    """Scheduled, but without rules in this build; the first to begin comes first."""
 
     def fork_at(self, number: BlockNumber, timestamp: Timestamp) -> Fork:
         """The fork in force for a block with this number and timestamp."""
@@ -55,6 +58,12 @@ class ChainConfig:
             if activation.reached(number, timestamp):
                 return activation.fork
         raise ConfigError(f"no fork is active at block {number}")
+
+    def require_known(self, number: BlockNumber, timestamp: Timestamp) -> None:
+        """`UnknownFork` when a block with this number and timestamp lies at or after a fork that this build does not know."""
+        for fork in self.unknown_forks:
+            if fork.reached(number, timestamp):
+                raise fork.error()
 
     def activated(self, parent: tuple[BlockNumber, Timestamp], block: tuple[BlockNumber, Timestamp]) -> tuple[Fork, ...]:
         """The forks whose first block is this one (number, timestamp), the child of `parent`."""
@@ -84,14 +93,22 @@ _ETHEREUM_TIME_KEYS = (
     ("bpo2Time", forks.BPO2, "bpo2"),
 )
 _OP_TIME_KEYS = tuple((fork.name + "Time", fork) for fork in forks.OP_FORKS[1:])
+_KNOWN_KEYS = frozenset(
+    (
+        *(key for key, _ in _ETHEREUM_BLOCK_KEYS),
+        *(key for key, _, _ in _ETHEREUM_TIME_KEYS),
+        *(key for key, _ in _OP_TIME_KEYS),
+        "mergeNetsplitBlock",
+        "bedrockBlock",
+    )
+)
 
 
 def chain_config(config: Mapping[str, Any]) -> ChainConfig:
-    """The rules described by a geth genesis `config`. Unknown keys are tolerated; `ConfigError` for contradictions:
-    forks out of order, a scheduled fork that this engine does not know, OP times that differ from the L1 times they imply."""
-    if config.get("optimism") is not None:
-        return _op_config(config)
-    return _ethereum_config(config)
+    """The rules described by a geth genesis `config`. Unknown keys are tolerated, except that those in the form of a fork are noted
+    in `unknown_forks`. `ConfigError` for contradictions: forks out of order, OP times that differ from the L1 times they imply."""
+    known = _op_config(config) if config.get("optimism") is not None else _ethereum_config(config)
+    return replace(known, unknown_forks=unknown_forks.find(config, _KNOWN_KEYS))
 
 
 def geth_config(config: ChainConfig) -> dict[str, Any]:
@@ -117,15 +134,14 @@ def geth_config(config: ChainConfig) -> dict[str, Any]:
         document |= {"blobSchedule": schedule, "terminalTotalDifficulty": config.terminal_total_difficulty}
         if config.deposit_contract:
             document["depositContractAddress"] = "0x" + config.deposit_contract.hex()
+    for unknown in config.unknown_forks:
+        document[unknown.key] = unknown.block if unknown.time is None else unknown.time
     if chain_config(document) != config:
         raise ConfigError("no genesis describes this schedule of forks")
     return document
 
 
 def _op_config(config: Mapping[str, Any]) -> ChainConfig:
-    for key in ("interopTime", "lagoonTime"):
-        if config.get(key) is not None:
-            raise ConfigError(f"{key} is set, but this fork is not supported")
     bedrock = int(config.get("bedrockBlock") or 0)
     activations: list[Activation] = []
     if bedrock > 0:

@@ -24,6 +24,7 @@ from l2engine.types.transaction import encode_deposit
 from tests.agreement.precompile_inputs import NUMBERS, precompile_input
 
 FORKS = (*forks.OP_FORKS, forks.PARIS, forks.SHANGHAI, forks.CANCUN, forks.PRAGUE, forks.OSAKA)
+_BY_BLOCK = (forks.BEDROCK, forks.PARIS)  # which no configuration gives a time
 CHAIN_ID = 901
 KEYS = [coincurve.PrivateKey(keccak(bytes([i]))) for i in range(1, 6)]
 SENDERS: list[Address] = [keccak(key.public_key.format(compressed=False)[1:])[12:] for key in KEYS]
@@ -84,7 +85,7 @@ def random_block(seed: int, count: int = 12) -> RandomBlock:
 def rules(fork: Fork, since: int = 0) -> ChainConfig:
     """A chain on which this fork holds from a time on, and those before it always did."""
     rows = FORKS[: FORKS.index(fork) + 1]
-    times = {row.name + "Time": since if row is fork else 0 for row in rows if row.is_optimism == fork.is_optimism}
+    times = {row.name + "Time": since if row is fork else 0 for row in rows if row.is_optimism == fork.is_optimism and row not in _BY_BLOCK}
     if fork.is_optimism:
         return chain_config({"chainId": CHAIN_ID, "bedrockBlock": 0, "optimism": {}} | times)
     blocks = dict.fromkeys(_ETHEREUM_BLOCKS, 0)

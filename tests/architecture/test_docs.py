@@ -4,6 +4,7 @@ import re
 import tomllib
 from pathlib import Path
 
+from genesis.chains import registered_chains
 from l2engine.__main__ import COMMANDS
 from l2engine.settings import FLAGS, Flag, Settings, shown_value
 from rpc.registry import ENGINE_NAMESPACES, methods_for
@@ -52,3 +53,11 @@ def test_links_between_pages_lead_somewhere():
     for source in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
         for target in re.findall(r"\]\(([^)#:]+)\)", source.read_text()):
             assert (source.parent / target).exists(), f"{source.name} links to {target}"
+
+
+def test_the_readme_names_no_chain_that_cannot_be_followed():
+    chains = registered_chains().values()
+    others = [c for c in chains if c.genesis_number or c.retired or c.time_unknown or "azul" in c.forks]
+    named = [c.name for c in others if re.search(rf"\b{re.escape(c.name)}\b(?! Sepolia)", page("README.md"))]
+    assert len(others) > 15 and named == []
+    assert [c.name for c in others if c.name.split()[0] not in page("docs/operations.md")] == []

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from genesis.chains import find, load_named, override_forks, registered_chains
-from l2engine.errors import ConfigError, GenesisMismatch
+from genesis.chains import find, load_named, override_forks, registered_chains, with_genesis
+from l2engine.errors import ConfigError, GenesisMismatch, UnknownFork
 from l2engine.rules import forks
 from l2engine.rules.config import chain_config
 from tests.helpers.vectors import VECTORS, needs_vectors
@@ -14,10 +14,13 @@ INDEX = VECTORS / "superchain/index.json"
 REGISTRY = json.loads(INDEX.read_text())["chains"] if INDEX.is_file() else {}
 WITH_GENESIS = sorted(key for key, entry in REGISTRY.items() if "genesis" in entry)
 TIMES = ("canyon", "delta", "ecotone", "fjord", "granite", "holocene", "isthmus", "jovian", "karst")
+SINCE = VECTORS / "superchain-2026.json"
+LAGOON_SEPOLIA = 1_796_918_401
 
 
 @needs_vectors
 def test_facts_equal_the_registrys():
+    since = json.loads(SINCE.read_text())
     assert set(registered_chains()) == set(REGISTRY) and len(REGISTRY) == 55
     for key, chain in registered_chains().items():
         entry = REGISTRY[key]
@@ -30,7 +33,50 @@ def test_facts_equal_the_registrys():
             constants["eip1559_denominator"],
             constants["eip1559_denominator_canyon"],
         )
-        assert dict(chain.forks) == {fork: entry["hardforks"][fork + "_time"] for fork in TIMES if fork + "_time" in entry["hardforks"]}
+        times = {fork: entry["hardforks"][fork + "_time"] for fork in TIMES if fork + "_time" in entry["hardforks"]}
+        later = {"lagoon": since["lagoon"].get(key), "azul": since["left_the_op_stack"].get(key, {}).get("azul_time")}
+        assert dict(chain.forks) == times | {fork: time for fork, time in later.items() if time is not None}
+        assert chain.retired == (key in since["retired"])
+        assert chain.time_unknown == (("karst",) if key in since["karst_time_unknown"] else ())
+
+
+def test_lagoon_is_judged_by_its_own_rules_or_not_at_all():
+    config = chain_config(registered_chains()["sepolia/op"].geth_config())
+    assert config.fork_at(1, LAGOON_SEPOLIA - 1) is forks.KARST
+    config.require_known(1, LAGOON_SEPOLIA - 1)
+    if "lagoon" in forks.FORKS_BY_NAME:
+        assert config.fork_at(1, LAGOON_SEPOLIA).name == "lagoon"
+    else:
+        with pytest.raises(UnknownFork, match="lagoon"):
+            config.require_known(1, LAGOON_SEPOLIA)
+
+
+@pytest.mark.parametrize(("key", "azul"), [("mainnet/base", 1_779_991_200), ("sepolia/base", 1_776_708_000)])
+def test_base_is_followed_up_to_azul(key: str, azul: int):
+    config = chain_config(registered_chains()[key].geth_config())
+    config.require_known(40_000_000, azul - 1)
+    with pytest.raises(UnknownFork, match=r"azul.* Base left the OP Stack"):
+        config.require_known(40_000_000, azul)
+
+
+def test_warnings_name_retired_chains_and_times_that_are_not_known():
+    said = {key: chain.warnings(chain_config(chain.geth_config())) for key, chain in registered_chains().items()}
+    retired = {key for key, lines in said.items() if "retired" in " ".join(lines)}
+    assert {key for key, lines in said.items() if lines} == retired | {"mainnet/worldchain", "sepolia/worldchain"}
+    assert len(retired) == 8 and "Lisk is retired" in said["mainnet/lisk"][0]
+    assert "--override.karst TIME" in said["mainnet/worldchain"][0]
+
+
+def test_a_time_given_by_hand_ends_the_warning():
+    chain = registered_chains()["mainnet/worldchain"]
+    assert chain.warnings(chain_config(override_forks(chain.geth_config(), {"karst": 1_790_000_000}))) == []
+
+
+def test_chains_are_found_by_their_first_block():
+    for key in ("mainnet/op", "sepolia/op"):
+        chain = registered_chains()[key]
+        assert with_genesis(chain.chain_id, chain.block_0_hash) is chain
+        assert with_genesis(chain.chain_id + 1, chain.block_0_hash) is None
 
 
 @needs_vectors
@@ -59,7 +105,10 @@ def test_every_chain_makes_a_configuration(key: str):
     assert (config.eip_1559.elasticity, config.eip_1559.denominator, config.eip_1559.denominator_canyon) == (
         (chain.elasticity, chain.denominator, chain.denominator_canyon)
     )
+    unknown = {fork.name for fork in config.unknown_forks}
     for fork, time in chain.forks.items():
+        if fork in unknown:
+            continue
         number = chain.genesis_number + 1
         at = config.fork_at(number, max(time, chain.genesis_time))
         assert forks.OP_FORKS.index(at) >= forks.OP_FORKS.index(forks.FORKS_BY_NAME[fork])
@@ -120,17 +169,17 @@ def test_a_chain_from_before_bedrock_says_that_its_state_is_needed():
 
 
 def test_overrides_move_the_implied_ethereum_fork_too():
-    config = override_forks(registered_chains()["sepolia/op"].geth_config(), {"karst": 2_000_000_000, "fjord": 1_720_000_000})
-    assert (config["karstTime"], config["osakaTime"], config["fjordTime"]) == (2_000_000_000, 2_000_000_000, 1_720_000_000)
-    assert chain_config(config).fork_at(1, 1_999_999_999) is forks.JOVIAN
+    config = override_forks(registered_chains()["sepolia/op"].geth_config(), {"karst": 1_790_000_000, "fjord": 1_720_000_000})
+    assert (config["karstTime"], config["osakaTime"], config["fjordTime"]) == (1_790_000_000, 1_790_000_000, 1_720_000_000)
+    assert chain_config(config).fork_at(1, 1_789_999_999) is forks.JOVIAN
     assert "osakaTime" not in override_forks({"chainId": 1}, {"karst": 5})
 
 
 @needs_vectors
 def test_an_override_reaches_the_rules():
-    genesis = load_named("sepolia/op", VECTORS / "superchain/genesis/sepolia/op.json.zst", {"karst": 1_900_000_000})
-    assert genesis.config.fork_at(9, 1_899_999_999) is forks.JOVIAN
-    assert genesis.config.fork_at(9, 1_900_000_000) is forks.KARST
+    genesis = load_named("sepolia/op", VECTORS / "superchain/genesis/sepolia/op.json.zst", {"karst": 1_790_000_000})
+    assert genesis.config.fork_at(9, 1_789_999_999) is forks.JOVIAN
+    assert genesis.config.fork_at(9, 1_790_000_000) is forks.KARST
     assert genesis.hash == registered_chains()["sepolia/op"].genesis_hash
 
 

@@ -30,8 +30,8 @@ def test_genesis_of_every_fork_loads(fork):
 
 
 def test_unknown_fork_is_refused():
-    with pytest.raises(ConfigError, match="unknown fork 'lagoon'"):
-        dev_genesis("lagoon", 0)
+    with pytest.raises(ConfigError, match="unknown fork 'neverland'"):
+        dev_genesis("neverland", 0)
 
 
 def test_accounts_come_from_the_mnemonic():

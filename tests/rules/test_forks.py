@@ -146,15 +146,10 @@ def test_forks_out_of_order_are_refused(times: dict[str, int]):
         op_config(**times)
 
 
-@pytest.mark.parametrize("fork", ["interop", "lagoon"])
-def test_unsupported_forks_are_refused(fork: str):
-    with pytest.raises(ConfigError, match=fork):
-        op_config(regolith=0, **{fork: 1})
-
-
 def test_unknown_keys_are_tolerated():
     config = {"chainId": 1, "optimism": OP_SECTION, "pectraBlobScheduleTime": 5, "keepKarstUpgradeGas": True, "somethingNew": {}}
     assert chain_config(config).fork_at(0, 0) is forks.BEDROCK
+    assert chain_config(config).unknown_forks == ()
 
 
 @pytest.mark.parametrize(("op", "l1"), [("canyon", "shanghai"), ("ecotone", "cancun"), ("isthmus", "prague"), ("karst", "osaka")])
