@@ -25,11 +25,11 @@ from l2engine.chain.events import Event, NewHead
 from l2engine.settings import Settings
 from l2engine.types.base import Address
 from l2engine.types.state import KeyValue
-from rpc import auth
 from rpc.context import Context, RpcSettings
-from rpc.forward import forwarder
+from rpc.ports import auth
+from rpc.ports.forward import forwarder
+from rpc.ports.server import Port, Server
 from rpc.registry import ENGINE_NAMESPACES, methods_for
-from rpc.server import Port, Server
 
 log = logging.getLogger(__name__)
 ready_log = logging.getLogger(f"{__name__}.ready")

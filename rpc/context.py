@@ -13,10 +13,10 @@ from l2engine.store.blocks import BlockStore
 from l2engine.types.base import Address, Hash32, Wei
 from l2engine.types.block import Block, Header, Receipt
 from l2engine.types.state import Executor, StateStore, StateView
-from rpc.codec import BlockReference, CanonicalHash
 from rpc.errors import NO_HISTORICAL_FALLBACK, SERVER_ERROR, TIMEOUT, RpcError
-from rpc.filters import Filters
-from rpc.tips import PaidTips
+from rpc.fee_history import PaidTips
+from rpc.installed_filters import Filters
+from rpc.read.values import BlockReference, CanonicalHash
 
 
 @dataclass(frozen=True, slots=True)

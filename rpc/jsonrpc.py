@@ -15,7 +15,6 @@ from typing import Any, TypeAlias
 import orjson
 
 from l2engine.errors import InvalidParams, StoreError
-from rpc.codec import Optional, Parser
 from rpc.errors import (
     INTERNAL_ERROR,
     INVALID_PARAMS,
@@ -26,6 +25,7 @@ from rpc.errors import (
     RpcError,
     error_object,
 )
+from rpc.read.values import Optional, Parser
 
 log = logging.getLogger(__name__)
 

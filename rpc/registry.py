@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable
 
-from rpc import admin, debug, engine, miner, net, txpool
-from rpc.codec import Optional, any_json
 from rpc.context import Context
 from rpc.errors import METHOD_NOT_FOUND, RpcError
-from rpc.eth import access_list, accounts, blocks, calls, fees, filters, logs, transactions, wallet
 from rpc.jsonrpc import Method, Methods, method
+from rpc.methods import admin, debug, engine, miner, net, txpool
+from rpc.methods.eth import access_list, accounts, blocks, calls, fees, filters, logs, transactions, wallet
+from rpc.read.values import Optional, any_json
 
 ENGINE_NAMESPACES = ("engine", "eth", "net", "web3", "debug", "miner", "txpool")  # always on the Engine port
 

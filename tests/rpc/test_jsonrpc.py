@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from l2engine.errors import InvalidAttributes, StoreError
-from rpc import codec
 from rpc.jsonrpc import Limits, Methods, handle, method
+from rpc.read import values as codec
 
 
 def fail(context: object) -> None:

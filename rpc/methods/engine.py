@@ -1,0 +1,476 @@
+"""engine_*: which fields each version carries and at which forks it may be called; the chain's part is in `chain/engine.py`.
+
+Sources: execution-apis src/engine; OP specs exec-engine.md; engine-api-observed 2.2 and 2.3 for op-geth's words and codes.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from l2engine.errors import InvalidAttributes, InvalidParams, RequestTooLarge, UnknownPayload, UnsupportedFork
+from l2engine.rules.forks import Fork, L1Rules
+from l2engine.types.base import Hash32, Timestamp
+from l2engine.types.block import Block, Withdrawal
+from l2engine.types.payload import (
+    BuiltPayload,
+    ExecutionPayload,
+    ForkchoiceState,
+    PayloadAttributes,
+    PayloadStatus,
+    Status,
+)
+from rpc.context import Context
+from rpc.errors import SERVER_ERROR, EngineParamsError, RpcError
+from rpc.jsonrpc import Place, method
+from rpc.methods import superchain
+from rpc.read.values import (
+    Optional,
+    Parser,
+    address,
+    any_json,
+    boolean,
+    data,
+    data_list,
+    hash32,
+    list_of,
+    payload_id,
+    plain_uint64,
+    string,
+    struct,
+    uint64,
+    uint256,
+)
+from rpc.show import render
+
+MAX_BODIES = 1024  # execution-apis: clients must support at least 32 and may refuse more
+
+Json: TypeAlias = dict[str, Any]
+
+# ---- arguments ------------------------------------------------------------------------------------------------------
+
+_withdrawal = struct("types.Withdrawal", {"index": uint64, "validatorIndex": uint64, "address": address, "amount": uint64})
+
+
+def withdrawal(value: Any) -> Withdrawal:
+    """An EIP-4895 withdrawal; absent fields are zero."""
+    fields = _withdrawal(value)
+    return Withdrawal(fields.get("index", 0), fields.get("validatorIndex", 0), fields.get("address", bytes(20)), fields.get("amount", 0))
+
+
+_PAYLOAD_FIELDS: dict[str, Parser[Any]] = {
+    "parentHash": hash32,
+    "feeRecipient": address,
+    "stateRoot": hash32,
+    "receiptsRoot": hash32,
+    "logsBloom": data,
+    "prevRandao": hash32,
+    "blockNumber": uint64,
+    "gasLimit": uint64,
+    "gasUsed": uint64,
+    "timestamp": uint64,
+    "extraData": data,
+    "baseFeePerGas": uint256,
+    "blockHash": hash32,
+    "transactions": data_list,
+    "withdrawals": list_of(withdrawal, "*types.Withdrawal"),
+    "blobGasUsed": uint64,
+    "excessBlobGas": uint64,
+    "withdrawalsRoot": hash32,
+}
+_payload = struct("engine.ExecutableData", _PAYLOAD_FIELDS, tuple(_PAYLOAD_FIELDS)[:14])
+
+
+def execution_payload(value: Any) -> ExecutionPayload:
+    """An execution payload of any version."""
+    fields = _payload(value)
+    withdrawals = fields.get("withdrawals")
+    return ExecutionPayload(
+        parent_hash=fields["parentHash"],
+        fee_recipient=fields["feeRecipient"],
+        state_root=fields["stateRoot"],
+        receipts_root=fields["receiptsRoot"],
+        logs_bloom=fields["logsBloom"],
+        prev_randao=fields["prevRandao"],
+        block_number=fields["blockNumber"],
+        gas_limit=fields["gasLimit"],
+        gas_used=fields["gasUsed"],
+        timestamp=fields["timestamp"],
+        extra_data=fields["extraData"],
+        base_fee_per_gas=fields["baseFeePerGas"],
+        block_hash=fields["blockHash"],
+        transactions=tuple(fields["transactions"]),
+        withdrawals=None if withdrawals is None else tuple(withdrawals),
+        blob_gas_used=fields.get("blobGasUsed"),
+        excess_blob_gas=fields.get("excessBlobGas"),
+        withdrawals_root=fields.get("withdrawalsRoot"),
+    )
+
+
+_attributes = struct(
+    "engine.PayloadAttributes",
+    {
+        "timestamp": uint64,
+        "prevRandao": hash32,
+        "suggestedFeeRecipient": address,
+        "withdrawals": list_of(withdrawal, "*types.Withdrawal"),
+        "parentBeaconBlockRoot": hash32,
+        "slotNumber": uint64,
+        "transactions": data_list,
+        "noTxPool": boolean,
+        "gasLimit": uint64,
+        "eip1559Params": data,
+        "minBaseFee": plain_uint64,
+    },
+    ("timestamp", "prevRandao", "suggestedFeeRecipient"),
+)
+
+
+def payload_attributes(value: Any) -> PayloadAttributes:
+    """Payload attributes with the OP extensions."""
+    fields = _attributes(value)
+    withdrawals, transactions = fields.get("withdrawals"), fields.get("transactions")
+    return PayloadAttributes(
+        fields["timestamp"],
+        fields["prevRandao"],
+        fields["suggestedFeeRecipient"],
+        None if withdrawals is None else tuple(withdrawals),
+        fields.get("parentBeaconBlockRoot"),
+        None if transactions is None else tuple(transactions),
+        fields.get("noTxPool", False),
+        fields.get("gasLimit"),
+        fields.get("eip1559Params"),
+        fields.get("minBaseFee"),
+    )
+
+
+_forkchoice = struct("engine.ForkchoiceStateV1", {"headBlockHash": hash32, "safeBlockHash": hash32, "finalizedBlockHash": hash32})
+
+
+def forkchoice_state(value: Any) -> ForkchoiceState:
+    """A forkchoice state; absent hashes are zero."""
+    fields = _forkchoice(value)
+    return ForkchoiceState(*(fields.get(name, bytes(32)) for name in ("headBlockHash", "safeBlockHash", "finalizedBlockHash")))
+
+
+def identifier(value: Any) -> bytes:
+    """A payload id."""
+    try:
+        return payload_id(value)
+    except InvalidParams as error:
+        raise InvalidParams(f'invalid payload id "{value}": {str(error).replace("engine.PayloadID", "PayloadID")}') from None
+
+
+def or_null(parser: Parser[Any]) -> Parser[Any]:
+    """A parameter that must be there but may be null, which gives None."""
+    return lambda value: None if value is None else parser(value)
+
+
+def _rules(context: Context, timestamp: Timestamp) -> L1Rules:
+    """The Ethereum rules at a time after the merge."""
+    return _fork(context, timestamp).l1
+
+
+def _fork(context: Context, timestamp: Timestamp) -> Fork:
+    return context.config.fork_at(1 << 63, timestamp)
+
+
+# ---- newPayload -----------------------------------------------------------------------------------------------------
+
+
+def new_payload_v1(context: Context, payload: ExecutionPayload) -> Json:
+    """Paris payloads."""
+    if payload.withdrawals is not None:
+        raise EngineParamsError("withdrawals not supported in V1")
+    return _status(context.engine.new_payload(payload))
+
+
+def new_payload_v2(context: Context, payload: ExecutionPayload) -> Json:
+    """Paris and Shanghai (Canyon) payloads."""
+    rules = _rules(context, payload.timestamp)
+    shanghai = rules.includes(L1Rules.SHANGHAI)
+    if rules.includes(L1Rules.CANCUN):
+        raise EngineParamsError("can't use newPayloadV2 post-cancun")
+    if shanghai and payload.withdrawals is None:
+        raise EngineParamsError("nil withdrawals post-shanghai")
+    if not shanghai and payload.withdrawals is not None:
+        raise EngineParamsError("non-nil withdrawals pre-shanghai")
+    if payload.excess_blob_gas is not None:
+        raise EngineParamsError("non-nil excessBlobGas pre-cancun")
+    if payload.blob_gas_used is not None:
+        raise EngineParamsError("non-nil blobGasUsed pre-cancun")
+    return _status(context.engine.new_payload(payload))
+
+
+def new_payload_v3(context: Context, payload: ExecutionPayload, versioned_hashes: list[Hash32] | None, beacon_root: Hash32 | None) -> Json:
+    """Cancun (Ecotone) payloads."""
+    hashes = _check_cancun_fields(payload, versioned_hashes, beacon_root)
+    if _rules(context, payload.timestamp) is not L1Rules.CANCUN:
+        raise UnsupportedFork("newPayloadV3 must only be called for cancun payloads")
+    return _status(context.engine.new_payload(payload, hashes, beacon_root))
+
+
+def new_payload_v4(
+    context: Context,
+    payload: ExecutionPayload,
+    versioned_hashes: list[Hash32] | None,
+    beacon_root: Hash32 | None,
+    requests: list[bytes] | None,
+) -> Json:
+    """Prague (Isthmus) payloads and later."""
+    hashes = _check_cancun_fields(payload, versioned_hashes, beacon_root)
+    if requests is None:
+        raise EngineParamsError("nil executionRequests post-prague")
+    fork = _fork(context, payload.timestamp)
+    if not fork.has(L1Rules.PRAGUE):
+        raise UnsupportedFork("newPayloadV4 must only be called for prague payloads")
+    _check_requests(requests)
+    if requests and fork.is_optimism:
+        return _status(PayloadStatus(Status.INVALID, None, "requests should be empty for Isthmus blocks"))
+    return _status(context.engine.new_payload(payload, hashes, beacon_root, tuple(requests)))
+
+
+def _check_cancun_fields(
+    payload: ExecutionPayload, versioned_hashes: list[Hash32] | None, beacon_root: Hash32 | None
+) -> tuple[Hash32, ...]:
+    if payload.withdrawals is None:
+        raise EngineParamsError("nil withdrawals post-shanghai")
+    if payload.excess_blob_gas is None:
+        raise EngineParamsError("nil excessBlobGas post-cancun")
+    if payload.blob_gas_used is None:
+        raise EngineParamsError("nil blobGasUsed post-cancun")
+    if versioned_hashes is None:
+        raise EngineParamsError("nil versionedHashes post-cancun")
+    if beacon_root is None:
+        raise EngineParamsError("nil beaconRoot post-cancun")
+    return tuple(versioned_hashes)
+
+
+def _check_requests(requests: list[bytes]) -> None:
+    """EIP-7685: no empty request, types rising."""
+    for i, request in enumerate(requests):
+        if len(request) < 2:
+            raise EngineParamsError(f"empty request: {render.hexadecimal(request)}")
+        if i and request[0] <= requests[i - 1][0]:
+            raise EngineParamsError(f"invalid request order: {render.hexadecimal(request)}")
+
+
+def _status(status: PayloadStatus) -> Json:
+    return {
+        "status": status.status.value,
+        "latestValidHash": None if status.latest_valid_hash is None else "0x" + status.latest_valid_hash.hex(),
+        "validationError": status.validation_error,
+    }
+
+
+# ---- forkchoiceUpdated ----------------------------------------------------------------------------------------------
+
+
+def forkchoice_updated_v1(context: Context, state: ForkchoiceState, attributes: PayloadAttributes | None) -> Json:
+    """Attributes of Paris."""
+    if attributes is not None:
+        if attributes.withdrawals is not None or attributes.parent_beacon_block_root is not None:
+            raise EngineParamsError("withdrawals and beacon root not supported in V1")
+        if _rules(context, attributes.timestamp).includes(L1Rules.SHANGHAI):
+            raise EngineParamsError("fcuV1 called post-shanghai")
+    return _forkchoice_updated(context, state, attributes, 1)
+
+
+def forkchoice_updated_v2(context: Context, state: ForkchoiceState, attributes: PayloadAttributes | None) -> Json:
+    """Attributes of Paris and Shanghai."""
+    if attributes is not None:
+        rules = _rules(context, attributes.timestamp)
+        if attributes.parent_beacon_block_root is not None:
+            raise InvalidAttributes("unexpected beacon root")
+        if rules is L1Rules.PARIS and attributes.withdrawals is not None:
+            raise InvalidAttributes("unexpected withdrawals")
+        if rules is L1Rules.SHANGHAI and attributes.withdrawals is None:
+            raise InvalidAttributes("missing withdrawals")
+        if rules.includes(L1Rules.CANCUN):
+            raise UnsupportedFork("fcuV2 must only be called with paris or shanghai payloads")
+    return _forkchoice_updated(context, state, attributes, 2)
+
+
+def forkchoice_updated_v3(context: Context, state: ForkchoiceState, attributes: PayloadAttributes | None) -> Json:
+    """Attributes of Cancun and later."""
+    if attributes is not None:
+        _check_cancun_attributes(context, attributes)
+    return _forkchoice_updated(context, state, attributes, 3)
+
+
+def forkchoice_updated_v4(context: Context, state: ForkchoiceState, attributes: PayloadAttributes | None, custody: object = None) -> Json:
+    """Only without attributes: no fork has the slot number that version 4 requires."""
+    if attributes is not None:
+        _check_cancun_attributes(context, attributes)
+        raise InvalidAttributes("missing slot number")
+    return _forkchoice_updated(context, state, None, 4)
+
+
+def _check_cancun_attributes(context: Context, attributes: PayloadAttributes) -> None:
+    if attributes.withdrawals is None:
+        raise InvalidAttributes("missing withdrawals")
+    if attributes.parent_beacon_block_root is None:
+        raise InvalidAttributes("missing beacon root")
+    if not _rules(context, attributes.timestamp).includes(L1Rules.CANCUN):
+        raise UnsupportedFork("fcuV3 must only be called for cancun/prague/osaka payloads")
+
+
+def _forkchoice_updated(context: Context, state: ForkchoiceState, attributes: PayloadAttributes | None, version: int) -> Json:
+    result = context.engine.forkchoice_updated(state, attributes, version)
+    return {
+        "payloadStatus": _status(result.payload_status),
+        "payloadId": None if result.payload_id is None else "0x" + result.payload_id.hex(),
+    }
+
+
+# ---- getPayload -----------------------------------------------------------------------------------------------------
+
+
+def get_payload_v1(context: Context, identity: bytes) -> Json:
+    """The bare payload of a version 1 build."""
+    return _payload_json(context, _built(context, identity, (1,), None).block)
+
+
+def _get_payload(versions: tuple[int, ...], rules: tuple[L1Rules, ...]) -> Callable[[Context, bytes], Json]:
+    def get_payload(context: Context, identity: bytes) -> Json:
+        """The payload with the envelope of versions 2 and later."""
+        built = _built(context, identity, versions, rules)
+        header = built.block.header
+        envelope: Json = {
+            "executionPayload": _payload_json(context, built.block),
+            "blockValue": hex(built.block_value),
+            "blobsBundle": {"commitments": [], "proofs": [], "blobs": []},
+            "executionRequests": None if header.requests_hash is None else [],
+            "shouldOverrideBuilder": False,
+        }
+        if header.parent_beacon_block_root is not None:
+            envelope["parentBeaconBlockRoot"] = "0x" + header.parent_beacon_block_root.hex()
+        return envelope
+
+    return get_payload
+
+
+def _built(context: Context, identity: bytes, versions: tuple[int, ...], rules: tuple[L1Rules, ...] | None) -> BuiltPayload:
+    if identity[0] not in versions:
+        raise UnsupportedFork
+    built = context.engine.get_payload(identity)
+    if built is None:
+        raise UnknownPayload
+    if rules is not None and _rules(context, built.block.header.timestamp) not in rules:
+        raise UnsupportedFork
+    return built
+
+
+def _payload_json(context: Context, block: Block) -> Json:
+    header = block.header
+    fields: Json = {
+        "parentHash": "0x" + header.parent_hash.hex(),
+        "feeRecipient": "0x" + header.beneficiary.hex(),
+        "stateRoot": "0x" + header.state_root.hex(),
+        "receiptsRoot": "0x" + header.receipts_root.hex(),
+        "logsBloom": "0x" + header.logs_bloom.hex(),
+        "prevRandao": "0x" + header.prev_randao.hex(),
+        "blockNumber": hex(header.number),
+        "gasLimit": hex(header.gas_limit),
+        "gasUsed": hex(header.gas_used),
+        "timestamp": hex(header.timestamp),
+        "extraData": "0x" + header.extra_data.hex(),
+        "baseFeePerGas": hex(header.base_fee_per_gas or 0),
+        "blockHash": "0x" + header.hash.hex(),
+        "transactions": ["0x" + raw.hex() for raw in block.transactions],
+        "withdrawals": None if block.withdrawals is None else [render.withdrawal(item) for item in block.withdrawals],
+        "blobGasUsed": None if header.blob_gas_used is None else hex(header.blob_gas_used),
+        "excessBlobGas": None if header.excess_blob_gas is None else hex(header.excess_blob_gas),
+        "slotNumber": None,
+    }
+    if header.withdrawals_root is not None and _fork(context, header.timestamp).withdrawals_root_is_message_passer:
+        fields["withdrawalsRoot"] = "0x" + header.withdrawals_root.hex()
+    return fields
+
+
+# ---- bodies ---------------------------------------------------------------------------------------------------------
+
+
+def get_payload_bodies_by_hash_v1(context: Context, hashes: list[Hash32]) -> list[Json | None]:
+    """The bodies of these blocks in this order; null for unknown ones."""
+    return [_body(context.blocks.block(block_hash)) for block_hash in hashes]
+
+
+def get_payload_bodies_by_range_v1(context: Context, start: int, count: int) -> list[Json | None]:
+    """The bodies of canonical blocks from `start` on, ending at the head."""
+    if start == 0 or count == 0:
+        raise EngineParamsError(f"invalid start or count, start: {hex(start)} count: {hex(count)}")
+    if count > MAX_BODIES:
+        raise RequestTooLarge(f"requested count too large: {hex(count)}")
+    end = min(start + count - 1, context.engine.head.number)
+    return [_body(context.block(number)) for number in range(start, end + 1)]
+
+
+def _body(block: Block | None) -> Json | None:
+    if block is None:
+        return None
+    return {
+        "transactions": ["0x" + raw.hex() for raw in block.transactions],
+        "withdrawals": None if block.withdrawals is None else [render.withdrawal(item) for item in block.withdrawals],
+    }
+
+
+# ---- the two sides about themselves ---------------------------------------------------------------------------------
+
+
+def exchange_capabilities(context: Context, theirs: list[str]) -> list[str]:
+    """The methods of this port, this one left out."""
+    return [name for name in METHODS if name != "engine_exchangeCapabilities"]
+
+
+def get_client_version_v1(context: Context, theirs: object) -> list[Json]:
+    """Who this is."""
+    name, _, version = context.client_version.partition("/")
+    return [{"code": "LE", "name": name, "version": version.partition("/")[0], "commit": "0x" + context.commit[:8]}]
+
+
+def exchange_transition_configuration_v1(context: Context, theirs: Json) -> Json:
+    """The merge is long over: both sides must name the same terminal total difficulty."""
+    ours = context.config.terminal_total_difficulty or 0
+    if "terminalTotalDifficulty" not in theirs:
+        raise RpcError(SERVER_ERROR, "invalid terminal total difficulty")
+    if theirs["terminalTotalDifficulty"] != ours:
+        raise RpcError(SERVER_ERROR, f"invalid ttd: execution {ours} consensus {theirs['terminalTotalDifficulty']}")
+    if theirs.get("terminalBlockHash", bytes(32)) != bytes(32):
+        if context.blocks.canonical_hash(theirs.get("terminalBlockNumber", 0)) != theirs["terminalBlockHash"]:
+            raise RpcError(SERVER_ERROR, "invalid terminal block hash")
+        number, block_hash = theirs.get("terminalBlockNumber", 0), theirs["terminalBlockHash"]
+    else:
+        number, block_hash = 0, bytes(32)
+    return {"terminalTotalDifficulty": hex(ours), "terminalBlockHash": "0x" + block_hash.hex(), "terminalBlockNumber": hex(number)}
+
+
+_transition = struct(
+    "engine.TransitionConfigurationV1",
+    {"terminalTotalDifficulty": uint256, "terminalBlockHash": hash32, "terminalBlockNumber": uint64},
+)
+
+
+_hashes = or_null(list_of(hash32, "common.Hash"))
+_requests = or_null(data_list)
+_state_and_attributes = (forkchoice_state, Optional(payload_attributes))
+
+METHODS = {
+    "engine_newPayloadV1": method(new_payload_v1, execution_payload, place=Place.ENGINE),
+    "engine_newPayloadV2": method(new_payload_v2, execution_payload, place=Place.ENGINE),
+    "engine_newPayloadV3": method(new_payload_v3, execution_payload, _hashes, Optional(hash32), place=Place.ENGINE),
+    "engine_newPayloadV4": method(new_payload_v4, execution_payload, _hashes, Optional(hash32), _requests, place=Place.ENGINE),
+    "engine_forkchoiceUpdatedV1": method(forkchoice_updated_v1, *_state_and_attributes, place=Place.ENGINE),
+    "engine_forkchoiceUpdatedV2": method(forkchoice_updated_v2, *_state_and_attributes, place=Place.ENGINE),
+    "engine_forkchoiceUpdatedV3": method(forkchoice_updated_v3, *_state_and_attributes, place=Place.ENGINE),
+    "engine_forkchoiceUpdatedV4": method(forkchoice_updated_v4, *_state_and_attributes, Optional(any_json), place=Place.ENGINE),
+    "engine_getPayloadV1": method(get_payload_v1, identifier, place=Place.ENGINE),
+    "engine_getPayloadV2": method(_get_payload((1, 2), (L1Rules.PARIS, L1Rules.SHANGHAI)), identifier, place=Place.ENGINE),
+    "engine_getPayloadV3": method(_get_payload((3,), (L1Rules.CANCUN,)), identifier, place=Place.ENGINE),
+    "engine_getPayloadV4": method(_get_payload((3,), (L1Rules.PRAGUE,)), identifier, place=Place.ENGINE),
+    "engine_getPayloadV5": method(_get_payload((3,), (L1Rules.OSAKA,)), identifier, place=Place.ENGINE),
+    "engine_getPayloadBodiesByHashV1": method(get_payload_bodies_by_hash_v1, list_of(hash32, "common.Hash"), place=Place.READ),
+    "engine_getPayloadBodiesByRangeV1": method(get_payload_bodies_by_range_v1, uint64, uint64, place=Place.READ),
+    "engine_exchangeCapabilities": method(exchange_capabilities, list_of(string, "string")),
+    "engine_getClientVersionV1": method(get_client_version_v1, any_json),
+    "engine_exchangeTransitionConfigurationV1": method(exchange_transition_configuration_v1, _transition),
+    "engine_signalSuperchainV1": method(superchain.signal_superchain_v1, Optional(superchain.superchain_signal)),
+}
