@@ -16,7 +16,7 @@ from l2engine.types.state import Executor, StateStore, StateView
 from rpc.errors import NO_HISTORICAL_FALLBACK, SERVER_ERROR, TIMEOUT, RpcError
 from rpc.fee_history import PaidTips
 from rpc.installed_filters import Filters
-from rpc.read.values import BlockReference, CanonicalHash
+from rpc.read.blocks import BlockReference, CanonicalHash
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Any
 from l2engine.types.base import Hash32
 from l2engine.types.block import Header
 from rpc.errors import SERVER_ERROR, RpcError
-from rpc.read.values import LogFilter
+from rpc.read.logs import LogFilter
 
 LIFETIME_SECONDS = 300  # geth forgets a filter that nobody polls for five minutes
 MAX_FILTERS = 10_000

@@ -20,24 +20,13 @@ from l2engine.types.state import BlockExecution
 from rpc.context import Context
 from rpc.errors import RESPONSE_TOO_LARGE, SERVER_ERROR, RpcError
 from rpc.jsonrpc import Place, method
-from rpc.methods.engine import payload_attributes
 from rpc.methods.eth import transactions
-from rpc.methods.eth.calls import block_overrides, environment, or_latest, state_override, to_call, transaction_args
-from rpc.read.values import (
-    BlockReference,
-    BlockTag,
-    Optional,
-    Parser,
-    any_json,
-    block_reference,
-    block_tag,
-    boolean,
-    data,
-    hash32,
-    integer,
-    string,
-    struct,
-)
+from rpc.methods.eth.calls import environment
+from rpc.read.blocks import BlockReference, BlockTag, block_reference, block_tag, or_latest
+from rpc.read.calls import to_call, transaction_args
+from rpc.read.payloads import payload_attributes
+from rpc.read.traces import trace_call_options, trace_options
+from rpc.read.values import data, hash32
 
 TRACE_TIMEOUT_SECONDS = 60.0  # unless the options say otherwise; geth's 5 seconds are short for the reference executor
 
@@ -214,21 +203,6 @@ def _deadline(options: dict[str, Any]) -> float:
     return time.monotonic() + min(seconds, 10 * TRACE_TIMEOUT_SECONDS)
 
 
-_OPTIONS: dict[str, Parser[Any]] = {
-    "enableMemory": boolean,
-    "disableStack": boolean,
-    "disableStorage": boolean,
-    "enableReturnData": boolean,
-    "limit": integer,
-    "tracer": string,
-    "tracerConfig": any_json,
-    "timeout": string,
-}
-_options = Optional(struct("tracers.TraceConfig", _OPTIONS))
-_call_options = Optional(
-    struct("tracers.TraceCallConfig", {**_OPTIONS, "stateOverrides": state_override, "blockOverrides": block_overrides})
-)
-
 METHODS = {
     "debug_getRawHeader": method(get_raw_header, block_reference),
     "debug_getRawBlock": method(get_raw_block, block_reference, place=Place.READ),
@@ -236,9 +210,9 @@ METHODS = {
     "debug_getRawTransaction": method(get_raw_transaction, hash32),
     "debug_executionWitness": method(execution_witness, block_reference, place=Place.CALL),
     "debug_executePayload": method(execute_payload, hash32, payload_attributes, place=Place.CALL),
-    "debug_traceTransaction": method(trace_transaction, hash32, _options, place=Place.CALL),
-    "debug_traceBlockByNumber": method(trace_block, block_tag, _options, place=Place.CALL),
-    "debug_traceBlockByHash": method(trace_block, hash32, _options, place=Place.CALL),
-    "debug_traceBlock": method(trace_raw_block, data, _options, place=Place.CALL),
-    "debug_traceCall": method(trace_call, transaction_args, or_latest, _call_options, place=Place.CALL),
+    "debug_traceTransaction": method(trace_transaction, hash32, trace_options, place=Place.CALL),
+    "debug_traceBlockByNumber": method(trace_block, block_tag, trace_options, place=Place.CALL),
+    "debug_traceBlockByHash": method(trace_block, hash32, trace_options, place=Place.CALL),
+    "debug_traceBlock": method(trace_raw_block, data, trace_options, place=Place.CALL),
+    "debug_traceCall": method(trace_call, transaction_args, or_latest, trace_call_options, place=Place.CALL),
 }

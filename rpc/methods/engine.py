@@ -4,12 +4,11 @@ Sources: execution-apis src/engine; OP specs exec-engine.md; engine-api-observed
 """
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
 
-from l2engine.errors import InvalidAttributes, InvalidParams, RequestTooLarge, UnknownPayload, UnsupportedFork
+from l2engine.errors import InvalidAttributes, RequestTooLarge, UnknownPayload, UnsupportedFork
 from l2engine.rules.forks import Fork, L1Rules
 from l2engine.types.base import Hash32, Timestamp
-from l2engine.types.block import Block, Withdrawal
+from l2engine.types.block import Block
 from l2engine.types.payload import (
     BuiltPayload,
     ExecutionPayload,
@@ -22,146 +21,21 @@ from rpc.context import Context
 from rpc.errors import SERVER_ERROR, EngineParamsError, RpcError
 from rpc.jsonrpc import Place, method
 from rpc.methods import superchain
+from rpc.read.payloads import execution_payload, forkchoice_state, payload_attributes, payload_identifier, transition_configuration
 from rpc.read.values import (
     Optional,
-    Parser,
-    address,
     any_json,
-    boolean,
-    data,
     data_list,
     hash32,
     list_of,
-    payload_id,
-    plain_uint64,
+    or_null,
     string,
-    struct,
     uint64,
-    uint256,
 )
-from rpc.show import render
+from rpc.show import Json
+from rpc.show.blocks import show_withdrawal
 
 MAX_BODIES = 1024  # execution-apis: clients must support at least 32 and may refuse more
-
-Json: TypeAlias = dict[str, Any]
-
-# ---- arguments ------------------------------------------------------------------------------------------------------
-
-_withdrawal = struct("types.Withdrawal", {"index": uint64, "validatorIndex": uint64, "address": address, "amount": uint64})
-
-
-def withdrawal(value: Any) -> Withdrawal:
-    """An EIP-4895 withdrawal; absent fields are zero."""
-    fields = _withdrawal(value)
-    return Withdrawal(fields.get("index", 0), fields.get("validatorIndex", 0), fields.get("address", bytes(20)), fields.get("amount", 0))
-
-
-_PAYLOAD_FIELDS: dict[str, Parser[Any]] = {
-    "parentHash": hash32,
-    "feeRecipient": address,
-    "stateRoot": hash32,
-    "receiptsRoot": hash32,
-    "logsBloom": data,
-    "prevRandao": hash32,
-    "blockNumber": uint64,
-    "gasLimit": uint64,
-    "gasUsed": uint64,
-    "timestamp": uint64,
-    "extraData": data,
-    "baseFeePerGas": uint256,
-    "blockHash": hash32,
-    "transactions": data_list,
-    "withdrawals": list_of(withdrawal, "*types.Withdrawal"),
-    "blobGasUsed": uint64,
-    "excessBlobGas": uint64,
-    "withdrawalsRoot": hash32,
-}
-_payload = struct("engine.ExecutableData", _PAYLOAD_FIELDS, tuple(_PAYLOAD_FIELDS)[:14])
-
-
-def execution_payload(value: Any) -> ExecutionPayload:
-    """An execution payload of any version."""
-    fields = _payload(value)
-    withdrawals = fields.get("withdrawals")
-    return ExecutionPayload(
-        parent_hash=fields["parentHash"],
-        fee_recipient=fields["feeRecipient"],
-        state_root=fields["stateRoot"],
-        receipts_root=fields["receiptsRoot"],
-        logs_bloom=fields["logsBloom"],
-        prev_randao=fields["prevRandao"],
-        block_number=fields["blockNumber"],
-        gas_limit=fields["gasLimit"],
-        gas_used=fields["gasUsed"],
-        timestamp=fields["timestamp"],
-        extra_data=fields["extraData"],
-        base_fee_per_gas=fields["baseFeePerGas"],
-        block_hash=fields["blockHash"],
-        transactions=tuple(fields["transactions"]),
-        withdrawals=None if withdrawals is None else tuple(withdrawals),
-        blob_gas_used=fields.get("blobGasUsed"),
-        excess_blob_gas=fields.get("excessBlobGas"),
-        withdrawals_root=fields.get("withdrawalsRoot"),
-    )
-
-
-_attributes = struct(
-    "engine.PayloadAttributes",
-    {
-        "timestamp": uint64,
-        "prevRandao": hash32,
-        "suggestedFeeRecipient": address,
-        "withdrawals": list_of(withdrawal, "*types.Withdrawal"),
-        "parentBeaconBlockRoot": hash32,
-        "slotNumber": uint64,
-        "transactions": data_list,
-        "noTxPool": boolean,
-        "gasLimit": uint64,
-        "eip1559Params": data,
-        "minBaseFee": plain_uint64,
-    },
-    ("timestamp", "prevRandao", "suggestedFeeRecipient"),
-)
-
-
-def payload_attributes(value: Any) -> PayloadAttributes:
-    """Payload attributes with the OP extensions."""
-    fields = _attributes(value)
-    withdrawals, transactions = fields.get("withdrawals"), fields.get("transactions")
-    return PayloadAttributes(
-        fields["timestamp"],
-        fields["prevRandao"],
-        fields["suggestedFeeRecipient"],
-        None if withdrawals is None else tuple(withdrawals),
-        fields.get("parentBeaconBlockRoot"),
-        None if transactions is None else tuple(transactions),
-        fields.get("noTxPool", False),
-        fields.get("gasLimit"),
-        fields.get("eip1559Params"),
-        fields.get("minBaseFee"),
-    )
-
-
-_forkchoice = struct("engine.ForkchoiceStateV1", {"headBlockHash": hash32, "safeBlockHash": hash32, "finalizedBlockHash": hash32})
-
-
-def forkchoice_state(value: Any) -> ForkchoiceState:
-    """A forkchoice state; absent hashes are zero."""
-    fields = _forkchoice(value)
-    return ForkchoiceState(*(fields.get(name, bytes(32)) for name in ("headBlockHash", "safeBlockHash", "finalizedBlockHash")))
-
-
-def identifier(value: Any) -> bytes:
-    """A payload id."""
-    try:
-        return payload_id(value)
-    except InvalidParams as error:
-        raise InvalidParams(f'invalid payload id "{value}": {str(error).replace("engine.PayloadID", "PayloadID")}') from None
-
-
-def or_null(parser: Parser[Any]) -> Parser[Any]:
-    """A parameter that must be there but may be null, which gives None."""
-    return lambda value: None if value is None else parser(value)
 
 
 def _rules(context: Context, timestamp: Timestamp) -> L1Rules:
@@ -248,9 +122,9 @@ def _check_requests(requests: list[bytes]) -> None:
     """EIP-7685: no empty request, types rising."""
     for i, request in enumerate(requests):
         if len(request) < 2:
-            raise EngineParamsError(f"empty request: {render.hexadecimal(request)}")
+            raise EngineParamsError(f"empty request: 0x{request.hex()}")
         if i and request[0] <= requests[i - 1][0]:
-            raise EngineParamsError(f"invalid request order: {render.hexadecimal(request)}")
+            raise EngineParamsError(f"invalid request order: 0x{request.hex()}")
 
 
 def _status(status: PayloadStatus) -> Json:
@@ -376,7 +250,7 @@ def _payload_json(context: Context, block: Block) -> Json:
         "baseFeePerGas": hex(header.base_fee_per_gas or 0),
         "blockHash": "0x" + header.hash.hex(),
         "transactions": ["0x" + raw.hex() for raw in block.transactions],
-        "withdrawals": None if block.withdrawals is None else [render.withdrawal(item) for item in block.withdrawals],
+        "withdrawals": None if block.withdrawals is None else [show_withdrawal(item) for item in block.withdrawals],
         "blobGasUsed": None if header.blob_gas_used is None else hex(header.blob_gas_used),
         "excessBlobGas": None if header.excess_blob_gas is None else hex(header.excess_blob_gas),
         "slotNumber": None,
@@ -409,7 +283,7 @@ def _body(block: Block | None) -> Json | None:
         return None
     return {
         "transactions": ["0x" + raw.hex() for raw in block.transactions],
-        "withdrawals": None if block.withdrawals is None else [render.withdrawal(item) for item in block.withdrawals],
+        "withdrawals": None if block.withdrawals is None else [show_withdrawal(item) for item in block.withdrawals],
     }
 
 
@@ -443,12 +317,6 @@ def exchange_transition_configuration_v1(context: Context, theirs: Json) -> Json
     return {"terminalTotalDifficulty": hex(ours), "terminalBlockHash": "0x" + block_hash.hex(), "terminalBlockNumber": hex(number)}
 
 
-_transition = struct(
-    "engine.TransitionConfigurationV1",
-    {"terminalTotalDifficulty": uint256, "terminalBlockHash": hash32, "terminalBlockNumber": uint64},
-)
-
-
 _hashes = or_null(list_of(hash32, "common.Hash"))
 _requests = or_null(data_list)
 _state_and_attributes = (forkchoice_state, Optional(payload_attributes))
@@ -462,15 +330,15 @@ METHODS = {
     "engine_forkchoiceUpdatedV2": method(forkchoice_updated_v2, *_state_and_attributes, place=Place.ENGINE),
     "engine_forkchoiceUpdatedV3": method(forkchoice_updated_v3, *_state_and_attributes, place=Place.ENGINE),
     "engine_forkchoiceUpdatedV4": method(forkchoice_updated_v4, *_state_and_attributes, Optional(any_json), place=Place.ENGINE),
-    "engine_getPayloadV1": method(get_payload_v1, identifier, place=Place.ENGINE),
-    "engine_getPayloadV2": method(_get_payload((1, 2), (L1Rules.PARIS, L1Rules.SHANGHAI)), identifier, place=Place.ENGINE),
-    "engine_getPayloadV3": method(_get_payload((3,), (L1Rules.CANCUN,)), identifier, place=Place.ENGINE),
-    "engine_getPayloadV4": method(_get_payload((3,), (L1Rules.PRAGUE,)), identifier, place=Place.ENGINE),
-    "engine_getPayloadV5": method(_get_payload((3,), (L1Rules.OSAKA,)), identifier, place=Place.ENGINE),
+    "engine_getPayloadV1": method(get_payload_v1, payload_identifier, place=Place.ENGINE),
+    "engine_getPayloadV2": method(_get_payload((1, 2), (L1Rules.PARIS, L1Rules.SHANGHAI)), payload_identifier, place=Place.ENGINE),
+    "engine_getPayloadV3": method(_get_payload((3,), (L1Rules.CANCUN,)), payload_identifier, place=Place.ENGINE),
+    "engine_getPayloadV4": method(_get_payload((3,), (L1Rules.PRAGUE,)), payload_identifier, place=Place.ENGINE),
+    "engine_getPayloadV5": method(_get_payload((3,), (L1Rules.OSAKA,)), payload_identifier, place=Place.ENGINE),
     "engine_getPayloadBodiesByHashV1": method(get_payload_bodies_by_hash_v1, list_of(hash32, "common.Hash"), place=Place.READ),
     "engine_getPayloadBodiesByRangeV1": method(get_payload_bodies_by_range_v1, uint64, uint64, place=Place.READ),
     "engine_exchangeCapabilities": method(exchange_capabilities, list_of(string, "string")),
     "engine_getClientVersionV1": method(get_client_version_v1, any_json),
-    "engine_exchangeTransitionConfigurationV1": method(exchange_transition_configuration_v1, _transition),
+    "engine_exchangeTransitionConfigurationV1": method(exchange_transition_configuration_v1, transition_configuration),
     "engine_signalSuperchainV1": method(superchain.signal_superchain_v1, Optional(superchain.superchain_signal)),
 }

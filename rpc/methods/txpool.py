@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from l2engine.types.base import Address
+from l2engine.types.base import Address, checksum_address
 from l2engine.types.transaction import decode_transaction
 from rpc.context import Context
 from rpc.jsonrpc import Place, method
 from rpc.read.values import address
-from rpc.show import render
+from rpc.show.transactions import effective_gas_price, show_transaction
 
 ByNonce = Mapping[int, bytes]
 
@@ -16,7 +16,7 @@ ByNonce = Mapping[int, bytes]
 def content(context: Context) -> dict[str, Any]:
     """Every transaction in full: executable ones under pending, those behind a nonce gap under queued."""
     return {
-        part: {render.checksum_address(sender): _full(waiting) for sender, waiting in senders.items()}
+        part: {checksum_address(sender): _full(waiting) for sender, waiting in senders.items()}
         for part, senders in zip(("pending", "queued"), context.pool.content(), strict=True)
     }
 
@@ -29,7 +29,7 @@ def content_from(context: Context, sender: Address) -> dict[str, Any]:
 def inspect(context: Context) -> dict[str, Any]:
     """Every transaction in one line each."""
     return {
-        part: {render.checksum_address(sender): {str(n): _line(raw) for n, raw in waiting.items()} for sender, waiting in senders.items()}
+        part: {checksum_address(sender): {str(n): _line(raw) for n, raw in waiting.items()} for sender, waiting in senders.items()}
         for part, senders in zip(("pending", "queued"), context.pool.content(), strict=True)
     }
 
@@ -41,13 +41,13 @@ def status(context: Context) -> dict[str, str]:
 
 
 def _full(waiting: ByNonce) -> dict[str, Any]:
-    return {str(nonce): render.transaction(decode_transaction(raw)) for nonce, raw in waiting.items()}
+    return {str(nonce): show_transaction(decode_transaction(raw)) for nonce, raw in waiting.items()}
 
 
 def _line(raw: bytes) -> str:
     tx = decode_transaction(raw)
-    to = "contract creation" if tx.to is None else render.checksum_address(tx.to)
-    return f"{to}: {tx.value} wei + {tx.gas} gas × {render.effective_gas_price(tx, None)} wei"
+    to = "contract creation" if tx.to is None else checksum_address(tx.to)
+    return f"{to}: {tx.value} wei + {tx.gas} gas × {effective_gas_price(tx, None)} wei"
 
 
 METHODS = {

@@ -18,8 +18,10 @@ from rpc.context import Context
 from rpc.errors import INVALID_PARAMS, METHOD_NOT_FOUND, SERVER_ERROR, RpcError
 from rpc.jsonrpc import arguments, method
 from rpc.methods.eth import changes, logs
-from rpc.read.values import LogFilter, Optional, Parser, boolean, log_filter, string
-from rpc.show import render
+from rpc.read.logs import LogFilter, log_filter
+from rpc.read.values import Optional, Parser, boolean, string
+from rpc.show.blocks import show_header
+from rpc.show.transactions import show_transaction
 
 MAX_WEIGHT = 10_000  # of one connection's subscriptions; geth has no bound
 KINDS: dict[str, tuple[Parser[Any], ...]] = {
@@ -100,7 +102,7 @@ class Subscriptions:
             return
         change = changes.between(self._context.blocks, old, new)
         for header in change.added if heads else ():
-            shown = orjson.Fragment(orjson.dumps(render.header(header)))
+            shown = orjson.Fragment(orjson.dumps(show_header(header)))
             yield from ((subscription.owner, _message(subscription, shown)) for subscription in heads)
         for subscription in wanted:
             assert isinstance(subscription.option, LogFilter)
@@ -112,7 +114,7 @@ class Subscriptions:
         listeners = self.of_kind("newPendingTransactions")
         for tx_hash in hashes if listeners else ():
             waiting = self._context.pool.get(tx_hash) if any(s.option for s in listeners) else None
-            full = None if waiting is None else render.transaction(decode_transaction(waiting))
+            full = None if waiting is None else show_transaction(decode_transaction(waiting))
             for subscription in listeners:
                 yield subscription.owner, _message(subscription, full if subscription.option else "0x" + tx_hash.hex())
 

@@ -1,8 +1,8 @@
-"""From JSON to Python values, as strictly as geth and in its words; `rpc/show` goes the other way.
+"""Numbers, byte strings and containers from JSON, as strictly as geth and in its words; the rest of `rpc/read` is made of them.
 
 A parser takes one decoded JSON value and returns the typed one, or raises `InvalidParams`. Go names the struct field or
 the type where a value did not fit; `Mismatch` keeps both, so that `struct` can add the field's name on the way out.
-Sources: geth common/hexutil, rpc/types.go, eth/filters/api.go; EIP-1898.
+Source: geth common/hexutil.
 """
 
 import re
@@ -17,16 +17,6 @@ from l2engine.types.base import MAX_UINT64, Address, Hash32
 
 T = TypeVar("T")
 Parser: TypeAlias = Callable[[Any], T]
-
-TAGS = frozenset(("earliest", "latest", "pending", "safe", "finalized"))
-BlockTag: TypeAlias = int | str  # a number, or one of TAGS
-
-
-class CanonicalHash(bytes):
-    """A block hash that must be canonical (EIP-1898 requireCanonical)."""
-
-
-BlockReference: TypeAlias = int | str | bytes | None  # number, tag or hash; None for an EIP-1898 object that names nothing
 
 _HEX = re.compile(r"[0-9a-fA-F]*\Z")
 _DECIMAL = re.compile(r"[0-9]{0,4300}\Z")  # as many digits as int() reads
@@ -144,20 +134,20 @@ def plain_uint64(value: Any) -> int:
     if isinstance(value, str):
         return uint64(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_UINT64:
-        raise Mismatch(_kind(value, shown=True), "uint64")
+        raise Mismatch(kind_of(value, shown=True), "uint64")
     return value
 
 
 def integer(value: Any) -> int:
     """A JSON number without a fraction."""
     if isinstance(value, bool) or not isinstance(value, int):
-        raise Mismatch(_kind(value, shown=True), "int")
+        raise Mismatch(kind_of(value, shown=True), "int")
     return value
 
 
 def hex_or_decimal(value: Any) -> int:
     """A number, or a string in hex or decimal, of at most 64 bits (geth's HexOrDecimal64)."""
-    text = value if isinstance(value, str) else _shown(value)
+    text = value if isinstance(value, str) else as_json(value)
     if text[:2] in ("0x", "0X"):
         number = int(text[2:], 16) if _HEX.match(text[2:]) and text[2:] else -1
     else:
@@ -172,7 +162,7 @@ def boolean(value: Any) -> bool:
     if value is None:
         return False
     if not isinstance(value, bool):
-        raise Mismatch(_kind(value), "bool")
+        raise Mismatch(kind_of(value), "bool")
     return value
 
 
@@ -181,14 +171,14 @@ def string(value: Any) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise Mismatch(_kind(value), "string")
+        raise Mismatch(kind_of(value), "string")
     return value
 
 
 def number(value: Any) -> float:
     """A JSON number."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise Mismatch(_kind(value), "float64")
+        raise Mismatch(kind_of(value), "float64")
     return value
 
 
@@ -197,7 +187,7 @@ def any_json(value: Any) -> Any:
     return value
 
 
-def _kind(value: Any, shown: bool = False) -> str:
+def kind_of(value: Any, shown: bool = False) -> str:
     """What Go calls a JSON value."""
     if isinstance(value, bool):
         return "bool"
@@ -208,12 +198,22 @@ def _kind(value: Any, shown: bool = False) -> str:
     return "array" if isinstance(value, list) else "object"
 
 
-def _shown(value: Any) -> str:
+def as_json(value: Any) -> str:
     """A JSON value as geth repeats it; only its kind when it is too deep or too large for that."""
     try:
         return orjson.dumps(value).decode()
     except orjson.JSONEncodeError:
-        return _kind(value)
+        return kind_of(value)
+
+
+def storage_key(text: str) -> tuple[int, int]:
+    """A storage slot in any hex form, and how many bytes it was written with."""
+    digits = text[2:] if text[:2] in ("0x", "0X") else text
+    if len(digits) > 64:
+        raise InvalidParams(f'storage key too long (want at most 32 bytes): "{text}"')
+    if not _HEX.match(digits):
+        raise InvalidParams(f'invalid hex in storage key: "{text}"')
+    return int(digits or "0", 16), (len(digits) + 1) // 2
 
 
 # ---- containers -----------------------------------------------------------------------------------------------------
@@ -226,7 +226,7 @@ def list_of(parser: Parser[T], kind: str) -> Parser[list[T]]:
         if value is None:
             return []
         if not isinstance(value, list):
-            raise Mismatch(_kind(value), f"[]{kind}")
+            raise Mismatch(kind_of(value), f"[]{kind}")
         return [parser(item) for item in value]
 
     return parse
@@ -245,7 +245,7 @@ def struct(name: str, fields: Mapping[str, Parser[Any]], required: tuple[str, ..
         if value is None:
             value = {}
         if not isinstance(value, dict):
-            raise Mismatch(_kind(value), name)
+            raise Mismatch(kind_of(value), name)
         if not value.keys() <= fields.keys():
             value = {spelled.get(key.lower(), key): item for key, item in value.items()}
         parsed = {}
@@ -264,6 +264,15 @@ def struct(name: str, fields: Mapping[str, Parser[Any]], required: tuple[str, ..
     return parse
 
 
+def map_of(key: Parser[Any], value: Parser[Any], kind: str) -> Parser[dict[Any, Any]]:
+    def parse(item: Any) -> dict[Any, Any]:
+        if not isinstance(item, dict):
+            raise Mismatch("array" if isinstance(item, list) else "string" if isinstance(item, str) else "number", kind)
+        return {key(name): value(inner) for name, inner in item.items()}
+
+    return parse
+
+
 @dataclass(frozen=True, slots=True)
 class Optional:
     """A parameter that may be left out or null, which gives the default."""
@@ -275,157 +284,6 @@ class Optional:
         return self.default if value is None else self.parser(value)
 
 
-# ---- blocks ---------------------------------------------------------------------------------------------------------
-
-
-def block_tag(value: Any) -> BlockTag:
-    """A block number or tag."""
-    if isinstance(value, str) and value in TAGS:
-        return value
-    return _block_number(value if isinstance(value, str) else _shown(value), "block number larger than int64")
-
-
-def block_reference(value: Any) -> BlockReference:
-    """A block number, tag or hash, or an EIP-1898 object."""
-    if value is None:
-        return None
-    if isinstance(value, dict):
-        try:
-            number = None if value.get("blockNumber") is None else block_tag(value["blockNumber"])
-            block_hash = None if value.get("blockHash") is None else hash32(value["blockHash"])
-            canonical = boolean(value.get("requireCanonical"))
-        except InvalidParams:
-            raise Mismatch("object", "string") from None
-        if number is not None and block_hash is not None:
-            raise InvalidParams("cannot specify both BlockHash and BlockNumber, choose one or the other")
-        if block_hash is not None:
-            return CanonicalHash(block_hash) if canonical else block_hash
-        return number
-    if not isinstance(value, str):
-        raise Mismatch(_kind(value), "string")
-    if value in TAGS:
-        return value
-    if len(value) == 66:
-        try:
-            return hash32(value)
-        except Mismatch as error:
-            raise InvalidParams(error.value) from None
-    return _block_number(value, "blocknumber too high")
-
-
-def _block_number(text: str, too_high: str) -> int:
-    try:
-        if not text:
-            raise InvalidParams("empty hex string")
-        number = uint64(text)
-    except Mismatch as error:
-        raise InvalidParams(error.value) from None
-    if number > MAX_UINT64 >> 1:
-        raise InvalidParams(too_high)
-    return number
-
-
-def storage_key(text: str) -> tuple[int, int]:
-    """A storage slot in any hex form, and how many bytes it was written with."""
-    digits = text[2:] if text[:2] in ("0x", "0X") else text
-    if len(digits) > 64:
-        raise InvalidParams(f'storage key too long (want at most 32 bytes): "{text}"')
-    if not _HEX.match(digits):
-        raise InvalidParams(f'invalid hex in storage key: "{text}"')
-    return int(digits or "0", 16), (len(digits) + 1) // 2
-
-
-# ---- log filters ----------------------------------------------------------------------------------------------------
-
-MAX_TOPICS = 4
-MAX_SUB_TOPICS = 1000  # geth's bound on alternatives per position
-
-
-@dataclass(frozen=True, slots=True)
-class LogFilter:
-    """Which logs are wanted."""
-
-    block_hash: Hash32 | None = None
-    from_block: BlockTag | None = None
-    to_block: BlockTag | None = None
-    addresses: frozenset[Address] = frozenset()
-    """Empty for any."""
-    topics: tuple[frozenset[Hash32], ...] = ()
-    """Alternatives per position; an empty set matches anything there."""
-
-    @property
-    def size(self) -> int:
-        """How many addresses and topics are looked for."""
-        return len(self.addresses) + sum(map(len, self.topics))
-
-
-def log_filter(value: Any) -> LogFilter:
-    """A filter object of eth_getLogs and its kin."""
-    raw = _FILTER_FIELDS(value)
-    if "blockHash" in raw and ("fromBlock" in raw or "toBlock" in raw):
-        raise InvalidParams("cannot specify both BlockHash and FromBlock/ToBlock, choose one or the other")
-    topics = raw.get("topics", [])
-    if len(topics) > MAX_TOPICS:
-        raise InvalidParams("exceed max topics")
-    return LogFilter(
-        raw.get("blockHash"), raw.get("fromBlock"), raw.get("toBlock"), _addresses(raw.get("address")), tuple(_topic(t) for t in topics)
-    )
-
-
-_FILTER_FIELDS = struct(
-    "filters.input",
-    {
-        "blockHash": hash32,
-        "fromBlock": block_tag,
-        "toBlock": block_tag,
-        "address": any_json,
-        "topics": list_of(any_json, "interface {}"),
-    },
-)
-
-
-def _addresses(value: Any) -> frozenset[Address]:
-    if value is None:
-        return frozenset()
-    if isinstance(value, str):
-        try:
-            return frozenset((_sized(value, 20, "address"),))
-        except InvalidParams as error:
-            raise InvalidParams(f"invalid address: {error}") from None
-    if not isinstance(value, list):
-        raise InvalidParams("invalid addresses in query")
-    found = set()
-    for index, item in enumerate(value):
-        if not isinstance(item, str):
-            raise InvalidParams(f"non-string address at index {index}")
-        try:
-            found.add(_sized(item, 20, "address"))
-        except InvalidParams as error:
-            raise InvalidParams(f"invalid address at index {index}: {error}") from None
-    return frozenset(found)
-
-
-def _topic(value: Any) -> frozenset[Hash32]:
-    if value is None:
-        return frozenset()
-    if isinstance(value, str):
-        return frozenset((_sized(value, 32, "topic"),))
-    if not isinstance(value, list) or not all(item is None or isinstance(item, str) for item in value):
-        raise InvalidParams("invalid topic(s)")
-    if len(value) > MAX_SUB_TOPICS:
-        raise InvalidParams("exceed max topics")
-    if None in value:
-        return frozenset()  # one wildcard makes the position match anything
-    return frozenset(_sized(item, 32, "topic") for item in value)
-
-
-def _sized(text: str, length: int, what: str) -> bytes:
-    if not text:
-        raise InvalidParams("empty hex string")
-    try:
-        decoded = data(text)
-    except Mismatch as error:
-        raise InvalidParams(error.value) from None
-    if len(decoded) != length:
-        raise InvalidParams(f"hex has invalid length {len(decoded)} after decoding; expected {length} for {what}")
-    return decoded
+def or_null(parser: Parser[Any]) -> Parser[Any]:
+    """A parameter that must be there but may be null, which gives None."""
+    return lambda value: None if value is None else parser(value)

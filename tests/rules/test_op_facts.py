@@ -117,7 +117,7 @@ def operator_fee(given: Any, expected: Expected) -> None:
 
 
 def receipt_l1_fields(given: Any, expected: Expected) -> None:
-    from rpc.show.render import L1Costs
+    from rpc.show.receipts import L1Costs
 
     if "system_tx" in given:
         system_tx, raw = unhex(given["system_tx"]), unhex(given["tx"])

@@ -14,10 +14,12 @@ from l2engine.types.transaction import AccessList
 from rpc.context import Context
 from rpc.errors import SERVER_ERROR, RpcError
 from rpc.jsonrpc import Place, method
-from rpc.methods.eth.calls import Overrides, environment, or_latest, state_override, to_call, transaction_args
+from rpc.methods.eth.calls import Overrides, environment
 from rpc.methods.eth.fees import suggested_tip
-from rpc.read.values import BlockReference, Optional
-from rpc.show import render
+from rpc.read.blocks import BlockReference, or_latest
+from rpc.read.calls import state_override, to_call, transaction_args
+from rpc.read.values import Optional
+from rpc.show.transactions import show_access_list
 
 
 def create_access_list(context: Context, args: dict[str, Any], block: BlockReference, overrides: Overrides | None) -> dict[str, Any]:
@@ -40,7 +42,7 @@ def create_access_list(context: Context, args: dict[str, Any], block: BlockRefer
             raise RpcError(SERVER_ERROR, f"failed to apply transaction: 0x{tx_hash.hex()} err: {error}") from None
         touched = tracer.access_list()
         if touched == message.access_list:
-            answer: dict[str, Any] = {"accessList": render.access_list(touched), "gasUsed": hex(result.gas_used)}
+            answer: dict[str, Any] = {"accessList": show_access_list(touched), "gasUsed": hex(result.gas_used)}
             if result.error is not None:
                 answer["error"] = result.error
             return answer

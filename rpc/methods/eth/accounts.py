@@ -6,7 +6,8 @@ from l2engine.errors import InvalidParams
 from l2engine.types.base import EMPTY_CODE_HASH, ZERO_HASH, Address
 from rpc.context import Context
 from rpc.jsonrpc import Place, method
-from rpc.read.values import BlockReference, address, block_reference, list_of, storage_key, string
+from rpc.read.blocks import BlockReference, block_reference
+from rpc.read.values import address, list_of, storage_key, string
 
 MAX_PROOF_KEYS = 1024  # as geth
 

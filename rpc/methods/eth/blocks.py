@@ -5,8 +5,10 @@ from typing import Any
 from l2engine.types.base import Hash32
 from rpc.context import Context
 from rpc.jsonrpc import Place, method
-from rpc.read.values import BlockReference, BlockTag, block_reference, block_tag, boolean, hash32, uint
-from rpc.show import render
+from rpc.read.blocks import BlockReference, BlockTag, block_reference, block_tag
+from rpc.read.values import boolean, hash32, uint
+from rpc.show.blocks import show_block, show_header
+from rpc.show.receipts import show_receipts
 
 
 def block_number(context: Context) -> str:
@@ -19,19 +21,19 @@ def get_block(context: Context, reference: BlockReference, full: bool) -> dict[s
     block = context.block(reference)
     if block is None:
         return None
-    return render.block(block, full, context.receipts(block.hash) if full else ())
+    return show_block(block, full, context.receipts(block.hash) if full else ())
 
 
 def get_header(context: Context, reference: BlockReference) -> dict[str, Any] | None:
     """A header; null when it is not known."""
     header = context.header(reference)
-    return None if header is None else render.header(header)
+    return None if header is None else show_header(header)
 
 
 def get_block_receipts(context: Context, reference: BlockReference) -> list[dict[str, Any]] | None:
     """All receipts of a block; null when it is not known."""
     block = context.block(reference)
-    return None if block is None else render.receipts(context.config, block, context.receipts(block.hash))
+    return None if block is None else show_receipts(context.config, block, context.receipts(block.hash))
 
 
 def count_transactions(context: Context, reference: BlockReference) -> str | None:
@@ -51,7 +53,7 @@ def get_uncle(context: Context, reference: Hash32 | BlockTag, index: int) -> dic
     block = context.block(reference)
     if block is None or index >= len(block.ommers):
         return None
-    return render.header(block.ommers[index])
+    return show_header(block.ommers[index])
 
 
 METHODS = {

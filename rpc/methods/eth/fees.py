@@ -11,7 +11,8 @@ from rpc.context import Context, TimeLimit
 from rpc.errors import SERVER_ERROR, RpcError
 from rpc.fee_history import TipSteps, steps
 from rpc.jsonrpc import Place, method
-from rpc.read.values import BlockTag, Optional, block_tag, hex_or_decimal, list_of, number
+from rpc.read.blocks import BlockTag, block_tag
+from rpc.read.values import Optional, hex_or_decimal, list_of, number
 
 MAX_PRICE = 500 * 10**9  # geth never suggests a higher tip, wei
 MAX_HISTORY = 1024  # blocks per eth_feeHistory, as geth

@@ -10,7 +10,8 @@ from rpc.installed_filters import MAX_PENDING, Filter
 from rpc.jsonrpc import Place, method
 from rpc.methods.eth import changes, logs
 from rpc.methods.eth.transactions import get_transaction
-from rpc.read.values import LogFilter, Optional, boolean, log_filter, string
+from rpc.read.logs import LogFilter, log_filter
+from rpc.read.values import Optional, boolean, string
 
 
 def new_block_filter(context: Context) -> str:

@@ -9,8 +9,9 @@ from rpc.context import Context, TimeLimit
 from rpc.errors import INVALID_PARAMS, SERVER_ERROR, RpcError
 from rpc.jsonrpc import Place, method
 from rpc.methods.eth.changes import Changes
-from rpc.read.values import BlockTag, LogFilter, log_filter
-from rpc.show import render
+from rpc.read.blocks import BlockTag
+from rpc.read.logs import LogFilter, log_filter
+from rpc.show.logs import show_log
 
 MAX_ADDRESSES = 1000  # what geth's --rpc.logquerylimit is unless set
 
@@ -106,7 +107,7 @@ def logs_of_block(block: Block, receipts: Sequence[Receipt], wanted: LogFilter, 
         for item in receipt.logs:
             if matches(item, wanted):
                 tx_hash = tx_hash or keccak(block.transactions[tx_index])
-                yield render.log(item, header.hash, header.number, header.timestamp, tx_hash, tx_index, log_index, removed)
+                yield show_log(item, header.hash, header.number, header.timestamp, tx_hash, tx_index, log_index, removed)
             log_index += 1
 
 

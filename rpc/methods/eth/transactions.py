@@ -10,8 +10,10 @@ from l2engine.types.block import Block
 from l2engine.types.transaction import DepositTransaction, decode_transaction
 from rpc.context import Context
 from rpc.jsonrpc import Place, method
-from rpc.read.values import BlockTag, block_tag, data, hash32, uint
-from rpc.show import render
+from rpc.read.blocks import BlockTag, block_tag
+from rpc.read.values import data, hash32, uint
+from rpc.show.receipts import L1Costs, show_receipt
+from rpc.show.transactions import show_transaction
 
 
 def get_transaction(context: Context, tx_hash: Hash32) -> dict[str, Any] | None:
@@ -22,7 +24,7 @@ def get_transaction(context: Context, tx_hash: Hash32) -> dict[str, Any] | None:
         if block is not None:
             return _in_block(context, block, place[1])
     waiting = context.pool.get(tx_hash)
-    return None if waiting is None else render.transaction(decode_transaction(waiting))
+    return None if waiting is None else show_transaction(decode_transaction(waiting))
 
 
 def get_transaction_at(context: Context, reference: Hash32 | BlockTag, index: int) -> dict[str, Any] | None:
@@ -34,7 +36,7 @@ def get_transaction_at(context: Context, reference: Hash32 | BlockTag, index: in
 def _in_block(context: Context, block: Block, index: int) -> dict[str, Any]:
     tx = decode_transaction(block.transactions[index])
     receipt = context.receipts(block.hash)[index] if isinstance(tx, DepositTransaction) else None
-    return render.transaction(tx, block.header, index, receipt)
+    return show_transaction(tx, block.header, index, receipt)
 
 
 def get_raw_transaction(context: Context, tx_hash: Hash32) -> str:
@@ -64,8 +66,8 @@ def get_receipt(context: Context, tx_hash: Hash32) -> dict[str, Any] | None:
     receipts = context.receipts(block.hash)
     gas_before = receipts[index - 1].cumulative_gas_used if index else 0
     logs_before = sum(len(receipt.logs) for receipt in receipts[:index])
-    costs = render.L1Costs(context.config, block)
-    return render.receipt(block.header, index, block.transactions[index], receipts[index], gas_before, logs_before, costs)
+    costs = L1Costs(context.config, block)
+    return show_receipt(block.header, index, block.transactions[index], receipts[index], gas_before, logs_before, costs)
 
 
 def send_raw_transaction(context: Context, raw: bytes) -> str:

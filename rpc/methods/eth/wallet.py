@@ -15,11 +15,12 @@ from rpc.context import Context
 from rpc.errors import SERVER_ERROR, RpcError
 from rpc.jsonrpc import Place, method
 from rpc.methods.eth.accounts import get_transaction_count
-from rpc.methods.eth.calls import estimate_gas, to_call, transaction_args
+from rpc.methods.eth.calls import estimate_gas
 from rpc.methods.eth.fees import suggested_tip
 from rpc.methods.eth.transactions import send_raw_transaction
+from rpc.read.calls import to_call, transaction_args
 from rpc.read.values import address, data
-from rpc.show import render
+from rpc.show.transactions import show_transaction
 
 _one_at_a_time = threading.Lock()  # from choosing a nonce until the pool knows it
 
@@ -46,7 +47,7 @@ def sign_transaction(context: Context, args: dict[str, Any]) -> dict[str, Any]:
     if "nonce" not in args:
         raise RpcError(SERVER_ERROR, "not specify Nonce")
     raw = _sign(_completed(context, args), key)
-    return {"raw": "0x" + raw.hex(), "tx": render.transaction(decode_transaction(raw))}
+    return {"raw": "0x" + raw.hex(), "tx": show_transaction(decode_transaction(raw))}
 
 
 def sign(context: Context, who: Address, message: bytes) -> str:

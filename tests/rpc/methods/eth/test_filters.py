@@ -14,7 +14,7 @@ from rpc.installed_filters import Filter, Filters
 from rpc.jsonrpc import handle
 from rpc.methods.eth import changes
 from rpc.ports.subscriptions import Subscriptions
-from rpc.read.values import log_filter
+from rpc.read.logs import log_filter
 from rpc.registry import methods_for
 from tests.helpers.vectors import VECTORS, needs_vectors
 from tests.rpc.chain import recorded

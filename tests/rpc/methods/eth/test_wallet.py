@@ -8,10 +8,10 @@ from eth_account import Account
 from eth_account.messages import encode_defunct
 
 from genesis.dev.accounts import DEV_ACCOUNTS
+from l2engine.types.base import checksum_address
 from rpc.context import Context
 from rpc.jsonrpc import handle
 from rpc.registry import methods_for
-from rpc.show.render import checksum_address
 from tests.rpc.chain import at_genesis
 
 SENDER, OTHER = DEV_ACCOUNTS[:2]
