@@ -28,7 +28,8 @@ from l2engine.types.state import KeyValue
 from rpc.context import Context, RpcSettings
 from rpc.ports import auth
 from rpc.ports.forward import forwarder
-from rpc.ports.server import Port, Server
+from rpc.ports.http import Port
+from rpc.ports.server import Server
 from rpc.registry import ENGINE_NAMESPACES, methods_for
 
 log = logging.getLogger(__name__)

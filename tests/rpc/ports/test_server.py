@@ -14,7 +14,10 @@ import aiohttp
 from rpc.context import Context, RpcSettings
 from rpc.jsonrpc import Method, Place, method
 from rpc.ports import auth
-from rpc.ports.server import READERS, WS_BACKLOG, Port, Server
+from rpc.ports.answering import READERS
+from rpc.ports.http import Port
+from rpc.ports.server import Server
+from rpc.ports.websocket import BACKLOG
 from rpc.registry import ENGINE_NAMESPACES, methods_for
 from tests.rpc.chain import at_genesis
 
@@ -118,7 +121,7 @@ async def test_bodies_are_limited():
 
 async def test_slow_clients_are_hung_up_on(monkeypatch):
     """One that does not send the body it announced, one that does not read its answer, and a WebSocket that does not."""
-    monkeypatch.setattr("rpc.ports.server.TRANSFER_SECONDS", 0.3)
+    monkeypatch.setattr("rpc.ports.transfer.TRANSFER_SECONDS", 0.3)
     methods = {"long": method(lambda context: "x" * 20_000_000, place=Place.READ)}
     long = b'{"jsonrpc":"2.0","id":1,"method":"long"}'
     post = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
@@ -321,7 +324,7 @@ async def test_a_subscriber_that_does_not_read_is_dropped():
     async with serving(websocket_port()) as (server, session, (url,)), session.ws_connect(url) as socket:
         await ask(socket, "eth_subscribe", "newPendingTransactions")
         connection = server.subscriptions.of_kind("newPendingTransactions")[0].owner
-        for _ in range(WS_BACKLOG + 1):  # faster than any writer: nothing is awaited in between
+        for _ in range(BACKLOG + 1):  # faster than any writer: nothing is awaited in between
             connection.push(b"{}")
         await wait_until(lambda: not server.subscriptions.of_kind("newPendingTransactions"))
 
