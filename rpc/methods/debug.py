@@ -19,7 +19,7 @@ from l2engine.types.payload import PayloadAttributes
 from l2engine.types.state import BlockExecution
 from rpc.context import Context
 from rpc.errors import RESPONSE_TOO_LARGE, SERVER_ERROR, RpcError
-from rpc.jsonrpc import Place, method
+from rpc.jsonrpc import RunsOn, method
 from rpc.methods.eth import transactions
 from rpc.methods.eth.calls import environment
 from rpc.read.blocks import BlockReference, BlockTag, block_reference, block_tag, or_latest
@@ -205,14 +205,14 @@ def _deadline(options: dict[str, Any]) -> float:
 
 METHODS = {
     "debug_getRawHeader": method(get_raw_header, block_reference),
-    "debug_getRawBlock": method(get_raw_block, block_reference, place=Place.READ),
-    "debug_getRawReceipts": method(get_raw_receipts, block_reference, place=Place.READ),
+    "debug_getRawBlock": method(get_raw_block, block_reference, runs_on=RunsOn.READ),
+    "debug_getRawReceipts": method(get_raw_receipts, block_reference, runs_on=RunsOn.READ),
     "debug_getRawTransaction": method(get_raw_transaction, hash32),
-    "debug_executionWitness": method(execution_witness, block_reference, place=Place.CALL),
-    "debug_executePayload": method(execute_payload, hash32, payload_attributes, place=Place.CALL),
-    "debug_traceTransaction": method(trace_transaction, hash32, trace_options, place=Place.CALL),
-    "debug_traceBlockByNumber": method(trace_block, block_tag, trace_options, place=Place.CALL),
-    "debug_traceBlockByHash": method(trace_block, hash32, trace_options, place=Place.CALL),
-    "debug_traceBlock": method(trace_raw_block, data, trace_options, place=Place.CALL),
-    "debug_traceCall": method(trace_call, transaction_args, or_latest, trace_call_options, place=Place.CALL),
+    "debug_executionWitness": method(execution_witness, block_reference, runs_on=RunsOn.CALL),
+    "debug_executePayload": method(execute_payload, hash32, payload_attributes, runs_on=RunsOn.CALL),
+    "debug_traceTransaction": method(trace_transaction, hash32, trace_options, runs_on=RunsOn.CALL),
+    "debug_traceBlockByNumber": method(trace_block, block_tag, trace_options, runs_on=RunsOn.CALL),
+    "debug_traceBlockByHash": method(trace_block, hash32, trace_options, runs_on=RunsOn.CALL),
+    "debug_traceBlock": method(trace_raw_block, data, trace_options, runs_on=RunsOn.CALL),
+    "debug_traceCall": method(trace_call, transaction_args, or_latest, trace_call_options, runs_on=RunsOn.CALL),
 }

@@ -19,7 +19,7 @@ from l2engine.types.payload import (
 )
 from rpc.context import Context
 from rpc.errors import SERVER_ERROR, EngineParamsError, RpcError
-from rpc.jsonrpc import Place, method
+from rpc.jsonrpc import RunsOn, method
 from rpc.methods import superchain
 from rpc.read.payloads import execution_payload, forkchoice_state, payload_attributes, payload_identifier, transition_configuration
 from rpc.read.values import (
@@ -322,21 +322,21 @@ _requests = or_null(data_list)
 _state_and_attributes = (forkchoice_state, Optional(payload_attributes))
 
 METHODS = {
-    "engine_newPayloadV1": method(new_payload_v1, execution_payload, place=Place.ENGINE),
-    "engine_newPayloadV2": method(new_payload_v2, execution_payload, place=Place.ENGINE),
-    "engine_newPayloadV3": method(new_payload_v3, execution_payload, _hashes, Optional(hash32), place=Place.ENGINE),
-    "engine_newPayloadV4": method(new_payload_v4, execution_payload, _hashes, Optional(hash32), _requests, place=Place.ENGINE),
-    "engine_forkchoiceUpdatedV1": method(forkchoice_updated_v1, *_state_and_attributes, place=Place.ENGINE),
-    "engine_forkchoiceUpdatedV2": method(forkchoice_updated_v2, *_state_and_attributes, place=Place.ENGINE),
-    "engine_forkchoiceUpdatedV3": method(forkchoice_updated_v3, *_state_and_attributes, place=Place.ENGINE),
-    "engine_forkchoiceUpdatedV4": method(forkchoice_updated_v4, *_state_and_attributes, Optional(any_json), place=Place.ENGINE),
-    "engine_getPayloadV1": method(get_payload_v1, payload_identifier, place=Place.ENGINE),
-    "engine_getPayloadV2": method(_get_payload((1, 2), (L1Rules.PARIS, L1Rules.SHANGHAI)), payload_identifier, place=Place.ENGINE),
-    "engine_getPayloadV3": method(_get_payload((3,), (L1Rules.CANCUN,)), payload_identifier, place=Place.ENGINE),
-    "engine_getPayloadV4": method(_get_payload((3,), (L1Rules.PRAGUE,)), payload_identifier, place=Place.ENGINE),
-    "engine_getPayloadV5": method(_get_payload((3,), (L1Rules.OSAKA,)), payload_identifier, place=Place.ENGINE),
-    "engine_getPayloadBodiesByHashV1": method(get_payload_bodies_by_hash_v1, list_of(hash32, "common.Hash"), place=Place.READ),
-    "engine_getPayloadBodiesByRangeV1": method(get_payload_bodies_by_range_v1, uint64, uint64, place=Place.READ),
+    "engine_newPayloadV1": method(new_payload_v1, execution_payload, runs_on=RunsOn.ENGINE),
+    "engine_newPayloadV2": method(new_payload_v2, execution_payload, runs_on=RunsOn.ENGINE),
+    "engine_newPayloadV3": method(new_payload_v3, execution_payload, _hashes, Optional(hash32), runs_on=RunsOn.ENGINE),
+    "engine_newPayloadV4": method(new_payload_v4, execution_payload, _hashes, Optional(hash32), _requests, runs_on=RunsOn.ENGINE),
+    "engine_forkchoiceUpdatedV1": method(forkchoice_updated_v1, *_state_and_attributes, runs_on=RunsOn.ENGINE),
+    "engine_forkchoiceUpdatedV2": method(forkchoice_updated_v2, *_state_and_attributes, runs_on=RunsOn.ENGINE),
+    "engine_forkchoiceUpdatedV3": method(forkchoice_updated_v3, *_state_and_attributes, runs_on=RunsOn.ENGINE),
+    "engine_forkchoiceUpdatedV4": method(forkchoice_updated_v4, *_state_and_attributes, Optional(any_json), runs_on=RunsOn.ENGINE),
+    "engine_getPayloadV1": method(get_payload_v1, payload_identifier, runs_on=RunsOn.ENGINE),
+    "engine_getPayloadV2": method(_get_payload((1, 2), (L1Rules.PARIS, L1Rules.SHANGHAI)), payload_identifier, runs_on=RunsOn.ENGINE),
+    "engine_getPayloadV3": method(_get_payload((3,), (L1Rules.CANCUN,)), payload_identifier, runs_on=RunsOn.ENGINE),
+    "engine_getPayloadV4": method(_get_payload((3,), (L1Rules.PRAGUE,)), payload_identifier, runs_on=RunsOn.ENGINE),
+    "engine_getPayloadV5": method(_get_payload((3,), (L1Rules.OSAKA,)), payload_identifier, runs_on=RunsOn.ENGINE),
+    "engine_getPayloadBodiesByHashV1": method(get_payload_bodies_by_hash_v1, list_of(hash32, "common.Hash"), runs_on=RunsOn.READ),
+    "engine_getPayloadBodiesByRangeV1": method(get_payload_bodies_by_range_v1, uint64, uint64, runs_on=RunsOn.READ),
     "engine_exchangeCapabilities": method(exchange_capabilities, list_of(string, "string")),
     "engine_getClientVersionV1": method(get_client_version_v1, any_json),
     "engine_exchangeTransitionConfigurationV1": method(exchange_transition_configuration_v1, transition_configuration),

@@ -6,7 +6,7 @@ from typing import Any
 from l2engine.types.base import Address, checksum_address
 from l2engine.types.transaction import decode_transaction
 from rpc.context import Context
-from rpc.jsonrpc import Place, method
+from rpc.jsonrpc import RunsOn, method
 from rpc.read.values import address
 from rpc.show.transactions import effective_gas_price, show_transaction
 
@@ -51,8 +51,8 @@ def _line(raw: bytes) -> str:
 
 
 METHODS = {
-    "txpool_content": method(content, place=Place.READ),
-    "txpool_contentFrom": method(content_from, address, place=Place.READ),
-    "txpool_inspect": method(inspect, place=Place.READ),
+    "txpool_content": method(content, runs_on=RunsOn.READ),
+    "txpool_contentFrom": method(content_from, address, runs_on=RunsOn.READ),
+    "txpool_inspect": method(inspect, runs_on=RunsOn.READ),
     "txpool_status": method(status),
 }

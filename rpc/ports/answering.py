@@ -10,7 +10,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 
 from rpc.context import Context, TimeLimit
 from rpc.errors import TIMEOUT
-from rpc.jsonrpc import Call, Limits, Method, Methods, Place, Request, join, parse, refusal, run, too_large
+from rpc.jsonrpc import Call, Limits, Method, Methods, Request, RunsOn, join, parse, refusal, run, too_large
 
 LONG_BATCH = 16  # so many cheap calls together are no longer cheap
 READERS = 4  # threads that read, and as many that run calls
@@ -28,10 +28,10 @@ class Answering:
         self._callers = ThreadPoolExecutor(READERS, thread_name_prefix="rpc-call")
         self._forwarders = ThreadPoolExecutor(FORWARDERS, thread_name_prefix="rpc-forward")
         self._threads = {
-            Place.READ: self.readers,
-            Place.CALL: self._callers,
-            Place.ENGINE: engine_thread,
-            Place.FORWARD: self._forwarders,
+            RunsOn.READ: self.readers,
+            RunsOn.CALL: self._callers,
+            RunsOn.ENGINE: engine_thread,
+            RunsOn.FORWARD: self._forwarders,
         }
 
     def stop(self) -> None:
@@ -50,25 +50,25 @@ class Answering:
         return join(request, answers, self._limits)
 
     async def _run_one(self, call: Call, methods: Methods) -> bytes:
-        place = _place(call, methods)
-        if place is Place.LOOP:
+        runs_on = _runs_on(call, methods)
+        if runs_on is RunsOn.LOOP:
             return run(call, methods, self._context)
-        return await asyncio.get_running_loop().run_in_executor(self._threads[place], self._run, call, methods, TimeLimit())
+        return await asyncio.get_running_loop().run_in_executor(self._threads[runs_on], self._run, call, methods, TimeLimit())
 
     async def _run_many(self, request: Request, methods: Methods) -> list[bytes]:
-        """A batch in order; neighbours for the same place go there together."""
-        cheap = Place.READ if len(request.items) > LONG_BATCH else Place.LOOP
+        """A batch in order; neighbours for the same thread go there together."""
+        cheap = RunsOn.READ if len(request.items) > LONG_BATCH else RunsOn.LOOP
         answers: list[bytes] = []
         size, limit, time_limit = 0, self._limits.batch_response_bytes, TimeLimit()
-        for place, group in itertools.groupby(request.items, lambda item: _place(item, methods)):
-            place = cheap if place is Place.LOOP else place
+        for runs_on, group in itertools.groupby(request.items, lambda item: _runs_on(item, methods)):
+            runs_on = cheap if runs_on is RunsOn.LOOP else runs_on
             work = list(group)
             room = limit - size if limit else None
-            if place is Place.LOOP:
+            if runs_on is RunsOn.LOOP:
                 done = self._run_group(work, methods, room, time_limit)
             else:
                 done = await asyncio.get_running_loop().run_in_executor(
-                    self._threads[place], self._run_group, work, methods, room, time_limit
+                    self._threads[runs_on], self._run_group, work, methods, room, time_limit
                 )
             answers += done
             size += sum(map(len, done))
@@ -92,11 +92,11 @@ class Answering:
 
     def _run(self, call: Call, methods: Methods, limit: TimeLimit) -> bytes:
         """Run a call, unless it has waited so long that nobody waits for it any more. What changes the chain always runs."""
-        if limit.over and _place(call, methods) is not Place.ENGINE:
+        if limit.over and _runs_on(call, methods) is not RunsOn.ENGINE:
             return refusal(call, TIMEOUT, "request timed out")
         return run(call, methods, self._context)
 
 
-def _place(item: Call | bytes, methods: Methods) -> Place:
+def _runs_on(item: Call | bytes, methods: Methods) -> RunsOn:
     entry: Method | None = None if isinstance(item, bytes) else methods.get(item.method)
-    return Place.LOOP if entry is None else entry.place
+    return RunsOn.LOOP if entry is None else entry.runs_on

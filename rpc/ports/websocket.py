@@ -8,7 +8,7 @@ from typing import Any
 from aiohttp import WSMsgType, web
 
 from rpc.context import Context
-from rpc.jsonrpc import Method, Methods, Place, method
+from rpc.jsonrpc import Method, Methods, RunsOn, method
 from rpc.ports.answering import Answering
 from rpc.ports.subscriptions import Subscriptions
 from rpc.ports.transfer import hang_up, transfer_time
@@ -40,7 +40,7 @@ class Connection:
         self._methods = dict(methods)
         if "eth_subscribe" in methods:
             boxed = (lambda value: [value],) * 4  # more arguments than any subscription takes; a null is told from a missing one
-            self._methods["eth_subscribe"] = Method(self._subscribe, boxed, 0, Place.LOOP)
+            self._methods["eth_subscribe"] = Method(self._subscribe, boxed, 0, RunsOn.LOOP)
             self._methods["eth_unsubscribe"] = method(self._unsubscribe, string)
 
     async def serve(self) -> None:

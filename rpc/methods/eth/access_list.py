@@ -13,7 +13,7 @@ from l2engine.types.state import Call, TracedFrame, TracedTransaction
 from l2engine.types.transaction import AccessList
 from rpc.context import Context
 from rpc.errors import SERVER_ERROR, RpcError
-from rpc.jsonrpc import Place, method
+from rpc.jsonrpc import RunsOn, method
 from rpc.methods.eth.calls import Overrides, environment
 from rpc.methods.eth.fees import suggested_tip
 from rpc.read.blocks import BlockReference, or_latest
@@ -111,5 +111,5 @@ def _transaction_hash(chain_id: int, message: Call, nonce: int, legacy: bool) ->
 
 
 METHODS = {
-    "eth_createAccessList": method(create_access_list, transaction_args, or_latest, Optional(state_override), place=Place.CALL),
+    "eth_createAccessList": method(create_access_list, transaction_args, or_latest, Optional(state_override), runs_on=RunsOn.CALL),
 }

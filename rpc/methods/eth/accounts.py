@@ -5,7 +5,7 @@ from typing import Any
 from l2engine.errors import InvalidParams
 from l2engine.types.base import EMPTY_CODE_HASH, ZERO_HASH, Address
 from rpc.context import Context
-from rpc.jsonrpc import Place, method
+from rpc.jsonrpc import RunsOn, method
 from rpc.read.blocks import BlockReference, block_reference
 from rpc.read.values import address, list_of, storage_key, string
 
@@ -74,5 +74,5 @@ METHODS = {
     "eth_getCode": method(get_code, address, block_reference),
     "eth_getStorageAt": method(get_storage_at, address, string, block_reference),
     "eth_getTransactionCount": method(get_transaction_count, address, block_reference),
-    "eth_getProof": method(get_proof, address, list_of(string, "string"), block_reference, place=Place.READ),
+    "eth_getProof": method(get_proof, address, list_of(string, "string"), block_reference, runs_on=RunsOn.READ),
 }

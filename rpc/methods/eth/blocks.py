@@ -4,7 +4,7 @@ from typing import Any
 
 from l2engine.types.base import Hash32
 from rpc.context import Context
-from rpc.jsonrpc import Place, method
+from rpc.jsonrpc import RunsOn, method
 from rpc.read.blocks import BlockReference, BlockTag, block_reference, block_tag
 from rpc.read.values import boolean, hash32, uint
 from rpc.show.blocks import show_block, show_header
@@ -58,11 +58,11 @@ def get_uncle(context: Context, reference: Hash32 | BlockTag, index: int) -> dic
 
 METHODS = {
     "eth_blockNumber": method(block_number),
-    "eth_getBlockByNumber": method(get_block, block_tag, boolean, place=Place.READ),
-    "eth_getBlockByHash": method(get_block, hash32, boolean, place=Place.READ),
+    "eth_getBlockByNumber": method(get_block, block_tag, boolean, runs_on=RunsOn.READ),
+    "eth_getBlockByHash": method(get_block, hash32, boolean, runs_on=RunsOn.READ),
     "eth_getHeaderByNumber": method(get_header, block_tag),
     "eth_getHeaderByHash": method(get_header, hash32),
-    "eth_getBlockReceipts": method(get_block_receipts, block_reference, place=Place.READ),
+    "eth_getBlockReceipts": method(get_block_receipts, block_reference, runs_on=RunsOn.READ),
     "eth_getBlockTransactionCountByNumber": method(count_transactions, block_tag),
     "eth_getBlockTransactionCountByHash": method(count_transactions, hash32),
     "eth_getUncleCountByBlockNumber": method(count_uncles, block_tag),

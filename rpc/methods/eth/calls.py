@@ -18,7 +18,7 @@ from l2engine.types.block import Block, Header
 from l2engine.types.state import AccountOverride, BlockEnv, Call, CallResult, StateView, Tracer
 from rpc.context import Context
 from rpc.errors import SERVER_ERROR, RpcError
-from rpc.jsonrpc import Place, method
+from rpc.jsonrpc import RunsOn, method
 from rpc.read.blocks import BlockReference, or_latest
 from rpc.read.calls import block_overrides, state_override, to_call, transaction_args
 from rpc.read.values import Optional
@@ -189,8 +189,8 @@ def _succeeds(result: CallResult | None) -> bool:
 
 
 METHODS = {
-    "eth_call": method(call, transaction_args, or_latest, Optional(state_override), Optional(block_overrides), place=Place.CALL),
+    "eth_call": method(call, transaction_args, or_latest, Optional(state_override), Optional(block_overrides), runs_on=RunsOn.CALL),
     "eth_estimateGas": method(
-        estimate_gas, transaction_args, or_latest, Optional(state_override), Optional(block_overrides), place=Place.CALL
+        estimate_gas, transaction_args, or_latest, Optional(state_override), Optional(block_overrides), runs_on=RunsOn.CALL
     ),
 }

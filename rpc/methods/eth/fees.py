@@ -10,7 +10,7 @@ from l2engine.types.transaction import DepositTransaction, decode_transaction
 from rpc.context import Context, TimeLimit
 from rpc.errors import SERVER_ERROR, RpcError
 from rpc.fee_history import TipSteps, steps
-from rpc.jsonrpc import Place, method
+from rpc.jsonrpc import RunsOn, method
 from rpc.read.blocks import BlockTag, block_tag
 from rpc.read.values import Optional, hex_or_decimal, list_of, number
 
@@ -153,6 +153,6 @@ METHODS = {
     "eth_gasPrice": method(gas_price),
     "eth_maxPriorityFeePerGas": method(max_priority_fee_per_gas),
     "eth_blobBaseFee": method(blob_base_fee),
-    "eth_feeHistory": method(fee_history, hex_or_decimal, block_tag, Optional(list_of(number, "float64")), place=Place.READ),
+    "eth_feeHistory": method(fee_history, hex_or_decimal, block_tag, Optional(list_of(number, "float64")), runs_on=RunsOn.READ),
     "eth_syncing": method(syncing),
 }

@@ -7,7 +7,7 @@ from l2engine.types.base import Hash32
 from rpc.context import Context
 from rpc.errors import SERVER_ERROR, RpcError
 from rpc.installed_filters import MAX_PENDING, Filter
-from rpc.jsonrpc import Place, method
+from rpc.jsonrpc import RunsOn, method
 from rpc.methods.eth import changes, logs
 from rpc.methods.eth.transactions import get_transaction
 from rpc.read.logs import LogFilter, log_filter
@@ -76,7 +76,7 @@ METHODS = {
     "eth_newBlockFilter": method(new_block_filter),
     "eth_newFilter": method(new_filter, log_filter),
     "eth_newPendingTransactionFilter": method(new_pending_transaction_filter, Optional(boolean, False)),
-    "eth_getFilterChanges": method(get_filter_changes, string, place=Place.READ),
-    "eth_getFilterLogs": method(get_filter_logs, string, place=Place.READ),
+    "eth_getFilterChanges": method(get_filter_changes, string, runs_on=RunsOn.READ),
+    "eth_getFilterLogs": method(get_filter_logs, string, runs_on=RunsOn.READ),
     "eth_uninstallFilter": method(uninstall_filter, string),
 }

@@ -7,7 +7,7 @@ from l2engine.types.base import MAX_UINT64, BlockNumber, Hash32, keccak
 from l2engine.types.block import Block, Log, Receipt
 from rpc.context import Context, TimeLimit
 from rpc.errors import INVALID_PARAMS, SERVER_ERROR, RpcError
-from rpc.jsonrpc import Place, method
+from rpc.jsonrpc import RunsOn, method
 from rpc.methods.eth.changes import Changes
 from rpc.read.blocks import BlockTag
 from rpc.read.logs import LogFilter, log_filter
@@ -120,4 +120,4 @@ def matches(item: Log, wanted: LogFilter) -> bool:
     return all(not group or topic in group for group, topic in zip(wanted.topics, item.topics, strict=False))
 
 
-METHODS = {"eth_getLogs": method(get_logs, log_filter, place=Place.READ)}
+METHODS = {"eth_getLogs": method(get_logs, log_filter, runs_on=RunsOn.READ)}

@@ -9,7 +9,7 @@ from l2engine.types.base import Hash32
 from l2engine.types.block import Block
 from l2engine.types.transaction import DepositTransaction, decode_transaction
 from rpc.context import Context
-from rpc.jsonrpc import Place, method
+from rpc.jsonrpc import RunsOn, method
 from rpc.read.blocks import BlockTag, block_tag
 from rpc.read.values import data, hash32, uint
 from rpc.show.receipts import L1Costs, show_receipt
@@ -97,6 +97,6 @@ METHODS = {
     "eth_getRawTransactionByHash": method(get_raw_transaction, hash32),
     "eth_getRawTransactionByBlockNumberAndIndex": method(get_raw_transaction_at, block_tag, uint),
     "eth_getRawTransactionByBlockHashAndIndex": method(get_raw_transaction_at, hash32, uint),
-    "eth_getTransactionReceipt": method(get_receipt, hash32, place=Place.READ),
-    "eth_sendRawTransaction": method(send_raw_transaction, data, place=Place.FORWARD),
+    "eth_getTransactionReceipt": method(get_receipt, hash32, runs_on=RunsOn.READ),
+    "eth_sendRawTransaction": method(send_raw_transaction, data, runs_on=RunsOn.FORWARD),
 }

@@ -13,7 +13,7 @@ from l2engine.types.base import Address, Hash32, encode_int, keccak
 from l2engine.types.transaction import decode_transaction
 from rpc.context import Context
 from rpc.errors import SERVER_ERROR, RpcError
-from rpc.jsonrpc import Place, method
+from rpc.jsonrpc import RunsOn, method
 from rpc.methods.eth.accounts import get_transaction_count
 from rpc.methods.eth.calls import estimate_gas
 from rpc.methods.eth.fees import suggested_tip
@@ -115,7 +115,7 @@ def _signature(key: coincurve.PrivateKey, digest: Hash32) -> tuple[int, int, int
 
 METHODS = {
     "eth_accounts": method(accounts),
-    "eth_sendTransaction": method(send_transaction, transaction_args, place=Place.FORWARD),
-    "eth_signTransaction": method(sign_transaction, transaction_args, place=Place.CALL),
+    "eth_sendTransaction": method(send_transaction, transaction_args, runs_on=RunsOn.FORWARD),
+    "eth_signTransaction": method(sign_transaction, transaction_args, runs_on=RunsOn.CALL),
     "eth_sign": method(sign, address, data),
 }

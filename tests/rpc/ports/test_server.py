@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 
 from rpc.context import Context, RpcSettings
-from rpc.jsonrpc import Method, Place, method
+from rpc.jsonrpc import Method, RunsOn, method
 from rpc.ports import auth
 from rpc.ports.answering import READERS
 from rpc.ports.http import Port
@@ -122,7 +122,7 @@ async def test_bodies_are_limited():
 async def test_slow_clients_are_hung_up_on(monkeypatch):
     """One that does not send the body it announced, one that does not read its answer, and a WebSocket that does not."""
     monkeypatch.setattr("rpc.ports.transfer.TRANSFER_SECONDS", 0.3)
-    methods = {"long": method(lambda context: "x" * 20_000_000, place=Place.READ)}
+    methods = {"long": method(lambda context: "x" * 20_000_000, runs_on=RunsOn.READ)}
     long = b'{"jsonrpc":"2.0","id":1,"method":"long"}'
     post = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
     async with serving(port(methods=methods), websocket_port(methods=methods)) as (_, _, urls):
@@ -152,7 +152,7 @@ async def connection(number: int, first: bytes) -> tuple[asyncio.StreamReader, a
 
 async def test_batches_end_when_their_time_is_over(monkeypatch):
     monkeypatch.setattr("rpc.context.REQUEST_SECONDS", 0.3)
-    methods = {"slow": method(lambda context: time.sleep(0.2), place=Place.CALL)}
+    methods = {"slow": method(lambda context: time.sleep(0.2), runs_on=RunsOn.CALL)}
     async with serving(port(methods=methods)) as (_, session, (url,)):
         batch = [{"jsonrpc": "2.0", "id": i, "method": "slow"} for i in range(50)]
         answers = json.loads((await post(session, url, batch))[1])
@@ -165,10 +165,10 @@ async def test_calls_that_waited_too_long_are_not_run(monkeypatch):
     monkeypatch.setattr("rpc.context.REQUEST_SECONDS", 0.3)
     ran: list[str] = []
 
-    def slow(name: str, place: Place) -> Method:
-        return method(lambda context: (ran.append(name), time.sleep(0.2)), place=place)
+    def slow(name: str, runs_on: RunsOn) -> Method:
+        return method(lambda context: (ran.append(name), time.sleep(0.2)), runs_on=runs_on)
 
-    methods = {"call": slow("call", Place.CALL), "change": slow("change", Place.ENGINE)}
+    methods = {"call": slow("call", RunsOn.CALL), "change": slow("change", RunsOn.ENGINE)}
     async with serving(port(methods=methods)) as (_, session, (url,)):
         calls = [post(session, url, {**CHAIN_ID, "method": name}) for name in ("call",) * 4 * READERS + ("change",) * 4]
         answers = [json.loads(text) for _, text in await asyncio.gather(*calls)]
@@ -206,8 +206,8 @@ async def test_engine_port_wants_a_token():
 
 async def test_slow_methods_do_not_hold_up_cheap_ones():
     methods = dict(methods_for(("eth",)))
-    methods["slow_read"] = method(lambda context: time.sleep(1.0), place=Place.READ)
-    methods["slow_engine"] = method(lambda context: time.sleep(1.0), place=Place.ENGINE)
+    methods["slow_read"] = method(lambda context: time.sleep(1.0), runs_on=RunsOn.READ)
+    methods["slow_engine"] = method(lambda context: time.sleep(1.0), runs_on=RunsOn.ENGINE)
     async with serving(port(methods=methods)) as (_, session, (url,)):
         waiting = [asyncio.create_task(post(session, url, {**CHAIN_ID, "method": name})) for name in ("slow_read", "slow_engine")]
         await asyncio.sleep(0.1)
@@ -225,13 +225,13 @@ async def test_engine_calls_run_one_after_another():
         time.sleep(0.05)
         order.append("end")
 
-    async with serving(port(methods={"work": method(work, place=Place.ENGINE)})) as (_, session, (url,)):
+    async with serving(port(methods={"work": method(work, runs_on=RunsOn.ENGINE)})) as (_, session, (url,)):
         await asyncio.gather(*(post(session, url, {**CHAIN_ID, "method": "work"}) for _ in range(5)))
     assert order == ["begin", "end"] * 5
 
 
 async def test_a_client_that_hangs_up_harms_nobody():
-    methods = {"slow": method(lambda context: time.sleep(0.3), place=Place.READ), **methods_for(("eth",))}
+    methods = {"slow": method(lambda context: time.sleep(0.3), runs_on=RunsOn.READ), **methods_for(("eth",))}
     async with serving(port(methods=methods)) as (_, session, (url,)):
         for _ in range(5):
             with suppress(TimeoutError):
@@ -307,7 +307,7 @@ async def test_subscriptions_come_and_go():
 
 async def test_news_come_while_all_readers_are_busy():
     go = threading.Event()
-    methods = {**methods_for(("eth",)), "slow": method(lambda context: go.wait(10), place=Place.READ)}
+    methods = {**methods_for(("eth",)), "slow": method(lambda context: go.wait(10), runs_on=RunsOn.READ)}
     ports = port(methods=methods), websocket_port(methods=methods)
     async with serving(*ports) as (server, session, urls), session.ws_connect(urls[1]) as socket:
         await ask(socket, "eth_subscribe", "newPendingTransactions")
