@@ -109,7 +109,7 @@ def test_a_difference_found_by_its_receipt_also_shows_accounts(block: Block, tmp
 def test_new_payload_answers_an_internal_error_and_the_chain_goes_on(forge: Forge, block: Block, tmp_path: Path) -> None:
     engine = both(*LIES["balance"][:1], "native", block.transactions[1], tmp_path)
     methods, context = methods_for(ENGINE_NAMESPACES), Context(engine)
-    payload = from_block(block)
+    payload = from_block(engine.config, block)
     fields = {
         "parentHash": payload.parent_hash,
         "feeRecipient": payload.fee_recipient,

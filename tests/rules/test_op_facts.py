@@ -451,7 +451,7 @@ def precompile_call(given: Any, expected: Expected) -> None:
 
 def protocol_version(given: Any, expected: Expected) -> None:
     """Only what deciding to halt needs is read: major, minor and patch."""
-    from rpc.methods.superchain import _version
+    from rpc.methods.engine.superchain import _version
 
     assert expected["type"] == unhex(given["encoded"])[0] == 0
     assert unhex(expected["build"]) == unhex(given["encoded"])[8:16]

@@ -1,11 +1,12 @@
-"""engine_*: which fields each version carries and at which forks it may be called; the chain's part is in `chain/engine.py`.
+"""engine_newPayload*, forkchoiceUpdated*, getPayload*: which fields each version carries and at which forks it may be called; the chain's part is in `chain/engine.py`.
 
 Sources: execution-apis src/engine; OP specs exec-engine.md; engine-api-observed 2.2 and 2.3 for op-geth's words and codes.
 """
 
 from collections.abc import Callable
 
-from l2engine.errors import InvalidAttributes, RequestTooLarge, UnknownPayload, UnsupportedFork
+from l2engine.chain.payload import from_block
+from l2engine.errors import InvalidAttributes, RequestTooLarge, UnsupportedFork
 from l2engine.rules.forks import Fork, L1Rules
 from l2engine.types.base import Hash32, Timestamp
 from l2engine.types.block import Block
@@ -18,10 +19,9 @@ from l2engine.types.payload import (
     Status,
 )
 from rpc.context import Context
-from rpc.errors import SERVER_ERROR, EngineParamsError, RpcError
+from rpc.errors import EngineParamsError
 from rpc.jsonrpc import RunsOn, method
-from rpc.methods import superchain
-from rpc.read.payloads import execution_payload, forkchoice_state, payload_attributes, payload_identifier, transition_configuration
+from rpc.read.payloads import execution_payload, forkchoice_state, payload_attributes, payload_identifier
 from rpc.read.values import (
     Optional,
     any_json,
@@ -29,11 +29,10 @@ from rpc.read.values import (
     hash32,
     list_of,
     or_null,
-    string,
     uint64,
 )
 from rpc.show import Json
-from rpc.show.blocks import show_withdrawal
+from rpc.show.payloads import show_body, show_forkchoice, show_payload, show_status
 
 MAX_BODIES = 1024  # execution-apis: clients must support at least 32 and may refuse more
 
@@ -54,7 +53,7 @@ def new_payload_v1(context: Context, payload: ExecutionPayload) -> Json:
     """Paris payloads."""
     if payload.withdrawals is not None:
         raise EngineParamsError("withdrawals not supported in V1")
-    return _status(context.engine.new_payload(payload))
+    return show_status(context.engine.new_payload(payload))
 
 
 def new_payload_v2(context: Context, payload: ExecutionPayload) -> Json:
@@ -71,7 +70,7 @@ def new_payload_v2(context: Context, payload: ExecutionPayload) -> Json:
         raise EngineParamsError("non-nil excessBlobGas pre-cancun")
     if payload.blob_gas_used is not None:
         raise EngineParamsError("non-nil blobGasUsed pre-cancun")
-    return _status(context.engine.new_payload(payload))
+    return show_status(context.engine.new_payload(payload))
 
 
 def new_payload_v3(context: Context, payload: ExecutionPayload, versioned_hashes: list[Hash32] | None, beacon_root: Hash32 | None) -> Json:
@@ -79,7 +78,7 @@ def new_payload_v3(context: Context, payload: ExecutionPayload, versioned_hashes
     hashes = _check_cancun_fields(payload, versioned_hashes, beacon_root)
     if _rules(context, payload.timestamp) is not L1Rules.CANCUN:
         raise UnsupportedFork("newPayloadV3 must only be called for cancun payloads")
-    return _status(context.engine.new_payload(payload, hashes, beacon_root))
+    return show_status(context.engine.new_payload(payload, hashes, beacon_root))
 
 
 def new_payload_v4(
@@ -98,8 +97,8 @@ def new_payload_v4(
         raise UnsupportedFork("newPayloadV4 must only be called for prague payloads")
     _check_requests(requests)
     if requests and fork.is_optimism:
-        return _status(PayloadStatus(Status.INVALID, None, "requests should be empty for Isthmus blocks"))
-    return _status(context.engine.new_payload(payload, hashes, beacon_root, tuple(requests)))
+        return show_status(PayloadStatus(Status.INVALID, None, "requests should be empty for Isthmus blocks"))
+    return show_status(context.engine.new_payload(payload, hashes, beacon_root, tuple(requests)))
 
 
 def _check_cancun_fields(
@@ -125,14 +124,6 @@ def _check_requests(requests: list[bytes]) -> None:
             raise EngineParamsError(f"empty request: 0x{request.hex()}")
         if i and request[0] <= requests[i - 1][0]:
             raise EngineParamsError(f"invalid request order: 0x{request.hex()}")
-
-
-def _status(status: PayloadStatus) -> Json:
-    return {
-        "status": status.status.value,
-        "latestValidHash": None if status.latest_valid_hash is None else "0x" + status.latest_valid_hash.hex(),
-        "validationError": status.validation_error,
-    }
 
 
 # ---- forkchoiceUpdated ----------------------------------------------------------------------------------------------
@@ -188,11 +179,7 @@ def _check_cancun_attributes(context: Context, attributes: PayloadAttributes) ->
 
 
 def _forkchoice_updated(context: Context, state: ForkchoiceState, attributes: PayloadAttributes | None, version: int) -> Json:
-    result = context.engine.forkchoice_updated(state, attributes, version)
-    return {
-        "payloadStatus": _status(result.payload_status),
-        "payloadId": None if result.payload_id is None else "0x" + result.payload_id.hex(),
-    }
+    return show_forkchoice(context.engine.forkchoice_updated(state, attributes, version))
 
 
 # ---- getPayload -----------------------------------------------------------------------------------------------------
@@ -200,7 +187,7 @@ def _forkchoice_updated(context: Context, state: ForkchoiceState, attributes: Pa
 
 def get_payload_v1(context: Context, identity: bytes) -> Json:
     """The bare payload of a version 1 build."""
-    return _payload_json(context, _built(context, identity, (1,), None).block)
+    return show_payload(from_block(context.config, _built(context, identity, (1,), None).block))
 
 
 def _get_payload(versions: tuple[int, ...], rules: tuple[L1Rules, ...]) -> Callable[[Context, bytes], Json]:
@@ -209,7 +196,7 @@ def _get_payload(versions: tuple[int, ...], rules: tuple[L1Rules, ...]) -> Calla
         built = _built(context, identity, versions, rules)
         header = built.block.header
         envelope: Json = {
-            "executionPayload": _payload_json(context, built.block),
+            "executionPayload": show_payload(from_block(context.config, built.block)),
             "blockValue": hex(built.block_value),
             "blobsBundle": {"commitments": [], "proofs": [], "blobs": []},
             "executionRequests": None if header.requests_hash is None else [],
@@ -226,38 +213,9 @@ def _built(context: Context, identity: bytes, versions: tuple[int, ...], rules: 
     if identity[0] not in versions:
         raise UnsupportedFork
     built = context.engine.get_payload(identity)
-    if built is None:
-        raise UnknownPayload
     if rules is not None and _rules(context, built.block.header.timestamp) not in rules:
         raise UnsupportedFork
     return built
-
-
-def _payload_json(context: Context, block: Block) -> Json:
-    header = block.header
-    fields: Json = {
-        "parentHash": "0x" + header.parent_hash.hex(),
-        "feeRecipient": "0x" + header.beneficiary.hex(),
-        "stateRoot": "0x" + header.state_root.hex(),
-        "receiptsRoot": "0x" + header.receipts_root.hex(),
-        "logsBloom": "0x" + header.logs_bloom.hex(),
-        "prevRandao": "0x" + header.prev_randao.hex(),
-        "blockNumber": hex(header.number),
-        "gasLimit": hex(header.gas_limit),
-        "gasUsed": hex(header.gas_used),
-        "timestamp": hex(header.timestamp),
-        "extraData": "0x" + header.extra_data.hex(),
-        "baseFeePerGas": hex(header.base_fee_per_gas or 0),
-        "blockHash": "0x" + header.hash.hex(),
-        "transactions": ["0x" + raw.hex() for raw in block.transactions],
-        "withdrawals": None if block.withdrawals is None else [show_withdrawal(item) for item in block.withdrawals],
-        "blobGasUsed": None if header.blob_gas_used is None else hex(header.blob_gas_used),
-        "excessBlobGas": None if header.excess_blob_gas is None else hex(header.excess_blob_gas),
-        "slotNumber": None,
-    }
-    if header.withdrawals_root is not None and _fork(context, header.timestamp).withdrawals_root_is_message_passer:
-        fields["withdrawalsRoot"] = "0x" + header.withdrawals_root.hex()
-    return fields
 
 
 # ---- bodies ---------------------------------------------------------------------------------------------------------
@@ -279,42 +237,7 @@ def get_payload_bodies_by_range_v1(context: Context, start: int, count: int) -> 
 
 
 def _body(block: Block | None) -> Json | None:
-    if block is None:
-        return None
-    return {
-        "transactions": ["0x" + raw.hex() for raw in block.transactions],
-        "withdrawals": None if block.withdrawals is None else [show_withdrawal(item) for item in block.withdrawals],
-    }
-
-
-# ---- the two sides about themselves ---------------------------------------------------------------------------------
-
-
-def exchange_capabilities(context: Context, theirs: list[str]) -> list[str]:
-    """The methods of this port, this one left out."""
-    return [name for name in METHODS if name != "engine_exchangeCapabilities"]
-
-
-def get_client_version_v1(context: Context, theirs: object) -> list[Json]:
-    """Who this is."""
-    name, _, version = context.client_version.partition("/")
-    return [{"code": "LE", "name": name, "version": version.partition("/")[0], "commit": "0x" + context.commit[:8]}]
-
-
-def exchange_transition_configuration_v1(context: Context, theirs: Json) -> Json:
-    """The merge is long over: both sides must name the same terminal total difficulty."""
-    ours = context.config.terminal_total_difficulty or 0
-    if "terminalTotalDifficulty" not in theirs:
-        raise RpcError(SERVER_ERROR, "invalid terminal total difficulty")
-    if theirs["terminalTotalDifficulty"] != ours:
-        raise RpcError(SERVER_ERROR, f"invalid ttd: execution {ours} consensus {theirs['terminalTotalDifficulty']}")
-    if theirs.get("terminalBlockHash", bytes(32)) != bytes(32):
-        if context.blocks.canonical_hash(theirs.get("terminalBlockNumber", 0)) != theirs["terminalBlockHash"]:
-            raise RpcError(SERVER_ERROR, "invalid terminal block hash")
-        number, block_hash = theirs.get("terminalBlockNumber", 0), theirs["terminalBlockHash"]
-    else:
-        number, block_hash = 0, bytes(32)
-    return {"terminalTotalDifficulty": hex(ours), "terminalBlockHash": "0x" + block_hash.hex(), "terminalBlockNumber": hex(number)}
+    return None if block is None else show_body(block)
 
 
 _hashes = or_null(list_of(hash32, "common.Hash"))
@@ -337,8 +260,4 @@ METHODS = {
     "engine_getPayloadV5": method(_get_payload((3,), (L1Rules.OSAKA,)), payload_identifier, runs_on=RunsOn.ENGINE),
     "engine_getPayloadBodiesByHashV1": method(get_payload_bodies_by_hash_v1, list_of(hash32, "common.Hash"), runs_on=RunsOn.READ),
     "engine_getPayloadBodiesByRangeV1": method(get_payload_bodies_by_range_v1, uint64, uint64, runs_on=RunsOn.READ),
-    "engine_exchangeCapabilities": method(exchange_capabilities, list_of(string, "string")),
-    "engine_getClientVersionV1": method(get_client_version_v1, any_json),
-    "engine_exchangeTransitionConfigurationV1": method(exchange_transition_configuration_v1, transition_configuration),
-    "engine_signalSuperchainV1": method(superchain.signal_superchain_v1, Optional(superchain.superchain_signal)),
 }

@@ -4,7 +4,8 @@ import logging
 from typing import Any
 
 from rpc.context import Context
-from rpc.read.values import hash32, struct
+from rpc.jsonrpc import method
+from rpc.read.values import Optional, hash32, struct
 
 log = logging.getLogger(__name__)
 
@@ -35,3 +36,6 @@ def _version(version: bytes) -> tuple[int, int, int]:
 
 def _dotted(version: tuple[int, int, int]) -> str:
     return ".".join(map(str, version))
+
+
+METHODS = {"engine_signalSuperchainV1": method(signal_superchain_v1, Optional(superchain_signal))}
