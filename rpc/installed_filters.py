@@ -11,7 +11,7 @@ from typing import Any
 from l2engine.types.base import Hash32
 from l2engine.types.block import Header
 from rpc.errors import SERVER_ERROR, RpcError
-from rpc.read.logs import LogFilter
+from rpc.read.logs import LogQuery
 
 LIFETIME_SECONDS = 300  # geth forgets a filter that nobody polls for five minutes
 MAX_FILTERS = 10_000
@@ -28,7 +28,7 @@ class Filter:
     head: Header
     """The head at the last poll."""
     polled_at: float
-    criteria: LogFilter | None = None
+    criteria: LogQuery | None = None
     pending: "deque[Hash32] | None" = None
     """Executable pool transactions to be told of; None when they are not wanted."""
     full: bool = False
@@ -48,7 +48,7 @@ class Filters:
         with self._lock:
             for identity in [i for i, f in self._filters.items() if now - f.polled_at > LIFETIME_SECONDS]:
                 del self._filters[identity]
-            size = sum(f.criteria.size for f in self._filters.values() if f.criteria is not None)
+            size = sum(f.criteria.filter.size for f in self._filters.values() if f.criteria is not None)
             if len(self._filters) >= MAX_FILTERS or size > MAX_SIZE:
                 raise RpcError(SERVER_ERROR, "too many filters")
             identity = "0x" + secrets.token_bytes(16).hex()

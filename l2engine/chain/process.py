@@ -14,7 +14,7 @@ from l2engine.rules.l1_attributes import Format, calldata_format
 from l2engine.rules.predeploys import L2_TO_L1_MESSAGE_PASSER
 from l2engine.types.accelerated import ordered_root, undecodable
 from l2engine.types.base import EMPTY_REQUESTS_HASH, EMPTY_ROOT, MAX_UINT256, Hash32, keccak
-from l2engine.types.block import Block, Header, Receipt, merge_blooms, ommers_hash
+from l2engine.types.block import Block, Header, Receipt, Withdrawal, merge_blooms, ommers_hash
 from l2engine.types.state import BlockEnv, BlockExecution, BlockResult, Executor, PreparedState, StateStore, Tracer
 from l2engine.types.transaction import BlobTransaction, DepositTransaction, decode_transaction
 
@@ -36,7 +36,11 @@ def process_block(
     validate_header(config, header, parent)
     fork = config.fork_at(header.number, header.timestamp)
     validate_body(fork, block)
-    execution = executor.begin(state.view(parent.hash), block_env(block, parent), lambda diff: state.prepare(parent.hash, diff).root)
+    execution = executor.begin(
+        state.view(parent.hash),
+        block_env(header, parent, block.withdrawals, block.ommers),
+        lambda diff: state.prepare(parent.hash, diff).root,
+    )
     failed = apply_all(execution, block.transactions, tracer)
     if failed is not None:
         index, error = failed
@@ -107,9 +111,8 @@ def validate_l1_attributes(fork: Fork, transactions: Sequence[bytes]) -> None:
         raise InvalidBlock("missing L1 attributes deposit transaction")
 
 
-def block_env(block: Block, parent: Header) -> BlockEnv:
-    """What the block's transactions see of it."""
-    header = block.header
+def block_env(header: Header, parent: Header, withdrawals: tuple[Withdrawal, ...] | None, ommers: tuple[Header, ...]) -> BlockEnv:
+    """What a block's transactions see of it."""
     return BlockEnv(
         number=header.number,
         timestamp=header.timestamp,
@@ -122,8 +125,8 @@ def block_env(block: Block, parent: Header) -> BlockEnv:
         excess_blob_gas=header.excess_blob_gas,
         difficulty=header.difficulty,
         extra_data=header.extra_data,
-        withdrawals=block.withdrawals,
-        ommers=block.ommers,
+        withdrawals=withdrawals,
+        ommers=ommers,
     )
 
 

@@ -8,12 +8,12 @@ from rpc.jsonrpc import method
 
 def node_info(context: Context) -> dict[str, Any]:
     """This node's identity (enode, enr), addresses and chain."""
-    return context.node_info()
+    return context.network.node_info()
 
 
 def peers(context: Context) -> list[dict[str, Any]]:
     """The connected peers."""
-    return context.peers()
+    return context.network.peers()
 
 
 METHODS = {

@@ -4,7 +4,6 @@ Sources: geth internal/ethapi (raw objects), eth/tracers/api.go (options and err
 debug_executePayload. The tracers are in `evm/tracers`, what a witness is in `chain/witness.py`.
 """
 
-import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,18 +14,18 @@ from l2engine.errors import DecodeError, ExecutionTimeout, InvalidParams, Invali
 from l2engine.evm import tracers
 from l2engine.types.base import Hash32, keccak
 from l2engine.types.block import Block, decode_block
+from l2engine.types.duration import parse_duration
 from l2engine.types.payload import PayloadAttributes
 from l2engine.types.state import BlockExecution
 from rpc.context import Context
 from rpc.errors import RESPONSE_TOO_LARGE, SERVER_ERROR, RpcError
 from rpc.jsonrpc import RunsOn, method
-from rpc.methods.eth import transactions
-from rpc.methods.eth.calls import environment
 from rpc.read.blocks import BlockReference, BlockTag, block_reference, block_tag, or_latest
 from rpc.read.calls import to_call, transaction_args
 from rpc.read.payloads import payload_attributes
 from rpc.read.traces import trace_call_options, trace_options
 from rpc.read.values import data, hash32
+from rpc.show.witnesses import show_witness
 
 TRACE_TIMEOUT_SECONDS = 60.0  # unless the options say otherwise; geth's 5 seconds are short for the reference executor
 
@@ -59,7 +58,7 @@ def get_raw_receipts(context: Context, reference: BlockReference) -> list[str] |
 
 def get_raw_transaction(context: Context, tx_hash: Hash32) -> str:
     """A transaction's EIP-2718 bytes; "0x" when it is not known."""
-    return transactions.get_raw_transaction(context, tx_hash)
+    return "0x" + (context.raw_transaction(tx_hash) or b"").hex()
 
 
 def _unknown(what: str, reference: BlockReference) -> str:
@@ -80,7 +79,7 @@ def execution_witness(context: Context, reference: BlockReference) -> dict[str, 
     if block.number == 0:
         raise RpcError(SERVER_ERROR, "genesis has no witness: nothing was executed")
     parent = context.header_or_error(block.header.parent_hash)
-    return context.engine.witnesses.of_block([context.executor], parent, block).to_json()
+    return show_witness(context.engine.witnesses.of_block([context.executor], parent, block))
 
 
 def execute_payload(context: Context, parent_hash: Hash32, attributes: PayloadAttributes) -> dict[str, list[str]]:
@@ -89,7 +88,7 @@ def execute_payload(context: Context, parent_hash: Hash32, attributes: PayloadAt
     if parent is None:
         raise RpcError(SERVER_ERROR, "parent block not found")
     context.engine.builder.validate(attributes)
-    return context.engine.witnesses.of_attributes(context.executor, parent, attributes).to_json()
+    return show_witness(context.engine.witnesses.of_attributes(context.executor, parent, attributes))
 
 
 # ---- traces ---------------------------------------------------------------------------------------------------------
@@ -97,11 +96,11 @@ def execute_payload(context: Context, parent_hash: Hash32, attributes: PayloadAt
 
 def trace_transaction(context: Context, tx_hash: Hash32, options: dict[str, Any] | None) -> Any:
     """Run a mined transaction again."""
-    place = context.blocks.transaction_location(tx_hash)
-    block = None if place is None else context.blocks.block(place[0])
-    if place is None or block is None:
+    mined = context.mined(tx_hash)
+    if mined is None:
         raise RpcError(SERVER_ERROR, "transaction not found")
-    return next(_trace(context, block, options or {}, place[1]))["result"]
+    block, index = mined
+    return next(_trace(context, block, options or {}, index))["result"]
 
 
 def trace_block(context: Context, reference: Hash32 | BlockTag, options: dict[str, Any] | None) -> list[Any]:
@@ -131,7 +130,7 @@ def _trace(context: Context, block: Block, options: dict[str, Any], only: int | 
         raise RpcError(SERVER_ERROR, "genesis is not traceable")
     parent = context.header_or_error(block.header.parent_hash)
     deadline = _deadline(options)
-    execution = context.executor.begin(context.view(parent), block_env(block, parent))
+    execution = context.executor.begin(context.view(parent), block_env(block.header, parent, block.withdrawals, block.ommers))
     logs_before = 0
     for index, raw in enumerate(block.transactions if only is None else block.transactions[: only + 1]):
         if only is not None and index < only:
@@ -160,9 +159,9 @@ def trace_call(context: Context, args: dict[str, Any], reference: BlockReference
     header = context.header(reference)
     if header is None:
         raise _not_found(reference)
-    message = to_call(context, args, context.settings.gas_cap)
+    message = to_call(args, context.config.chain_id, context.settings.gas_cap)
     tracer = _make(options, None, 0)
-    env = environment(context, header, options.get("blockOverrides"))
+    env = context.environment(header, options.get("blockOverrides"))
     with _failures():
         context.executor.call(context.view(header), env, message, options.get("stateOverrides"), _deadline(options), tracer)
     return tracer.result()
@@ -188,18 +187,15 @@ def _make(options: dict[str, Any], place: dict[str, Any] | None, logs_before: in
         raise RpcError(SERVER_ERROR, str(error)) from None
 
 
-_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ns|us|µs|ms|s|m|h))+\Z")
-_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-
-
 def _deadline(options: dict[str, Any]) -> float:
     """When the trace must end, from the option `timeout` in Go's form ("5s", "1m30s")."""
     text = options.get("timeout")
     if not text:
         return time.monotonic() + TRACE_TIMEOUT_SECONDS
-    if not _DURATION.match(text):
-        raise RpcError(SERVER_ERROR, f'time: invalid duration "{text}"')
-    seconds = sum(float(count) * _UNITS[unit] for count, unit in re.findall(r"([\d.]+)([a-zµ]+)", text))
+    try:
+        seconds = parse_duration(text)
+    except ValueError:
+        raise RpcError(SERVER_ERROR, f'time: invalid duration "{text}"') from None
     return time.monotonic() + min(seconds, 10 * TRACE_TIMEOUT_SECONDS)
 
 

@@ -10,7 +10,8 @@ MAX_EXTRA_DATA = 32
 
 def set_max_da_size(context: Context, max_transaction: int, max_block: int) -> bool:
     """Limit the estimated compressed size, in bytes, of pool transactions in a block, each and together; 0 is no limit."""
-    context.engine.set_max_da_size(max_transaction or None, max_block or None)
+    builder = context.engine.builder
+    builder.max_transaction_da_size, builder.max_block_da_size = max_transaction, max_block
     return True
 
 

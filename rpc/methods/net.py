@@ -16,7 +16,7 @@ def listening(context: Context) -> bool:
 
 def peer_count(context: Context) -> str:
     """How many peers are connected."""
-    return hex(context.peer_count())
+    return hex(context.network.peer_count())
 
 
 METHODS = {

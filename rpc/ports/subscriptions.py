@@ -18,7 +18,7 @@ from rpc.context import Context
 from rpc.errors import INVALID_PARAMS, METHOD_NOT_FOUND, SERVER_ERROR, RpcError
 from rpc.jsonrpc import arguments, method
 from rpc.methods.eth import changes, logs
-from rpc.read.logs import LogFilter, log_filter
+from rpc.read.logs import LogQuery, log_query
 from rpc.read.values import Optional, Parser, boolean, string
 from rpc.show.blocks import show_header
 from rpc.show.transactions import show_transaction
@@ -26,7 +26,7 @@ from rpc.show.transactions import show_transaction
 MAX_WEIGHT = 10_000  # of one connection's subscriptions; geth has no bound
 KINDS: dict[str, tuple[Parser[Any], ...]] = {
     "newHeads": (),
-    "logs": (log_filter,),
+    "logs": (log_query,),
     "newPendingTransactions": (Optional(boolean, False),),
     "syncing": (),
 }
@@ -41,13 +41,13 @@ class Subscription:
     kind: str
     owner: object
     """The connection."""
-    option: LogFilter | bool | None = None
+    option: LogQuery | bool | None = None
     """Which logs; whether whole pending transactions are wanted instead of hashes."""
 
     @property
     def weight(self) -> int:
         """A measure of the memory it takes."""
-        return 1 + self.option.size if isinstance(self.option, LogFilter) else 1
+        return 1 + self.option.filter.size if isinstance(self.option, LogQuery) else 1
 
 
 class Subscriptions:
@@ -66,7 +66,7 @@ class Subscriptions:
             raise RpcError(METHOD_NOT_FOUND, f'no "{params[0]}" subscription in eth namespace')
         kind, *options = arguments(method(self.subscribe, string, *KINDS[params[0]]), params)
         subscription = Subscription("0x" + secrets.token_bytes(16).hex(), kind, owner, *options)
-        if isinstance(subscription.option, LogFilter):
+        if isinstance(subscription.option, LogQuery):
             logs.check(subscription.option)
         with self._lock:
             if sum(other.weight for other in self._active.values() if other.owner is owner) > MAX_WEIGHT:
@@ -105,7 +105,7 @@ class Subscriptions:
             shown = orjson.Fragment(orjson.dumps(show_header(header)))
             yield from ((subscription.owner, _message(subscription, shown)) for subscription in heads)
         for subscription in wanted:
-            assert isinstance(subscription.option, LogFilter)
+            assert isinstance(subscription.option, LogQuery)
             for found in logs.changed_logs(self._context, change, subscription.option):
                 yield subscription.owner, _message(subscription, found)
 

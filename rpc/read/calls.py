@@ -9,7 +9,6 @@ from typing import Any, TypeAlias
 from l2engine.types.base import ZERO_ADDRESS, Address, checksum_address
 from l2engine.types.state import AccountOverride, Call
 from l2engine.types.transaction import Authorization
-from rpc.context import Context
 from rpc.errors import SERVER_ERROR, RpcError
 from rpc.read.values import address, any_json, data, hash32, list_of, map_of, struct, uint64, uint256
 
@@ -102,20 +101,32 @@ _block_overrides = struct(
 
 
 def block_overrides(value: Any) -> dict[str, Any]:
-    """geth's block override object."""
+    """geth's block override object, as fields of `BlockEnv`."""
     fields = _block_overrides(value)
     for name in ("beaconRoot", "withdrawals"):
         if name in fields:
             raise RpcError(SERVER_ERROR, f'block override "{name}" is not supported for this RPC method')
-    return fields
+    return {_ENV_FIELDS[name]: item for name, item in fields.items()}
 
 
-def to_call(context: Context, args: dict[str, Any], gas_cap: int) -> Call:
-    """The message that call arguments describe, with geth's defaults."""
+_ENV_FIELDS = {
+    "number": "number",
+    "difficulty": "difficulty",
+    "time": "timestamp",
+    "gasLimit": "gas_limit",
+    "feeRecipient": "beneficiary",
+    "prevRandao": "prev_randao",
+    "baseFeePerGas": "base_fee_per_gas",
+    "blobBaseFee": "blob_base_fee",
+}
+
+
+def to_call(args: dict[str, Any], chain_id: int, gas_cap: int) -> Call:
+    """The message that call arguments describe, with geth's defaults; `chain_id` is the node's, a `gas_cap` of 0 none."""
     if "gasPrice" in args and ("maxFeePerGas" in args or "maxPriorityFeePerGas" in args):
         raise RpcError(SERVER_ERROR, "both gasPrice and (maxFeePerGas or maxPriorityFeePerGas) specified")
-    if args.get("chainId", context.config.chain_id) != context.config.chain_id:
-        raise RpcError(SERVER_ERROR, f"chainId does not match node's (have={args['chainId']}, want={context.config.chain_id})")
+    if args.get("chainId", chain_id) != chain_id:
+        raise RpcError(SERVER_ERROR, f"chainId does not match node's (have={args['chainId']}, want={chain_id})")
     cap = gas_cap or (1 << 63) - 1
     price = args.get("gasPrice")
     return Call(

@@ -3,11 +3,12 @@
 Source: geth eth/filters/api.go.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from l2engine.errors import InvalidParams
 from l2engine.types.base import Address, Hash32
+from l2engine.types.log_filter import LogFilter
 from rpc.read.blocks import BlockTag, block_tag
 from rpc.read.values import Mismatch, any_json, data, hash32, list_of, struct
 
@@ -16,24 +17,16 @@ MAX_SUB_TOPICS = 1000  # geth's bound on alternatives per position
 
 
 @dataclass(frozen=True, slots=True)
-class LogFilter:
-    """Which logs are wanted."""
+class LogQuery:
+    """Which logs are wanted, and of which blocks: one, or a range."""
 
+    filter: LogFilter = field(default_factory=LogFilter)
     block_hash: Hash32 | None = None
     from_block: BlockTag | None = None
     to_block: BlockTag | None = None
-    addresses: frozenset[Address] = frozenset()
-    """Empty for any."""
-    topics: tuple[frozenset[Hash32], ...] = ()
-    """Alternatives per position; an empty set matches anything there."""
-
-    @property
-    def size(self) -> int:
-        """How many addresses and topics are looked for."""
-        return len(self.addresses) + sum(map(len, self.topics))
 
 
-def log_filter(value: Any) -> LogFilter:
+def log_query(value: Any) -> LogQuery:
     """A filter object of eth_getLogs and its kin."""
     raw = _FILTER_FIELDS(value)
     if "blockHash" in raw and ("fromBlock" in raw or "toBlock" in raw):
@@ -41,9 +34,8 @@ def log_filter(value: Any) -> LogFilter:
     topics = raw.get("topics", [])
     if len(topics) > MAX_TOPICS:
         raise InvalidParams("exceed max topics")
-    return LogFilter(
-        raw.get("blockHash"), raw.get("fromBlock"), raw.get("toBlock"), _addresses(raw.get("address")), tuple(_topic(t) for t in topics)
-    )
+    wanted = LogFilter(_addresses(raw.get("address")), tuple(_topic(topic) for topic in topics))
+    return LogQuery(wanted, raw.get("blockHash"), raw.get("fromBlock"), raw.get("toBlock"))
 
 
 _FILTER_FIELDS = struct(

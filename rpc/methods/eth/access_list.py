@@ -14,10 +14,9 @@ from l2engine.types.transaction import AccessList
 from rpc.context import Context
 from rpc.errors import SERVER_ERROR, RpcError
 from rpc.jsonrpc import RunsOn, method
-from rpc.methods.eth.calls import Overrides, environment
 from rpc.methods.eth.fees import suggested_tip
 from rpc.read.blocks import BlockReference, or_latest
-from rpc.read.calls import state_override, to_call, transaction_args
+from rpc.read.calls import Overrides, state_override, to_call, transaction_args
 from rpc.read.values import Optional
 from rpc.show.transactions import show_access_list
 
@@ -26,8 +25,8 @@ def create_access_list(context: Context, args: dict[str, Any], block: BlockRefer
     """The access list with which a message costs what it then costs, and that cost."""
     header = context.header_or_error(block)
     args = _with_fees(context, args, header)
-    message = to_call(context, args, context.settings.gas_cap)
-    view, env = context.view(header), environment(context, header)
+    message = to_call(args, context.config.chain_id, context.settings.gas_cap)
+    view, env = context.view(header), context.environment(header)
     account = view.account(message.sender)
     nonce = args.get("nonce", account.nonce if account is not None else 0)
     deadline = context.deadline()

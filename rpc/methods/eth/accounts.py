@@ -35,11 +35,16 @@ def get_storage_at(context: Context, who: Address, key: str, block: BlockReferen
 
 def get_transaction_count(context: Context, who: Address, block: BlockReference) -> str:
     """The account's nonce; for "pending" with the transactions that wait in the pool."""
+    return hex(nonce_of(context, who, block))
+
+
+def nonce_of(context: Context, who: Address, block: BlockReference) -> int:
+    """The nonce of an account's next transaction on top of a block, or of those that wait in the pool."""
     account = context.view(context.header_or_error(block)).account(who)
     nonce = account.nonce if account is not None else 0
     if block == "pending":
         nonce = max(nonce, context.pool.next_nonce(who) or 0)
-    return hex(nonce)
+    return nonce
 
 
 def get_proof(context: Context, who: Address, keys: list[str], block: BlockReference) -> dict[str, Any]:

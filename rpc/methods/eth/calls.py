@@ -1,55 +1,31 @@
-"""eth_call, eth_estimateGas and eth_createAccessList: running a message on the state of some block, for free.
+"""eth_call and eth_estimateGas: running a message on the state of some block, for free.
 
-Sources: geth internal/ethapi (defaults and caps), eth/gasestimator (the search), EIP-2930; geth's override objects.
+Sources: geth internal/ethapi (caps), eth/gasestimator (the search).
 """
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from l2engine.chain.process import block_env
 from l2engine.errors import ExecutionReverted, ExecutionTimeout, InvalidTransaction
 from l2engine.evm.tracers.calls import revert_reason
 from l2engine.rules.blobs import GAS_PER_BLOB
 from l2engine.rules.forks import L1Rules
-from l2engine.types.base import Address, Wei, checksum_address
-from l2engine.types.block import Block, Header
-from l2engine.types.state import AccountOverride, BlockEnv, Call, CallResult, StateView, Tracer
+from l2engine.types.base import Address, Gas, Wei, checksum_address
+from l2engine.types.block import Header
+from l2engine.types.state import BlockEnv, Call, CallResult, StateView, Tracer
 from rpc.context import Context
 from rpc.errors import SERVER_ERROR, RpcError
 from rpc.jsonrpc import RunsOn, method
 from rpc.read.blocks import BlockReference, or_latest
-from rpc.read.calls import block_overrides, state_override, to_call, transaction_args
+from rpc.read.calls import Overrides, block_overrides, state_override, to_call, transaction_args
 from rpc.read.values import Optional
 
 TX_GAS = 21_000
 CALL_STIPEND = 2_300
 TX_GAS_CAP = 1 << 24  # EIP-7825
 ESTIMATE_ERROR_RATIO = 0.015  # how far above the true minimum geth lets an estimate be
-
-Overrides = Mapping[Address, AccountOverride]
-
-
-def environment(context: Context, header: Header, overrides: Mapping[str, Any] | None = None) -> BlockEnv:
-    """A block's environment, for calls on top of its state."""
-    parent = context.blocks.header(header.parent_hash) or header
-    env = block_env(Block(header, (), withdrawals=()), parent)
-    if not overrides:
-        return env
-    return replace(env, **{_ENV_FIELDS[key]: value for key, value in overrides.items()})
-
-
-_ENV_FIELDS = {
-    "number": "number",
-    "difficulty": "difficulty",
-    "time": "timestamp",
-    "gasLimit": "gas_limit",
-    "feeRecipient": "beneficiary",
-    "prevRandao": "prev_randao",
-    "baseFeePerGas": "base_fee_per_gas",
-    "blobBaseFee": "blob_base_fee",
-}
 
 
 # ---- eth_call -------------------------------------------------------------------------------------------------------
@@ -60,8 +36,8 @@ def call(
 ) -> str:
     """Run a message and answer what it returns."""
     header = context.header_or_error(block)
-    message = to_call(context, args, context.settings.gas_cap)
-    view, env = context.view(header), environment(context, header, env_overrides)
+    message = to_call(args, context.config.chain_id, context.settings.gas_cap)
+    view, env = context.view(header), context.environment(header, env_overrides)
     _check_blob_funds(context, args, view, env, message, overrides or {})
     result = run(context, view, env, message, overrides)
     if result.error is not None:
@@ -116,10 +92,17 @@ def failure(result: CallResult) -> Exception:
 def estimate_gas(
     context: Context, args: dict[str, Any], block: BlockReference, overrides: Overrides | None, env_overrides: dict[str, Any] | None
 ) -> str:
+    """A gas limit with which the message succeeds."""
+    return hex(lowest_gas(context, args, block, overrides, env_overrides))
+
+
+def lowest_gas(
+    context: Context, args: dict[str, Any], block: BlockReference, overrides: Overrides | None, env_overrides: dict[str, Any] | None
+) -> Gas:
     """A gas limit with which the message succeeds, at most 1.5% above the lowest."""
     header = context.header_or_error(block)
-    message = replace(to_call(context, args, 0), gas=args.get("gas", 0))
-    env = environment(context, header, env_overrides)
+    message = replace(to_call(args, context.config.chain_id, 0), gas=args.get("gas", 0))
+    env = context.environment(header, env_overrides)
     view = context.view(header)
     highest = _highest_gas(context, message, view, header, overrides or {})
     deadline = context.deadline()
@@ -135,9 +118,8 @@ def estimate_gas(
                 return None
             raise RpcError(SERVER_ERROR, f"failed with {gas} gas: {error}") from None
 
-    return hex(
-        _search(attempt, highest, plain_transfer=not message.data and message.to is not None and not _has_code(view, message.to, overrides))
-    )
+    plain_transfer = not message.data and message.to is not None and not _has_code(view, message.to, overrides)
+    return _search(attempt, highest, plain_transfer)
 
 
 def _highest_gas(context: Context, message: Call, view: StateView, header: Header, overrides: Overrides) -> int:

@@ -144,7 +144,7 @@ def _tips(context: Context, header: Header) -> TipSteps:
 
 def syncing(context: Context) -> dict[str, str] | bool:
     """Progress of a running sync, or false."""
-    progress = context.syncing()
+    progress = context.network.syncing()
     return False if progress is None else {key: hex(value) for key, value in progress.items()}
 
 

@@ -10,7 +10,7 @@ from rpc.installed_filters import MAX_PENDING, Filter
 from rpc.jsonrpc import RunsOn, method
 from rpc.methods.eth import changes, logs
 from rpc.methods.eth.transactions import get_transaction
-from rpc.read.logs import LogFilter, log_filter
+from rpc.read.logs import LogQuery, log_query
 from rpc.read.values import Optional, boolean, string
 
 
@@ -19,7 +19,7 @@ def new_block_filter(context: Context) -> str:
     return context.filters.install(lambda now: Filter(_poll_blocks, context.engine.head, now))
 
 
-def new_filter(context: Context, criteria: LogFilter) -> str:
+def new_filter(context: Context, criteria: LogQuery) -> str:
     """Watch for matching logs in new blocks."""
     logs.check(criteria)
     return context.filters.install(lambda now: Filter(_poll_logs, context.engine.head, now, criteria))
@@ -74,7 +74,7 @@ def _advance(found: Filter, context: Context) -> changes.Changes:
 
 METHODS = {
     "eth_newBlockFilter": method(new_block_filter),
-    "eth_newFilter": method(new_filter, log_filter),
+    "eth_newFilter": method(new_filter, log_query),
     "eth_newPendingTransactionFilter": method(new_pending_transaction_filter, Optional(boolean, False)),
     "eth_getFilterChanges": method(get_filter_changes, string, runs_on=RunsOn.READ),
     "eth_getFilterLogs": method(get_filter_logs, string, runs_on=RunsOn.READ),

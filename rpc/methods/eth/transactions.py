@@ -1,7 +1,6 @@
 """Transactions by hash and place, their receipts, and sending raw ones."""
 
 import contextlib
-from typing import Any
 
 from l2engine.chain.pool import decode_pooled
 from l2engine.errors import PoolError
@@ -12,28 +11,27 @@ from rpc.context import Context
 from rpc.jsonrpc import RunsOn, method
 from rpc.read.blocks import BlockTag, block_tag
 from rpc.read.values import data, hash32, uint
+from rpc.show import Json
 from rpc.show.receipts import L1Costs, show_receipt
 from rpc.show.transactions import show_transaction
 
 
-def get_transaction(context: Context, tx_hash: Hash32) -> dict[str, Any] | None:
+def get_transaction(context: Context, tx_hash: Hash32) -> Json | None:
     """A transaction in the chain or in the pool; null when it is in neither."""
-    place = context.blocks.transaction_location(tx_hash)
-    if place is not None:
-        block = context.blocks.block(place[0])
-        if block is not None:
-            return _in_block(context, block, place[1])
+    mined = context.mined(tx_hash)
+    if mined is not None:
+        return _in_block(context, *mined)
     waiting = context.pool.get(tx_hash)
     return None if waiting is None else show_transaction(decode_transaction(waiting))
 
 
-def get_transaction_at(context: Context, reference: Hash32 | BlockTag, index: int) -> dict[str, Any] | None:
+def get_transaction_at(context: Context, reference: Hash32 | BlockTag, index: int) -> Json | None:
     """A transaction by its place; null when the block or the place does not exist."""
     block = context.block(reference)
     return None if block is None or index >= len(block.transactions) else _in_block(context, block, index)
 
 
-def _in_block(context: Context, block: Block, index: int) -> dict[str, Any]:
+def _in_block(context: Context, block: Block, index: int) -> Json:
     tx = decode_transaction(block.transactions[index])
     receipt = context.receipts(block.hash)[index] if isinstance(tx, DepositTransaction) else None
     return show_transaction(tx, block.header, index, receipt)
@@ -41,13 +39,7 @@ def _in_block(context: Context, block: Block, index: int) -> dict[str, Any]:
 
 def get_raw_transaction(context: Context, tx_hash: Hash32) -> str:
     """A transaction's EIP-2718 bytes; "0x" when it is not known."""
-    place = context.blocks.transaction_location(tx_hash)
-    if place is not None:
-        block = context.blocks.block(place[0])
-        if block is not None:
-            return "0x" + block.transactions[place[1]].hex()
-    waiting = context.pool.get(tx_hash)
-    return "0x" if waiting is None else "0x" + waiting.hex()
+    return "0x" + (context.raw_transaction(tx_hash) or b"").hex()
 
 
 def get_raw_transaction_at(context: Context, reference: Hash32 | BlockTag, index: int) -> str:
@@ -56,13 +48,12 @@ def get_raw_transaction_at(context: Context, reference: Hash32 | BlockTag, index
     return "0x" if block is None or index >= len(block.transactions) else "0x" + block.transactions[index].hex()
 
 
-def get_receipt(context: Context, tx_hash: Hash32) -> dict[str, Any] | None:
+def get_receipt(context: Context, tx_hash: Hash32) -> Json | None:
     """A transaction's receipt with the OP fields; null when it is not in the chain."""
-    place = context.blocks.transaction_location(tx_hash)
-    block = None if place is None else context.blocks.block(place[0])
-    if place is None or block is None:
+    mined = context.mined(tx_hash)
+    if mined is None:
         return None
-    index = place[1]
+    block, index = mined
     receipts = context.receipts(block.hash)
     gas_before = receipts[index - 1].cumulative_gas_used if index else 0
     logs_before = sum(len(receipt.logs) for receipt in receipts[:index])
@@ -71,7 +62,12 @@ def get_receipt(context: Context, tx_hash: Hash32) -> dict[str, Any] | None:
 
 
 def send_raw_transaction(context: Context, raw: bytes) -> str:
-    """Put a signed transaction into the pool and answer its hash. With a sequencer configured it goes there first, and
+    """Put a signed transaction into the pool; its hash."""
+    return "0x" + send(context, raw).hex()
+
+
+def send(context: Context, raw: bytes) -> Hash32:
+    """Put a signed transaction into the pool and give its hash. With a sequencer configured it goes there first, and
     the sequencer's refusal is the answer."""
     tx = decode_pooled(raw)
     if isinstance(tx, DepositTransaction):
@@ -86,8 +82,8 @@ def send_raw_transaction(context: Context, raw: bytes) -> str:
         context.forward("eth_sendRawTransaction", ["0x" + raw.hex()])
         with contextlib.suppress(PoolError):  # the sequencer has it: what the local pool thinks of it is nobody's business
             context.pool.add(raw)
-        return "0x" + tx.hash.hex()
-    return "0x" + context.pool.add(raw).hex()
+        return tx.hash
+    return context.pool.add(raw)
 
 
 METHODS = {

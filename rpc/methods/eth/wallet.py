@@ -14,10 +14,10 @@ from l2engine.types.transaction import decode_transaction
 from rpc.context import Context
 from rpc.errors import SERVER_ERROR, RpcError
 from rpc.jsonrpc import RunsOn, method
-from rpc.methods.eth.accounts import get_transaction_count
-from rpc.methods.eth.calls import estimate_gas
+from rpc.methods.eth.accounts import nonce_of
+from rpc.methods.eth.calls import lowest_gas
 from rpc.methods.eth.fees import suggested_tip
-from rpc.methods.eth.transactions import send_raw_transaction
+from rpc.methods.eth.transactions import send
 from rpc.read.calls import to_call, transaction_args
 from rpc.read.values import address, data
 from rpc.show.transactions import show_transaction
@@ -34,7 +34,7 @@ def send_transaction(context: Context, args: dict[str, Any]) -> str:
     """Complete, sign and send a transaction; its hash."""
     key = _key(context, args.get("from"))
     with _one_at_a_time:
-        return send_raw_transaction(context, _sign(_completed(context, args), key))
+        return "0x" + send(context, _sign(_completed(context, args), key)).hex()
 
 
 def sign_transaction(context: Context, args: dict[str, Any]) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def _key(context: Context, who: Address | None) -> coincurve.PrivateKey:
 
 def _completed(context: Context, args: dict[str, Any]) -> dict[str, Any]:
     """The arguments with nonce, fees, gas and chain id."""
-    to_call(context, args, 0)  # refuses contradictions
+    to_call(args, context.config.chain_id, 0)  # refuses contradictions
     if args.get("to") is None and not args.get("input", args.get("data")):
         raise RpcError(SERVER_ERROR, "contract creation without any data provided")
     full = {"value": 0, **args, "chainId": context.config.chain_id}
@@ -75,9 +75,9 @@ def _completed(context: Context, args: dict[str, Any]) -> dict[str, Any]:
         if most < tip:
             raise RpcError(SERVER_ERROR, f"maxFeePerGas ({most}) < maxPriorityFeePerGas ({tip})")
     if "nonce" not in full:
-        full["nonce"] = int(get_transaction_count(context, full["from"], "pending"), 16)
+        full["nonce"] = nonce_of(context, full["from"], "pending")
     if "gas" not in full:
-        full["gas"] = int(estimate_gas(context, full, "pending", None, None), 16)
+        full["gas"] = lowest_gas(context, full, "pending", None, None)
     return full
 
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from l2engine.errors import InvalidParams
 from rpc.read.blocks import CanonicalHash, block_reference, block_tag
-from rpc.read.logs import LogFilter, log_filter
+from rpc.read.logs import LogQuery, log_query
 from rpc.read.values import (
     address,
     boolean,
@@ -51,7 +51,7 @@ HEXLIKE = st.from_regex(r"0[xX]?[0-9a-fA-Fg_ ]{0,70}", fullmatch=True)
 def test_every_parser_gives_a_value_or_invalid_params(value):
     for parser in (
         uint64, uint, uint256, data, address, hash32, payload_id, plain_uint64,
-        hex_or_decimal, boolean, string, number, block_tag, block_reference, log_filter,
+        hex_or_decimal, boolean, string, number, block_tag, block_reference, log_query,
         list_of(data, "hexutil.Bytes"),
     ):  # fmt: skip
         try:
@@ -91,11 +91,11 @@ def test_every_parser_gives_a_value_or_invalid_params(value):
         (hex_or_decimal, True, 'invalid hex or decimal integer "true"'),
         (integer, 1.5, "json: cannot unmarshal number 1.5 into Go value of type int"),
         (plain_uint64, -1, "json: cannot unmarshal number -1 into Go value of type uint64"),
-        (log_filter, {"topics": [None] * 5}, "exceed max topics"),
-        (log_filter, {"topics": ["0x12"]}, "hex has invalid length 1 after decoding; expected 32 for topic"),
-        (log_filter, {"address": "0x12"}, "invalid address: hex has invalid length 1 after decoding; expected 20 for address"),
-        (log_filter, {"address": [ADDRESS, 1]}, "non-string address at index 1"),
-        (log_filter, {"blockHash": HASH, "fromBlock": "0x1"}, "cannot specify both BlockHash and FromBlock/ToBlock, choose one or the other"),
+        (log_query, {"topics": [None] * 5}, "exceed max topics"),
+        (log_query, {"topics": ["0x12"]}, "hex has invalid length 1 after decoding; expected 32 for topic"),
+        (log_query, {"address": "0x12"}, "invalid address: hex has invalid length 1 after decoding; expected 20 for address"),
+        (log_query, {"address": [ADDRESS, 1]}, "non-string address at index 1"),
+        (log_query, {"blockHash": HASH, "fromBlock": "0x1"}, "cannot specify both BlockHash and FromBlock/ToBlock, choose one or the other"),
     ],
 )  # fmt: skip
 def test_refusals(parser, value, message):
@@ -120,7 +120,7 @@ def test_struct_names_the_field():
 
 
 def test_the_case_of_names_does_not_matter():
-    assert log_filter({"FROMBLOCK": "0x1", "toblock": "0x2", "Topics": []}) == LogFilter(None, 1, 2)
+    assert log_query({"FROMBLOCK": "0x1", "toblock": "0x2", "Topics": []}) == LogQuery(from_block=1, to_block=2)
 
 
 def test_values_too_deep_to_repeat_are_refused_by_their_kind():
@@ -151,8 +151,8 @@ def test_storage_keys():
 
 
 def test_log_filters():
-    wanted = log_filter({"fromBlock": "0x1", "toBlock": "latest", "address": ADDRESS, "topics": [None, [HASH, HASH], [None, HASH]]})
+    wanted = log_query({"fromBlock": "0x1", "toBlock": "latest", "address": ADDRESS, "topics": [None, [HASH, HASH], [None, HASH]]})
     assert wanted.from_block == 1
     assert wanted.to_block == "latest"
-    assert wanted.addresses == {bytes.fromhex(ADDRESS[2:])}
-    assert wanted.topics == (frozenset(), {bytes.fromhex(HASH[2:])}, frozenset())
+    assert wanted.filter.addresses == {bytes.fromhex(ADDRESS[2:])}
+    assert wanted.filter.topics == (frozenset(), {bytes.fromhex(HASH[2:])}, frozenset())

@@ -14,7 +14,7 @@ from rpc.installed_filters import Filter, Filters
 from rpc.jsonrpc import handle
 from rpc.methods.eth import changes
 from rpc.ports.subscriptions import Subscriptions
-from rpc.read.logs import log_filter
+from rpc.read.logs import log_query
 from rpc.registry import methods_for
 from tests.helpers.vectors import VECTORS, needs_vectors
 from tests.rpc.chain import recorded
@@ -116,7 +116,7 @@ def test_what_clients_leave_here_is_bounded(context):
 
 def test_filters_are_bounded_together(monkeypatch):
     monkeypatch.setattr("rpc.installed_filters.MAX_SIZE", 5)
-    filters, criteria = Filters(), log_filter({"topics": [["0x" + f"{i:064x}" for i in range(3)]]})
+    filters, criteria = Filters(), log_query({"topics": [["0x" + f"{i:064x}" for i in range(3)]]})
     for _ in range(2):
         filters.install(lambda at: Filter(lambda found, context: [], None, at, criteria))
     with pytest.raises(RpcError, match="too many filters"):
