@@ -136,7 +136,7 @@ def forkchoice_updated_v1(context: Context, state: ForkchoiceState, attributes: 
             raise EngineParamsError("withdrawals and beacon root not supported in V1")
         if _rules(context, attributes.timestamp).includes(L1Rules.SHANGHAI):
             raise EngineParamsError("fcuV1 called post-shanghai")
-    return _forkchoice_updated(context, state, attributes, 1)
+    return show_forkchoice(context.engine.forkchoice_updated(state, attributes, 1))
 
 
 def forkchoice_updated_v2(context: Context, state: ForkchoiceState, attributes: PayloadAttributes | None) -> Json:
@@ -151,14 +151,14 @@ def forkchoice_updated_v2(context: Context, state: ForkchoiceState, attributes: 
             raise InvalidAttributes("missing withdrawals")
         if rules.includes(L1Rules.CANCUN):
             raise UnsupportedFork("fcuV2 must only be called with paris or shanghai payloads")
-    return _forkchoice_updated(context, state, attributes, 2)
+    return show_forkchoice(context.engine.forkchoice_updated(state, attributes, 2))
 
 
 def forkchoice_updated_v3(context: Context, state: ForkchoiceState, attributes: PayloadAttributes | None) -> Json:
     """Attributes of Cancun and later."""
     if attributes is not None:
         _check_cancun_attributes(context, attributes)
-    return _forkchoice_updated(context, state, attributes, 3)
+    return show_forkchoice(context.engine.forkchoice_updated(state, attributes, 3))
 
 
 def forkchoice_updated_v4(context: Context, state: ForkchoiceState, attributes: PayloadAttributes | None, custody: object = None) -> Json:
@@ -166,7 +166,7 @@ def forkchoice_updated_v4(context: Context, state: ForkchoiceState, attributes: 
     if attributes is not None:
         _check_cancun_attributes(context, attributes)
         raise InvalidAttributes("missing slot number")
-    return _forkchoice_updated(context, state, None, 4)
+    return show_forkchoice(context.engine.forkchoice_updated(state, None, 4))
 
 
 def _check_cancun_attributes(context: Context, attributes: PayloadAttributes) -> None:
@@ -176,10 +176,6 @@ def _check_cancun_attributes(context: Context, attributes: PayloadAttributes) ->
         raise InvalidAttributes("missing beacon root")
     if not _rules(context, attributes.timestamp).includes(L1Rules.CANCUN):
         raise UnsupportedFork("fcuV3 must only be called for cancun/prague/osaka payloads")
-
-
-def _forkchoice_updated(context: Context, state: ForkchoiceState, attributes: PayloadAttributes | None, version: int) -> Json:
-    return show_forkchoice(context.engine.forkchoice_updated(state, attributes, version))
 
 
 # ---- getPayload -----------------------------------------------------------------------------------------------------
