@@ -95,3 +95,8 @@ def test_requests_without_content_do_not_count() -> None:
     """EIP-7685: only requests with data after the type byte are hashed."""
     assert hash_requests(()) == EMPTY_REQUESTS_HASH == hash_requests((b"\0", b"\1"))
     assert hash_requests((b"\0\1",)) != EMPTY_REQUESTS_HASH
+
+
+def test_only_isthmus_payloads_carry_a_withdrawals_root() -> None:
+    assert from_block(config("isthmus"), BLOCK).withdrawals_root == BLOCK.header.withdrawals_root
+    assert from_block(config("holocene"), BLOCK).withdrawals_root is None
