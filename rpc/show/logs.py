@@ -10,11 +10,9 @@ from l2engine.types.block import Header, Log
 from rpc.show import Json
 
 
-def show_logs(items: Sequence[Log], header: Header, tx_hash: Hash32, index: int, first: int, removed: bool = False) -> list[Json]:
+def show_logs(items: Sequence[Log], header: Header, tx_hash: Hash32, index: int, first: int) -> list[Json]:
     """The logs of one transaction; `first` is the index of the first one in the block."""
-    return [
-        show_log(item, header.hash, header.number, header.timestamp, tx_hash, index, first + i, removed) for i, item in enumerate(items)
-    ]
+    return [show_log(item, header.hash, header.number, header.timestamp, tx_hash, index, first + i, False) for i, item in enumerate(items)]
 
 
 def show_log(

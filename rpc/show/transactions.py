@@ -20,9 +20,7 @@ from l2engine.types.transaction import (
 from rpc.show import Json
 
 
-def show_transaction(
-    tx: Transaction, header: Header | None = None, index: int | None = None, receipt: Receipt | None = None, sender: Address | None = None
-) -> Json:
+def show_transaction(tx: Transaction, header: Header | None = None, index: int | None = None, receipt: Receipt | None = None) -> Json:
     """A transaction in a block, or with `header` None one that waits in the pool. A deposit's receipt holds its nonce."""
     base_fee = header.base_fee_per_gas if header is not None else None
     fields: Json = {
@@ -30,7 +28,7 @@ def show_transaction(
         "blockNumber": None if header is None else hex(header.number),
         "blockTimestamp": None if header is None else hex(header.timestamp),
         "transactionIndex": None if index is None else hex(index),
-        "from": "0x" + (sender_of(tx) if sender is None else sender).hex(),
+        "from": "0x" + sender_of(tx).hex(),
         "gas": hex(tx.gas),
         "hash": "0x" + tx.hash.hex(),
         "input": "0x" + tx.data.hex(),
