@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from l2engine.types.base import Address, Hash32
-from l2engine.types.block import Log, bloom_bits
+from l2engine.types.receipt import Log, bloom_bits
 
 
 @dataclass(frozen=True, slots=True)

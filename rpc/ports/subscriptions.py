@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from l2engine.types.base import Hash32
-from l2engine.types.block import Header
+from l2engine.types.header import Header
 from l2engine.types.transaction import decode_transaction
 from rpc.context import Context
 from rpc.errors import INVALID_PARAMS, METHOD_NOT_FOUND, SERVER_ERROR, RpcError

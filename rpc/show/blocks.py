@@ -7,7 +7,9 @@ from collections.abc import Sequence
 
 from l2engine.types import rlp
 from l2engine.types.base import keccak
-from l2engine.types.block import Block, Header, Receipt, Withdrawal
+from l2engine.types.block import Block, Withdrawal
+from l2engine.types.header import Header
+from l2engine.types.receipt import Receipt
 from l2engine.types.transaction import DepositTransaction, decode_transaction
 from rpc.show import Json
 from rpc.show.transactions import show_transaction

@@ -6,7 +6,8 @@ Source: geth core/types/log.go; recordings.
 from collections.abc import Sequence
 
 from l2engine.types.base import Hash32, Timestamp
-from l2engine.types.block import Header, Log
+from l2engine.types.header import Header
+from l2engine.types.receipt import Log
 from rpc.show import Json
 
 

@@ -12,7 +12,9 @@ from l2engine.rules.forks import Fork
 from l2engine.rules.l1_attributes import L1Attributes
 from l2engine.types.accelerated import fast_lz_length
 from l2engine.types.base import keccak
-from l2engine.types.block import Block, Header, Receipt
+from l2engine.types.block import Block
+from l2engine.types.header import Header
+from l2engine.types.receipt import Receipt
 from l2engine.types.transaction import DepositTransaction, created_address, decode_transaction
 from rpc.show import Json
 from rpc.show.logs import show_logs

@@ -5,7 +5,8 @@ Sources: geth internal/ethapi; OP specs and digest 2.6 for the fields of deposit
 
 from l2engine.errors import InvalidTransaction
 from l2engine.types.base import ZERO_ADDRESS, Address, Wei
-from l2engine.types.block import Header, Receipt
+from l2engine.types.header import Header
+from l2engine.types.receipt import Receipt
 from l2engine.types.transaction import (
     AccessList,
     AccessListTransaction,

@@ -2,7 +2,7 @@
 
 import json
 
-from l2engine.types.block import Header
+from l2engine.types.header import Header
 from rpc.context import Context
 from rpc.jsonrpc import handle
 from rpc.registry import methods_for

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from l2engine.types.base import EMPTY_BLOOM
-from l2engine.types.block import Log, logs_bloom
 from l2engine.types.log_filter import LogFilter
+from l2engine.types.receipt import Log, logs_bloom
 
 A, B = bytes([0xAA]) * 20, bytes([0xBB]) * 20
 T, U = bytes([1]) * 32, bytes([2]) * 32

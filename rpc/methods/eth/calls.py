@@ -13,8 +13,11 @@ from l2engine.evm.tracers.calls import revert_reason
 from l2engine.rules.blobs import GAS_PER_BLOB
 from l2engine.rules.forks import L1Rules
 from l2engine.types.base import Address, Gas, Wei, checksum_address
-from l2engine.types.block import Header
-from l2engine.types.state import BlockEnv, Call, CallResult, StateView, Tracer
+from l2engine.types.environment import BlockEnv
+from l2engine.types.execution import Call, CallResult
+from l2engine.types.header import Header
+from l2engine.types.state import StateView
+from l2engine.types.tracing import Tracer
 from rpc.context import Context
 from rpc.errors import SERVER_ERROR, RpcError
 from rpc.jsonrpc import RunsOn, method

@@ -5,7 +5,7 @@ from typing import Any
 
 from l2engine.rules import blobs, eip1559
 from l2engine.types.base import Wei
-from l2engine.types.block import Header
+from l2engine.types.header import Header
 from l2engine.types.transaction import DepositTransaction, decode_transaction
 from rpc.context import Context, TimeLimit
 from rpc.errors import SERVER_ERROR, RpcError

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from l2engine.types.base import MAX_UINT64, BlockNumber, Hash32, keccak
-from l2engine.types.block import Block, Receipt
+from l2engine.types.block import Block
 from l2engine.types.log_filter import LogFilter
+from l2engine.types.receipt import Receipt
 from rpc.context import Context, TimeLimit
 from rpc.errors import INVALID_PARAMS, SERVER_ERROR, RpcError
 from rpc.jsonrpc import RunsOn, method
