@@ -28,11 +28,12 @@ from l2engine.settings import Settings
 from l2engine.types.base import Address
 from l2engine.types.header import Header
 from l2engine.types.storage import KeyValue
-from rpc import auth
-from rpc.context import Context, RpcSettings
-from rpc.forward import forwarder
+from rpc.context import Context, Network, RpcSettings
+from rpc.ports import auth
+from rpc.ports.forward import forwarder
+from rpc.ports.http import Port
+from rpc.ports.server import Server
 from rpc.registry import ENGINE_NAMESPACES, methods_for
-from rpc.server import Port, Server
 
 log = logging.getLogger(__name__)
 ready_log = logging.getLogger(f"{__name__}.ready")
@@ -204,19 +205,11 @@ class Node:
             commit=hashlib.sha256(__version__.encode()).hexdigest()[:8],
             network_id=settings.networkid,
             keys=self._keys,
-            node_info=self._node_info,
+            network=_Identity(self.chain, settings.networkid),
             halt=halt,
             forward=forwarder(sequencer) if sequencer else None,
             namespaces=settings.http_api,
         )
-
-    def _node_info(self) -> dict[str, Any]:
-        """What admin_nodeInfo says."""
-        chain = self.chain
-        genesis, head = chain.blocks.canonical_hash(0), chain.engine.head
-        network = self.settings.networkid or chain.config.chain_id
-        eth = {"network": network, "genesis": "0x" + (genesis or b"").hex(), "head": "0x" + head.hash.hex(), "difficulty": 0}
-        return {"name": f"l2engine/v{__version__}", "listenAddr": "", "ports": {"discovery": 0, "listener": 0}, "protocols": {"eth": eth}}
 
     def _watch_for_silence(self) -> None:
         """Say once what the node waits for when no block has come for a while."""
@@ -259,6 +252,20 @@ class Node:
             log.warning("A call is still running: stopping without it")
         else:
             closing.result()
+
+
+class _Identity(Network):
+    """A node without peers."""
+
+    def __init__(self, chain: Chain, network_id: int | None) -> None:
+        self._chain, self._network_id = chain, network_id
+
+    def node_info(self) -> dict[str, Any]:
+        chain = self._chain
+        genesis, head = chain.blocks.canonical_hash(0), chain.engine.head
+        network = self._network_id or chain.config.chain_id
+        eth = {"network": network, "genesis": "0x" + (genesis or b"").hex(), "head": "0x" + head.hash.hex(), "difficulty": 0}
+        return {"name": f"l2engine/v{__version__}", "listenAddr": "", "ports": {"discovery": 0, "listener": 0}, "protocols": {"eth": eth}}
 
 
 def _announcer(server: Server) -> Callable[[Event], None]:

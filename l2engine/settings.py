@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 from l2engine.errors import ConfigError
 from l2engine.rules.forks import OP_FORKS
+from l2engine.types.duration import parse_duration
 
 ENVIRONMENT_PREFIX = "L2ENGINE_"
 API_NAMES = ("eth", "net", "web3", "debug", "txpool", "admin", "miner", "trace", "ots", "testing")
@@ -60,11 +61,7 @@ def parse_list(text: str) -> tuple[str, ...]:
 
 def parse_seconds(text: str) -> float:
     """Seconds, from a plain number or Go's form: `5s`, `1h30m`, `500ms`."""
-    units = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001, "": 1.0}
-    parts = re.findall(r"(\d+(?:\.\d+)?)(h|ms|m|s|$)", text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise ValueError(f"not a duration: {text!r}")
-    return sum(float(number) * units[unit] for number, unit in parts)
+    return float(text) if re.fullmatch(r"\d+(\.\d+)?", text) else parse_duration(text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,25 +2,27 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from l2engine.chain.engine import Engine
 from l2engine.chain.pool import Pool
+from l2engine.chain.process import block_env
 from l2engine.errors import UnknownBlock
 from l2engine.rules.config import ChainConfig
 from l2engine.store.blocks import BlockStore
 from l2engine.types.base import Address, Hash32, Wei
 from l2engine.types.block import Block
+from l2engine.types.environment import BlockEnv
 from l2engine.types.execution import Executor
 from l2engine.types.header import Header
 from l2engine.types.receipt import Receipt
 from l2engine.types.state import StateView
 from l2engine.types.storage import StateStore
-from rpc.codec import BlockReference, CanonicalHash
 from rpc.errors import NO_HISTORICAL_FALLBACK, SERVER_ERROR, TIMEOUT, RpcError
-from rpc.filters import Filters
-from rpc.tips import PaidTips
+from rpc.fee_history import PaidTips
+from rpc.installed_filters import Filters
+from rpc.read.blocks import BlockReference, CanonicalHash
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,26 @@ class TimeLimit:
             raise RpcError(TIMEOUT, "request timed out")
 
 
+class Network:
+    """What the node knows of its identity and its peers; as it is here, nothing."""
+
+    def peer_count(self) -> int:
+        """How many peers are connected."""
+        return 0
+
+    def peers(self) -> list[dict[str, Any]]:
+        """The connected peers, as admin_peers shows them."""
+        return []
+
+    def node_info(self) -> dict[str, Any]:
+        """This node, as admin_nodeInfo shows it."""
+        return {}
+
+    def syncing(self) -> dict[str, int] | None:
+        """Progress of a running sync (startingBlock, currentBlock, highestBlock), None when not syncing."""
+        return None
+
+
 @dataclass(slots=True)
 class Context:
     """Handed to every method as its first argument."""
@@ -77,11 +99,7 @@ class Context:
     """None takes the chain id."""
     keys: Mapping[Address, bytes] = field(default_factory=dict)
     """Private keys by account: the dev chain's, for eth_accounts and eth_sendTransaction."""
-    peer_count: Callable[[], int] = lambda: 0
-    peers: Callable[[], list[dict[str, Any]]] = list
-    node_info: Callable[[], dict[str, Any]] = dict
-    syncing: Callable[[], dict[str, int] | None] = lambda: None
-    """Progress of a running sync (startingBlock, currentBlock, highestBlock), None when not syncing."""
+    network: Network = field(default_factory=Network)
     halt: Callable[[str], None] = lambda reason: None
     """Stops the node: what --rollup.halt asks for."""
     forward: Callable[[str, list[Any]], Any] | None = None
@@ -139,8 +157,19 @@ class Context:
         header = self.header(reference)
         return None if header is None else self.blocks.block(header.hash)
 
+    def mined(self, tx_hash: Hash32) -> tuple[Block, int] | None:
+        """The block that a transaction is in, and its index there; None when it is not in the chain."""
+        location = self.blocks.transaction_location(tx_hash)
+        block = None if location is None else self.blocks.block(location[0])
+        return None if location is None or block is None else (block, location[1])
+
+    def raw_transaction(self, tx_hash: Hash32) -> bytes | None:
+        """A transaction's EIP-2718 bytes, from the chain or the pool; None when it is in neither."""
+        mined = self.mined(tx_hash)
+        return self.pool.get(tx_hash) if mined is None else mined[0].transactions[mined[1]]
+
     def receipts(self, block_hash: Hash32) -> Sequence[Receipt]:
-        """The receipts of a known block."""
+        """The receipts of a block; none when it is not known."""
         return self.blocks.receipts(block_hash) or ()
 
     def view(self, header: Header) -> StateView:
@@ -149,7 +178,12 @@ class Context:
             raise RpcError(NO_HISTORICAL_FALLBACK, "no historical RPC is available for this historical (pre-bedrock) execution request")
         return self.state.view(header.hash)
 
+    def environment(self, header: Header, overrides: Mapping[str, Any] | None = None) -> BlockEnv:
+        """A block's environment for calls on top of its state, with the fields that `overrides` replaces."""
+        parent = self.blocks.header(header.parent_hash) or header
+        return replace(block_env(header, parent, (), ()), **overrides or {})
+
     def deadline(self) -> float | None:
-        """Until when a call that starts now may run (time.monotonic)."""
+        """Deadline (time.monotonic) for a call that starts now; None for no limit."""
         limit = self.settings.evm_timeout_seconds
         return time.monotonic() + limit if limit else None

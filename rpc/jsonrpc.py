@@ -15,7 +15,6 @@ from typing import Any, TypeAlias
 import orjson
 
 from l2engine.errors import InvalidParams, StoreError
-from rpc.codec import Optional, Parser
 from rpc.errors import (
     INTERNAL_ERROR,
     INVALID_PARAMS,
@@ -26,13 +25,14 @@ from rpc.errors import (
     RpcError,
     error_object,
 )
+from rpc.read.values import Optional, Parser
 
 log = logging.getLogger(__name__)
 
 MAX_COMMAS = 250_000  # in a body: building more values holds everybody up, and no request has so many
 
 
-class Place(Enum):
+class RunsOn(Enum):
     """Where a method may run without holding up others."""
 
     LOOP = auto()  # answers at once
@@ -50,13 +50,13 @@ class Method:
     parsers: tuple[Parser[Any], ...]
     required: int
     """How many leading arguments may not be left out."""
-    place: Place
+    runs_on: RunsOn
 
 
-def method(function: Callable[..., Any], *parsers: Parser[Any], place: Place = Place.LOOP) -> Method:
+def method(function: Callable[..., Any], *parsers: Parser[Any], runs_on: RunsOn = RunsOn.LOOP) -> Method:
     """A table entry; trailing `Optional` parsers make optional arguments."""
     required = max((i + 1 for i, parser in enumerate(parsers) if not isinstance(parser, Optional)), default=0)
-    return Method(function, parsers, required, place)
+    return Method(function, parsers, required, runs_on)
 
 
 Methods: TypeAlias = Mapping[str, Method]

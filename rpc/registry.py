@@ -2,17 +2,21 @@
 
 from collections.abc import Iterable
 
-from rpc import admin, debug, engine, miner, net, txpool
-from rpc.codec import Optional, any_json
 from rpc.context import Context
 from rpc.errors import METHOD_NOT_FOUND, RpcError
-from rpc.eth import access_list, accounts, blocks, calls, fees, filters, logs, transactions, wallet
 from rpc.jsonrpc import Method, Methods, method
+from rpc.methods import admin, debug, miner, net, txpool, web3
+from rpc.methods.engine import client, payloads, superchain
+from rpc.methods.eth import access_list, accounts, blocks, calls, fees, filters, logs, transactions, wallet
+from rpc.read.values import Optional, any_json
 
 ENGINE_NAMESPACES = ("engine", "eth", "net", "web3", "debug", "miner", "txpool")  # always on the Engine port
 
 _ETH = (access_list, accounts, blocks, calls, fees, filters, logs, transactions, wallet)
-_ALL: Methods = {name: entry for module in (*_ETH, net, debug, txpool, miner, admin, engine) for name, entry in module.METHODS.items()}
+_ENGINE = (payloads, client, superchain)
+_ALL: Methods = {
+    name: entry for module in (*_ETH, *_ENGINE, net, web3, debug, txpool, miner, admin) for name, entry in module.METHODS.items()
+}
 
 
 def methods_for(namespaces: Iterable[str]) -> Methods:

@@ -315,7 +315,9 @@ class _Task:
         return ExecutedBlock(sealed, result.receipts, prepared), result.value
 
     def _forced(self) -> BlockExecution:
-        execution = self._executor.begin(self._state.view(self.parent.hash), block_env(self.block, self.parent))
+        execution = self._executor.begin(
+            self._state.view(self.parent.hash), block_env(self.block.header, self.parent, self.block.withdrawals, self.block.ommers)
+        )
         raws = self.attributes.transactions or ()
         failed = apply_all(execution, raws)
         if failed is not None:

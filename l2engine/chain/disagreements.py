@@ -23,7 +23,8 @@ _KEPT = 100  # files in the folder; a pool full of such transactions must not fi
 def witness_document(config: ChainConfig, block: Block, witness: ExecutionWitness, sealed: bool = True) -> dict[str, Any]:
     """The JSON of a witness file: debug_executionWitness's answer with the chain's rules and the block beside it. `sealed` False says
     that the block's header is a draft, so that its hash means nothing."""
-    return {"config": geth_config(config), "block": "0x" + block.encode().hex(), "sealed": sealed, **witness.to_json()}
+    parts = {name: ["0x" + item.hex() for item in getattr(witness, name)] for name in ("state", "codes", "keys", "headers")}
+    return {"config": geth_config(config), "block": "0x" + block.encode().hex(), "sealed": sealed, **parts}
 
 
 class Disagreements:

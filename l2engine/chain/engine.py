@@ -361,10 +361,6 @@ class Engine:
             raise UnknownPayload("Unknown payload")
         return built
 
-    def set_max_da_size(self, transaction: int | None, block: int | None) -> None:
-        """Limit the estimated compressed size in bytes of pool transactions, each and per block together; None is no limit."""
-        self.builder.max_transaction_da_size, self.builder.max_block_da_size = transaction or 0, block or 0
-
     def close(self) -> None:
         """Stop building. The database is closed by who opened it."""
         self.builder.close()

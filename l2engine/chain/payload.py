@@ -78,9 +78,10 @@ def to_block(
     return Block(header, payload.transactions, (), payload.withdrawals)
 
 
-def from_block(block: Block) -> ExecutionPayload:
+def from_block(config: ChainConfig, block: Block) -> ExecutionPayload:
     """The payload that carries a block."""
     header = block.header
+    fork = config.fork_at(header.number, header.timestamp)
     return ExecutionPayload(
         parent_hash=header.parent_hash,
         fee_recipient=header.beneficiary,
@@ -99,7 +100,7 @@ def from_block(block: Block) -> ExecutionPayload:
         withdrawals=block.withdrawals,
         blob_gas_used=header.blob_gas_used,
         excess_blob_gas=header.excess_blob_gas,
-        withdrawals_root=header.withdrawals_root if header.requests_hash is not None else None,
+        withdrawals_root=header.withdrawals_root if fork.withdrawals_root_is_message_passer else None,
     )
 
 

@@ -15,7 +15,7 @@ from l2engine.rules.l1_attributes import Format, calldata_format
 from l2engine.rules.predeploys import L2_TO_L1_MESSAGE_PASSER
 from l2engine.types.accelerated import ordered_root, undecodable
 from l2engine.types.base import EMPTY_REQUESTS_HASH, MAX_UINT256, keccak
-from l2engine.types.block import Block
+from l2engine.types.block import Block, Withdrawal
 from l2engine.types.environment import BlockEnv
 from l2engine.types.execution import BlockExecution, BlockResult, Executor
 from l2engine.types.header import Header, ommers_hash
@@ -44,7 +44,11 @@ def process_block(
     validate_header(config, header, parent)
     fork = config.fork_at(header.number, header.timestamp)
     validate_body(fork, block)
-    execution = executor.begin(state.view(parent.hash), block_env(block, parent), lambda diff: state.prepare(parent.hash, diff).root)
+    execution = executor.begin(
+        state.view(parent.hash),
+        block_env(header, parent, block.withdrawals, block.ommers),
+        lambda diff: state.prepare(parent.hash, diff).root,
+    )
     failed = apply_all(execution, block.transactions, tracer)
     if failed is not None:
         index, error = failed
@@ -114,9 +118,8 @@ def validate_l1_attributes(fork: Fork, transactions: Sequence[bytes]) -> None:
         raise InvalidBlock("missing L1 attributes deposit transaction")
 
 
-def block_env(block: Block, parent: Header) -> BlockEnv:
-    """What the block's transactions see of it."""
-    header = block.header
+def block_env(header: Header, parent: Header, withdrawals: tuple[Withdrawal, ...] | None, ommers: tuple[Header, ...]) -> BlockEnv:
+    """What a block's transactions see of it."""
     return BlockEnv(
         number=header.number,
         timestamp=header.timestamp,
@@ -129,8 +132,8 @@ def block_env(block: Block, parent: Header) -> BlockEnv:
         excess_blob_gas=header.excess_blob_gas,
         difficulty=header.difficulty,
         extra_data=header.extra_data,
-        withdrawals=block.withdrawals,
-        ommers=block.ommers,
+        withdrawals=withdrawals,
+        ommers=ommers,
     )
 
 

@@ -119,7 +119,10 @@ class Sequencer:
         engine.builder.wait(started.payload_id, self.settings.block_time)
         block = engine.get_payload(started.payload_id).block
         status = engine.new_payload(
-            from_block(block), (), block.header.parent_beacon_block_root, () if block.header.requests_hash is not None else None
+            from_block(engine.config, block),
+            (),
+            block.header.parent_beacon_block_root,
+            () if block.header.requests_hash is not None else None,
         )
         if status.status is not Status.VALID:
             raise L2EngineError(f"the engine refused its own payload: {status.validation_error}")

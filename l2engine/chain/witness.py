@@ -50,10 +50,6 @@ class ExecutionWitness:
     headers: tuple[bytes, ...]
     """RLP of the parent and of as many ancestors as BLOCKHASH asks for, the oldest first."""
 
-    def to_json(self) -> dict[str, list[str]]:
-        """As debug_executionWitness answers."""
-        return {name: ["0x" + item.hex() for item in getattr(self, name)] for name in ("state", "codes", "keys", "headers")}
-
 
 class RecordingView:
     """A `StateView` that remembers what it was asked."""
@@ -159,7 +155,7 @@ def _execute(
     executor: Executor, view: RecordingView, parent: Header, block: Block, intermediate_root: Callable[[StateDiff], Hash32]
 ) -> StateDiff | None:
     """What the block changes, transactions that cannot stand left out; None when even then it is no block."""
-    execution = executor.begin(view, block_env(block, parent), intermediate_root)
+    execution = executor.begin(view, block_env(block.header, parent, block.withdrawals, block.ommers), intermediate_root)
     for raw in block.transactions:
         try:
             execution.apply(raw)

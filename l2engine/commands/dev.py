@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
 
 def banner(chain: Chain, endpoints: "Endpoints", block_time: float | None) -> str:
     """What a user needs to begin, with the keys that everybody knows."""
-    from rpc.render import checksum_address
+    from l2engine.types.base import checksum_address
 
     config, head = chain.config, chain.engine.head
     fork = config.fork_at(head.number, head.timestamp).name

@@ -64,14 +64,20 @@ class Receipt:
         return payload if self.type == 0 else bytes([self.type]) + payload
 
 
+def bloom_bits(item: bytes) -> int:
+    """The up to three of a bloom filter's 2048 bits that an address or topic sets (Yellow Paper 4.3.1)."""
+    digest, bits = keccak(item), 0
+    for i in (0, 2, 4):
+        bits |= 1 << (int.from_bytes(digest[i : i + 2], "big") & 2047)
+    return bits
+
+
 def logs_bloom(logs: Iterable[Log]) -> bytes:
-    """The 2048-bit bloom filter over addresses and topics (Yellow Paper 4.3.1), 256 bytes."""
+    """The bloom filter over addresses and topics, 256 bytes."""
     bits = 0
     for log in logs:
         for item in (log.address, *log.topics):
-            digest = keccak(item)
-            for i in (0, 2, 4):
-                bits |= 1 << (int.from_bytes(digest[i : i + 2], "big") & 2047)
+            bits |= bloom_bits(item)
     return bits.to_bytes(256, "big") if bits else EMPTY_BLOOM
 
 

@@ -109,7 +109,7 @@ def test_a_difference_found_by_its_receipt_also_shows_accounts(block: Block, tmp
 def test_new_payload_answers_an_internal_error_and_the_chain_goes_on(forge: Forge, block: Block, tmp_path: Path) -> None:
     engine = both(*LIES["balance"][:1], "native", block.transactions[1], tmp_path)
     methods, context = methods_for(ENGINE_NAMESPACES), Context(engine)
-    payload = from_block(block)
+    payload = from_block(engine.config, block)
     fields = {
         "parentHash": payload.parent_hash,
         "feeRecipient": payload.fee_recipient,
@@ -199,7 +199,9 @@ def test_a_transaction_that_times_out_is_undone_on_both(forge: Forge, block: Blo
     config = forge.engine.config
     late = Late(ReferenceExecutor(config), lambda raw: raw == block.transactions[-1], more_gas)
     view = forge.engine.state.view(forge.genesis.hash)
-    execution = AgreementExecutor(config, reference=late).begin(view, block_env(block, forge.genesis))  # type: ignore[arg-type]
+    execution = AgreementExecutor(config, reference=late).begin(
+        view, block_env(block.header, forge.genesis, block.withdrawals, block.ommers)
+    )  # type: ignore[arg-type]
     for raw in block.transactions[:-1]:
         execution.apply(raw)
     with pytest.raises(ExecutionTimeout):

@@ -32,6 +32,7 @@ from l2engine.types.base import EMPTY_BLOOM, EMPTY_OMMERS_HASH, EMPTY_ROOT, Addr
 from l2engine.types.block import Block, decode_block
 from l2engine.types.header import Header
 from l2engine.types.state import Account
+from rpc.show.witnesses import show_witness
 from tests.agreement.fuzz import FORKS, RandomBlock, random_block, rules
 from tests.helpers import in_process
 from tests.helpers.dev_chain import Forge, document, funded
@@ -118,7 +119,7 @@ def test_attributes_with_a_refused_transaction_serve_the_block_of_deposits_alone
     alice = funded("alice")
     refused = alice.sign(nonce=1000)
     attributes = forge.attributes(forge.genesis, refused, alice.sign(to=bytes([9]) * 20, value=1, nonce=0))
-    answer = forge.engine.witnesses.of_attributes(NativeExecutor(forge.engine.config), forge.genesis, attributes).to_json()
+    answer = show_witness(forge.engine.witnesses.of_attributes(NativeExecutor(forge.engine.config), forge.genesis, attributes))
     assert_replays(forge.engine.config, answer, forge.block(forge.genesis))
     assert "0x" + (bytes([9]) * 20).hex() in answer["keys"]
 
@@ -175,7 +176,7 @@ def sealed(block: RandomBlock, state: Any, parent: Header, executor: Any) -> Blo
         parent_beacon_block_root=env.parent_beacon_block_root,
     )
     empty = Block(draft, (), withdrawals=env.withdrawals)
-    execution = executor.begin(state.view(parent.hash), block_env(empty, parent))
+    execution = executor.begin(state.view(parent.hash), block_env(empty.header, parent, empty.withdrawals, empty.ommers))
     raws = []
     for raw in block.transactions:
         try:
@@ -200,7 +201,7 @@ def test_random_blocks_replay(seed: int, evm: str) -> None:
     except InvalidBlock:
         return  # a requests contract that fails: no block
     made = Witnesses(random.config, state, blocks).of_block([executor], parent, block)
-    assert_replays(random.config, made.to_json(), block, evm)
+    assert_replays(random.config, show_witness(made), block, evm)
 
 
 # ---- deletions, for which the witness holds the nodes beside the deleted ones -------------------------------------------
@@ -244,7 +245,7 @@ def test_any_deletions_replay(data: st.DataObject) -> None:
     block = sealed(random, state, parent, executor)
     assert len(block.transactions) == 1 + len(killed)
     made = Witnesses(random.config, state, blocks).of_block([executor], parent, block)
-    assert_replays(random.config, made.to_json(), block, evm)
+    assert_replays(random.config, show_witness(made), block, evm)
 
 
 def test_the_node_beside_a_deleted_one_is_needed_and_there() -> None:
@@ -252,7 +253,7 @@ def test_the_node_beside_a_deleted_one_is_needed_and_there() -> None:
     executor = ReferenceExecutor(random.config)
     state, blocks, parent = stored(random, native=False)
     block = sealed(random, state, parent, executor)
-    answer = Witnesses(random.config, state, blocks).of_block([executor], parent, block).to_json()
+    answer = show_witness(Witnesses(random.config, state, blocks).of_block([executor], parent, block))
     sibling = next(node for node in answer["state"] if node.endswith(rlp.encode(rlp.encode(encode_int(2**255))).hex()))
     assert_replays(random.config, answer, block)
     with pytest.raises(StoreError):
@@ -268,7 +269,7 @@ def test_ancestors_are_there_as_far_as_blockhash_asks() -> None:
     for name, executor in EXECUTORS.items():
         made = forge.engine.witnesses.of_block([executor(forge.engine.config)], ancestors[-1].header, block)
         assert list(made.headers) == [ancestor.header.encode() for ancestor in ancestors[-5:]]
-        assert_replays(forge.engine.config, made.to_json(), block, name)
+        assert_replays(forge.engine.config, show_witness(made), block, name)
 
 
 # ---- files ----------------------------------------------------------------------------------------------------------

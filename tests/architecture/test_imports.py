@@ -29,7 +29,16 @@ MAY_IMPORT = {
     "settings": _BASE | {"rules"},
 }
 SEES_EVERYTHING = {"node", "assembly", "commands", "__main__"}
-MAY_WAIT = {"rpc", "p2p", "node", "commands", "chain.sequencer"}
+_CALL = {"rpc.jsonrpc", "rpc.context", "rpc.errors", "rpc.fee_history", "rpc.installed_filters"}  # the call, without I/O
+RPC_MAY_IMPORT = {
+    "rpc.read": {"rpc.read", "rpc.errors"},
+    "rpc.show": {"rpc.show"},
+    "rpc.methods": {*_CALL, "rpc.read", "rpc.show", "rpc.methods"},
+    "rpc.ports": {*_CALL, "rpc.read", "rpc.show", "rpc.methods", "rpc.ports"},
+    "rpc.registry": {*_CALL, "rpc.read", "rpc.methods"},
+    **{module: {*_CALL, "rpc.read"} for module in _CALL},
+}
+MAY_WAIT = {"rpc.ports", "p2p", "node", "commands", "chain.sequencer"}
 LONGEST = 600
 
 
@@ -43,7 +52,7 @@ def modules() -> dict[str, Path]:
 
 
 def layer(module: str) -> str:
-    """`l2engine.store.kv` is of the layer store, `rpc.codec` of rpc, `l2engine` itself of none."""
+    """`l2engine.store.kv` is of the layer store, `rpc.context` of rpc, `l2engine` itself of none."""
     parts = module.split(".")
     return parts[0] if parts[0] != "l2engine" else parts[1] if len(parts) > 1 else ""
 
@@ -70,6 +79,24 @@ def test_imports_point_inward(module):
     assert not outward, f"{module} imports {outward}"
 
 
+def wing(module: str) -> str:
+    """`rpc.read.values` is of the wing rpc.read; a file beside the wings is one by itself."""
+    return ".".join(module.split(".")[:2])
+
+
+@pytest.mark.parametrize("module", [module for module in modules() if module.startswith("rpc.")])
+def test_wings_of_the_rpc_know_only_those_below(module):
+    above = {name for name in imports(module) if name.startswith("rpc.") and wing(name) not in RPC_MAY_IMPORT[wing(module)]}
+    assert not above, f"{module} imports {above}"
+
+
+@pytest.mark.parametrize("module", [module for module in modules() if module.startswith("rpc.methods.")])
+def test_namespaces_of_methods_do_not_know_each_other(module):
+    own = module.split(".")[2]
+    others = {name for name in imports(module) if name.startswith("rpc.methods.") and name.split(".")[2] != own}
+    assert not others, f"{module} imports {others}"
+
+
 def test_no_module_imports_itself_through_others():
     done: set[str] = set()
 
@@ -93,7 +120,7 @@ def test_module_says_what_it_is_and_stays_short(module):
 
 @pytest.mark.parametrize("module", modules())
 def test_only_the_edges_wait(module):
-    if layer(module) in MAY_WAIT or module.removeprefix("l2engine.") in MAY_WAIT:
+    if layer(module) in MAY_WAIT or wing(module) in MAY_WAIT or module.removeprefix("l2engine.") in MAY_WAIT:
         return
     waiting = [node.name for node in ast.walk(ast.parse(modules()[module].read_text())) if isinstance(node, ast.AsyncFunctionDef)]
     assert not waiting, f"{module} waits in {waiting}"

@@ -177,13 +177,13 @@ def test_da_limits_hold_for_pool_transactions_only(engine: Engine, forge: Forge)
     assert fees.da_size(large) > 100
     fill(engine, large, *(bob.sign(to=SINK) for _ in range(4)))
     attributes = forge.attributes(forge.genesis, no_tx_pool=False)
-    engine.set_max_da_size(fees.da_size(large) - 1, None)
+    engine.builder.max_transaction_da_size, engine.builder.max_block_da_size = fees.da_size(large) - 1, 0
     assert large not in build(engine, attributes).transactions
-    engine.set_max_da_size(None, fees.da_size(large) + 100)
+    engine.builder.max_transaction_da_size, engine.builder.max_block_da_size = 0, fees.da_size(large) + 100
     assert len(build(engine, replace(attributes, timestamp=attributes.timestamp + 1)).transactions) == 1 + 2
-    engine.set_max_da_size(0, 0)
+    engine.builder.max_transaction_da_size, engine.builder.max_block_da_size = 0, 0
     assert len(build(engine, replace(attributes, timestamp=attributes.timestamp + 2)).transactions) == 1 + 5
-    engine.set_max_da_size(1, 1)
+    engine.builder.max_transaction_da_size, engine.builder.max_block_da_size = 1, 1
     forced = funded("carol").sign(to=SINK)
     assert build(engine, forge.attributes(forge.genesis, forced, no_tx_pool=False, seconds=9)).transactions[1:] == (forced,)
 

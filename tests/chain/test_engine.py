@@ -132,7 +132,7 @@ def test_spoiled_headers_are_invalid(engine: Engine, blocks: list[Block], change
 
 
 def test_hash_that_does_not_fit_is_invalid_without_an_ancestor(engine: Engine, blocks: list[Block]) -> None:
-    payload = replace(from_block(blocks[0]), block_hash=b"\1" * 32)
+    payload = replace(from_block(engine.config, blocks[0]), block_hash=b"\1" * 32)
     status = engine.new_payload(payload, (), blocks[0].header.parent_beacon_block_root, ())
     assert (status.status, status.latest_valid_hash) == (Status.INVALID, None)
     assert status.validation_error == f"blockhash mismatch, want {'01' * 32}, got {blocks[0].hash.hex()}"

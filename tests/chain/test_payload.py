@@ -51,7 +51,7 @@ def test_missing_and_empty_lists_are_the_same() -> None:
 
 
 def test_block_survives_the_way_through_a_payload() -> None:
-    assert to_block(JOVIAN, from_block(BLOCK), (), bytes(32), ()) == BLOCK
+    assert to_block(JOVIAN, from_block(JOVIAN, BLOCK), (), bytes(32), ()) == BLOCK
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_block_survives_the_way_through_a_payload() -> None:
     ],
 )
 def test_contradictions_are_named(change: dict[str, object], message: str) -> None:
-    payload = replace(from_block(BLOCK), **change)  # type: ignore[arg-type]
+    payload = replace(from_block(JOVIAN, BLOCK), **change)  # type: ignore[arg-type]
     with pytest.raises(InvalidPayload, match=message):
         to_block(JOVIAN, payload, (), bytes(32), ())
 
@@ -74,7 +74,7 @@ def test_contradictions_are_named(change: dict[str, object], message: str) -> No
 @pytest.mark.parametrize("field", ["blob_gas_used", "excess_blob_gas"])
 def test_no_blob_gas_before_cancun(field: str) -> None:
     regolith = replace(HEAD, number=0, withdrawals_root=None, blob_gas_used=None, excess_blob_gas=None, parent_beacon_block_root=None)
-    payload = from_block(Block(replace(regolith, extra_data=b""), (), (), None))
+    payload = from_block(config("regolith"), Block(replace(regolith, extra_data=b""), (), (), None))
     assert to_block(config("regolith"), payload)
     with pytest.raises(InvalidPayload, match="blob gas pre-cancun"):
         to_block(config("regolith"), replace(payload, **{field: 0}))
@@ -82,16 +82,21 @@ def test_no_blob_gas_before_cancun(field: str) -> None:
 
 def test_versioned_hashes_must_match() -> None:
     with pytest.raises(InvalidPayload, match="invalid number of versionedHashes: 1 blobHashes: 0"):
-        to_block(JOVIAN, from_block(BLOCK), (bytes(32),), bytes(32), ())
+        to_block(JOVIAN, from_block(JOVIAN, BLOCK), (bytes(32),), bytes(32), ())
 
 
 def test_transactions_stay_byte_for_byte() -> None:
     raw = signer("alice").sign()
     block = replace(BLOCK, transactions=(raw,))
-    assert from_block(block).transactions == (raw,)
+    assert from_block(JOVIAN, block).transactions == (raw,)
 
 
 def test_requests_without_content_do_not_count() -> None:
     """EIP-7685: only requests with data after the type byte are hashed."""
     assert hash_requests(()) == EMPTY_REQUESTS_HASH == hash_requests((b"\0", b"\1"))
     assert hash_requests((b"\0\1",)) != EMPTY_REQUESTS_HASH
+
+
+def test_only_isthmus_payloads_carry_a_withdrawals_root() -> None:
+    assert from_block(config("isthmus"), BLOCK).withdrawals_root == BLOCK.header.withdrawals_root
+    assert from_block(config("holocene"), BLOCK).withdrawals_root is None

@@ -6,11 +6,11 @@ from functools import cache
 from importlib.util import find_spec
 
 import pytest
-from l2engine.conformance.executors import executor_factory
 
 from l2engine.chain.process import block_env
 from l2engine.errors import DecodeError, InvalidAttributes, InvalidTransaction
-from l2engine.types.state import BlockExecution
+from l2engine.evm.choose import executor_factory
+from l2engine.types.execution import BlockExecution
 from l2engine.types.transaction import BlobTransaction
 from tests.helpers.dev_chain import forkchoice
 from tests.helpers.in_process import InProcess

@@ -8,7 +8,7 @@ from l2engine.refusals import POOL_WORDS, WORDS, Reason
 
 def test_words_take_their_facts():
     error = InvalidTransaction(Reason.NONCE_TOO_LOW, address=bytes(19) + b"\xab", tx=1, state=2)
-    assert str(error) == "nonce too low: address 0x00000000000000000000000000000000000000aB, tx: 1 state: 2"
+    assert str(error) == "nonce too low: address 0x00000000000000000000000000000000000000AB, tx: 1 state: 2"
     assert str(PoolError(error.reason, **error.facts)) == "nonce too low: next nonce 2, tx nonce 1"
 
 

@@ -89,7 +89,7 @@ class Forge:
 def submit(engine: Engine, block: Block) -> PayloadStatus:
     """newPayload with a block."""
     requests = () if block.header.requests_hash is not None else None
-    return engine.new_payload(from_block(block), (), block.header.parent_beacon_block_root, requests)
+    return engine.new_payload(from_block(engine.config, block), (), block.header.parent_beacon_block_root, requests)
 
 
 def adopt(engine: Engine, *blocks: Block) -> None:

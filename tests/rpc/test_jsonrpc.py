@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from l2engine.errors import InvalidAttributes, StoreError
-from rpc import codec
 from rpc.jsonrpc import Limits, Methods, handle, method
+from rpc.read.values import Optional, boolean, integer, uint64
 
 
 def fail(context: object) -> None:
@@ -26,11 +26,11 @@ def nested(depth: int) -> object:
 
 METHODS: Methods = {
     "eth_chainId": method(lambda context: "0x1"),
-    "echo": method(lambda context, value: hex(value), codec.uint64),
-    "between": method(lambda context, a, b, c: b, codec.uint64, codec.Optional(codec.uint64, 7), codec.Optional(codec.uint64)),
-    "nested": method(lambda context, depth: nested(depth), codec.integer),
-    "last": method(lambda context, a, b: hex(b), codec.Optional(codec.uint64), codec.uint64),
-    "maybe": method(lambda context, a, b: [hex(a), b], codec.uint64, codec.Optional(codec.boolean)),
+    "echo": method(lambda context, value: hex(value), uint64),
+    "between": method(lambda context, a, b, c: b, uint64, Optional(uint64, 7), Optional(uint64)),
+    "nested": method(lambda context, depth: nested(depth), integer),
+    "last": method(lambda context, a, b: hex(b), Optional(uint64), uint64),
+    "maybe": method(lambda context, a, b: [hex(a), b], uint64, Optional(boolean)),
     "fail": method(fail),
     "crash": method(crash),
     "long": method(lambda context: "x" * 100),

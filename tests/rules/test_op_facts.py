@@ -120,7 +120,7 @@ def operator_fee(given: Any, expected: Expected) -> None:
 
 
 def receipt_l1_fields(given: Any, expected: Expected) -> None:
-    from rpc.render import L1Costs
+    from rpc.show.receipts import L1Costs
 
     if "system_tx" in given:
         system_tx, raw = unhex(given["system_tx"]), unhex(given["tx"])
@@ -454,7 +454,7 @@ def precompile_call(given: Any, expected: Expected) -> None:
 
 def protocol_version(given: Any, expected: Expected) -> None:
     """Only what deciding to halt needs is read: major, minor and patch."""
-    from rpc.superchain import _version
+    from rpc.methods.engine.superchain import _version
 
     assert expected["type"] == unhex(given["encoded"])[0] == 0
     assert unhex(expected["build"]) == unhex(given["encoded"])[8:16]

@@ -15,7 +15,7 @@ from l2engine.refusals import Reason
 from l2engine.rules import blobs, checks
 from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import Fork, L1Rules
-from l2engine.types.base import Address, Gas, Wei
+from l2engine.types.base import ZERO_ADDRESS, Address, Gas, Wei
 from l2engine.types.environment import BlockEnv
 from l2engine.types.execution import AccountOverride, Call, CallResult, Deadline
 from l2engine.types.state import StateView
@@ -111,12 +111,13 @@ def _price(call: Call, base_fee: Wei) -> Wei:
     return min(call.max_fee_per_gas or 0, (call.max_priority_fee_per_gas or 0) + base_fee)
 
 
-def _likeness(call: Call) -> Any:
+def _likeness(call: Call) -> FeeMarketTransaction | SetCodeTransaction:
     """The transaction that the call would be, as far as its gas before execution depends on it."""
-    fields: Any = (b"", 0, 0, 0, 0, call.gas, call.to, call.value, call.data, call.access_list)
-    if call.authorization_list:
-        return SetCodeTransaction(*fields, call.authorization_list, 0, 0, 0)
-    return FeeMarketTransaction(*fields, 0, 0, 0)
+    likeness = FeeMarketTransaction(b"", 0, 0, 0, 0, call.gas, call.to, call.value, call.data, call.access_list, 0, 0, 0)
+    if not call.authorization_list:
+        return likeness
+    to = call.to or ZERO_ADDRESS
+    return SetCodeTransaction(b"", 0, 0, 0, 0, call.gas, to, call.value, call.data, call.access_list, call.authorization_list, 0, 0, 0)
 
 
 def _override(state: Any, overrides: Mapping[Address, AccountOverride]) -> None:

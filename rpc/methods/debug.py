@@ -1,0 +1,214 @@
+"""debug_getRaw*, debug_trace*: running a transaction, a block or a call again with somebody listening, and execution witnesses.
+
+Sources: geth internal/ethapi (raw objects), eth/tracers/api.go (options and errors); reth's debug_executionWitness and
+debug_executePayload. The tracers are in `evm/tracers`, what a witness is in `chain/witness.py`.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from l2engine.chain.process import block_env
+from l2engine.errors import DecodeError, ExecutionTimeout, InvalidParams, InvalidTransaction, RequestTooLarge
+from l2engine.evm import tracers
+from l2engine.types.base import Hash32, keccak
+from l2engine.types.block import Block, decode_block
+from l2engine.types.duration import parse_duration
+from l2engine.types.execution import BlockExecution
+from l2engine.types.payload import PayloadAttributes
+from rpc.context import Context
+from rpc.errors import RESPONSE_TOO_LARGE, SERVER_ERROR, RpcError
+from rpc.jsonrpc import RunsOn, method
+from rpc.read.blocks import BlockReference, BlockTag, block_reference, block_tag, or_latest
+from rpc.read.calls import to_call, transaction_args
+from rpc.read.payloads import payload_attributes
+from rpc.read.traces import trace_call_options, trace_options
+from rpc.read.values import data, hash32
+from rpc.show.witnesses import show_witness
+
+TRACE_TIMEOUT_SECONDS = 60.0  # unless the options say otherwise; geth's 5 seconds are short for the reference executor
+
+# ---- raw objects ----------------------------------------------------------------------------------------------------
+
+
+def get_raw_header(context: Context, reference: BlockReference) -> str:
+    """A header's RLP; "0x" for a number above the head's."""
+    header = context.header(reference)
+    if header is None:
+        return _unknown("header", reference)
+    return "0x" + header.encode().hex()
+
+
+def get_raw_block(context: Context, reference: BlockReference) -> str:
+    """A block's RLP; "0x" for a number above the head's."""
+    block = context.block(reference)
+    if block is None:
+        return _unknown("block", reference)
+    return "0x" + block.encode().hex()
+
+
+def get_raw_receipts(context: Context, reference: BlockReference) -> list[str] | None:
+    """A block's receipts in their network form."""
+    block = context.block(reference)
+    if block is None:
+        return [] if isinstance(reference, bytes) else None
+    return ["0x" + receipt.encode().hex() for receipt in context.receipts(block.hash)]
+
+
+def get_raw_transaction(context: Context, tx_hash: Hash32) -> str:
+    """A transaction's EIP-2718 bytes; "0x" when it is not known."""
+    return "0x" + (context.raw_transaction(tx_hash) or b"").hex()
+
+
+def _unknown(what: str, reference: BlockReference) -> str:
+    """What geth answers: "0x" for a number, for a hash an error in which Go's %d has made decimals of its bytes."""
+    if isinstance(reference, bytes):
+        raise RpcError(SERVER_ERROR, f"{what} #[{' '.join(map(str, reference))}] not found")
+    return "0x"
+
+
+# ---- witnesses ------------------------------------------------------------------------------------------------------
+
+
+def execution_witness(context: Context, reference: BlockReference) -> dict[str, list[str]]:
+    """All that executing a block on its parent's state reads."""
+    block = context.block(reference)
+    if block is None:
+        raise RpcError(SERVER_ERROR, "block not found")
+    if block.number == 0:
+        raise RpcError(SERVER_ERROR, "genesis has no witness: nothing was executed")
+    parent = context.header_or_error(block.header.parent_hash)
+    return show_witness(context.engine.witnesses.of_block([context.executor], parent, block))
+
+
+def execute_payload(context: Context, parent_hash: Hash32, attributes: PayloadAttributes) -> dict[str, list[str]]:
+    """All that making a block of these attributes, without the pool, on a known parent reads. Nothing is kept."""
+    parent = context.header(parent_hash)
+    if parent is None:
+        raise RpcError(SERVER_ERROR, "parent block not found")
+    context.engine.builder.validate(attributes)
+    return show_witness(context.engine.witnesses.of_attributes(context.executor, parent, attributes))
+
+
+# ---- traces ---------------------------------------------------------------------------------------------------------
+
+
+def trace_transaction(context: Context, tx_hash: Hash32, options: dict[str, Any] | None) -> Any:
+    """Run a mined transaction again."""
+    mined = context.mined(tx_hash)
+    if mined is None:
+        raise RpcError(SERVER_ERROR, "transaction not found")
+    block, index = mined
+    return next(_trace(context, block, options or {}, index))["result"]
+
+
+def trace_block(context: Context, reference: Hash32 | BlockTag, options: dict[str, Any] | None) -> list[Any]:
+    """Run all transactions of a block again."""
+    block = context.block(reference)
+    if block is None:
+        raise _not_found(reference)
+    return list(_trace(context, block, options or {}))
+
+
+def _not_found(reference: BlockReference) -> RpcError:
+    return RpcError(SERVER_ERROR, f"block {'0x' + reference.hex() if isinstance(reference, bytes) else f'#{reference}'} not found")
+
+
+def trace_raw_block(context: Context, raw: bytes, options: dict[str, Any] | None) -> list[Any]:
+    """Run the transactions of a block given as RLP, on the state of its parent."""
+    try:
+        block = decode_block(raw)
+    except DecodeError as error:
+        raise RpcError(SERVER_ERROR, f"could not decode block: {error}") from None
+    return list(_trace(context, block, options or {}))
+
+
+def _trace(context: Context, block: Block, options: dict[str, Any], only: int | None = None) -> Iterator[dict[str, Any]]:
+    """The traces of a block's transactions, or of the one at index `only`."""
+    if block.number == 0:
+        raise RpcError(SERVER_ERROR, "genesis is not traceable")
+    parent = context.header_or_error(block.header.parent_hash)
+    deadline = _deadline(options)
+    execution = context.executor.begin(context.view(parent), block_env(block.header, parent, block.withdrawals, block.ommers))
+    logs_before = 0
+    for index, raw in enumerate(block.transactions if only is None else block.transactions[: only + 1]):
+        if only is not None and index < only:
+            logs_before += len(_apply(execution, raw, deadline, None))
+            continue
+        tx_hash = "0x" + keccak(raw).hex()
+        place = {
+            "blockHash": "0x" + block.hash.hex(),
+            "blockNumber": block.number,
+            "transactionHash": tx_hash,
+            "transactionPosition": index,
+        }
+        tracer = _make(options, place, logs_before)
+        logs_before += len(_apply(execution, raw, deadline, tracer))
+        yield {"txHash": tx_hash, "result": tracer.result()}
+
+
+def _apply(execution: BlockExecution, raw: bytes, deadline: float, tracer: tracers.NoopTracer | None) -> tuple[Any, ...]:
+    with _failures():
+        return execution.apply(raw, None, deadline, tracer).receipt.logs
+
+
+def trace_call(context: Context, args: dict[str, Any], reference: BlockReference, options: dict[str, Any] | None) -> Any:
+    """Run a message on the state of a block, as eth_call does."""
+    options = options or {}
+    header = context.header(reference)
+    if header is None:
+        raise _not_found(reference)
+    message = to_call(args, context.config.chain_id, context.settings.gas_cap)
+    tracer = _make(options, None, 0)
+    env = context.environment(header, options.get("blockOverrides"))
+    with _failures():
+        context.executor.call(context.view(header), env, message, options.get("stateOverrides"), _deadline(options), tracer)
+    return tracer.result()
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    """What can go wrong with a trace, in geth's words."""
+    try:
+        yield
+    except ExecutionTimeout:
+        raise RpcError(SERVER_ERROR, "execution timeout") from None
+    except RequestTooLarge as error:
+        raise RpcError(RESPONSE_TOO_LARGE, str(error)) from None
+    except InvalidTransaction as error:
+        raise RpcError(SERVER_ERROR, f"tracing failed: {error}") from None
+
+
+def _make(options: dict[str, Any], place: dict[str, Any] | None, logs_before: int) -> tracers.NoopTracer:
+    try:
+        return tracers.make(options, place, logs_before)
+    except InvalidParams as error:
+        raise RpcError(SERVER_ERROR, str(error)) from None
+
+
+def _deadline(options: dict[str, Any]) -> float:
+    """When the trace must end, from the option `timeout` in Go's form ("5s", "1m30s")."""
+    text = options.get("timeout")
+    if not text:
+        return time.monotonic() + TRACE_TIMEOUT_SECONDS
+    try:
+        seconds = parse_duration(text)
+    except ValueError:
+        raise RpcError(SERVER_ERROR, f'time: invalid duration "{text}"') from None
+    return time.monotonic() + min(seconds, 10 * TRACE_TIMEOUT_SECONDS)
+
+
+METHODS = {
+    "debug_getRawHeader": method(get_raw_header, block_reference),
+    "debug_getRawBlock": method(get_raw_block, block_reference, runs_on=RunsOn.READ),
+    "debug_getRawReceipts": method(get_raw_receipts, block_reference, runs_on=RunsOn.READ),
+    "debug_getRawTransaction": method(get_raw_transaction, hash32),
+    "debug_executionWitness": method(execution_witness, block_reference, runs_on=RunsOn.CALL),
+    "debug_executePayload": method(execute_payload, hash32, payload_attributes, runs_on=RunsOn.CALL),
+    "debug_traceTransaction": method(trace_transaction, hash32, trace_options, runs_on=RunsOn.CALL),
+    "debug_traceBlockByNumber": method(trace_block, block_tag, trace_options, runs_on=RunsOn.CALL),
+    "debug_traceBlockByHash": method(trace_block, hash32, trace_options, runs_on=RunsOn.CALL),
+    "debug_traceBlock": method(trace_raw_block, data, trace_options, runs_on=RunsOn.CALL),
+    "debug_traceCall": method(trace_call, transaction_args, or_latest, trace_call_options, runs_on=RunsOn.CALL),
+}

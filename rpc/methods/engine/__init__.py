@@ -1,0 +1,1 @@
+"""The engine_* methods, a file per subject."""

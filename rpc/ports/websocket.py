@@ -1,0 +1,113 @@
+"""One WebSocket connection, and who may open one."""
+
+import asyncio
+import contextlib
+import logging
+from typing import Any
+
+from aiohttp import WSMsgType, web
+
+from rpc.context import Context
+from rpc.jsonrpc import Method, Methods, RunsOn, method
+from rpc.ports.answering import Answering
+from rpc.ports.subscriptions import Subscriptions
+from rpc.ports.transfer import hang_up, transfer_time
+from rpc.read.values import string
+
+log = logging.getLogger(__name__)
+
+PING_SECONDS = 30.0
+BACKLOG = 4096  # messages that a slow subscriber may lag behind before it is dropped
+CALLS_AT_ONCE = 8  # of one connection, counted until their answers are sent
+
+
+class Connection:
+    """One WebSocket: calls are answered as they finish, subscriptions' messages go in between."""
+
+    def __init__(
+        self,
+        answering: Answering,
+        subscriptions: Subscriptions,
+        request: web.BaseRequest,
+        socket: web.WebSocketResponse,
+        methods: Methods,
+    ) -> None:
+        self._answering, self._subscriptions, self._request, self._socket = answering, subscriptions, request, socket
+        self._outgoing: asyncio.Queue[tuple[bytes, bool]] = asyncio.Queue(BACKLOG)
+        """Messages, and whether one is an answer, which keeps its slot until it is sent."""
+        self._slots = asyncio.Semaphore(CALLS_AT_ONCE)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._methods = dict(methods)
+        if "eth_subscribe" in methods:
+            boxed = (lambda value: [value],) * 4  # more arguments than any subscription takes; a null is told from a missing one
+            self._methods["eth_subscribe"] = Method(self._subscribe, boxed, 0, RunsOn.LOOP)
+            self._methods["eth_unsubscribe"] = method(self._unsubscribe, string)
+
+    async def serve(self) -> None:
+        """Until the other side closes or lags too far behind."""
+        writer = asyncio.create_task(self._write())
+        try:
+            async for message in self._socket:
+                if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
+                    break
+                body = message.data.encode() if isinstance(message.data, str) else message.data
+                await self._slots.acquire()
+                task = asyncio.create_task(self._answer(body))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+        finally:
+            self._subscriptions.drop(self)
+            writer.cancel()
+            for task in self._tasks:
+                task.cancel()
+
+    def push(self, message: bytes) -> None:
+        """Queue a message; a consumer whose queue is full is dropped."""
+        try:
+            self._outgoing.put_nowait((message, False))
+        except asyncio.QueueFull:
+            if not self._socket.closed:
+                log.warning("dropping a WebSocket that does not keep up with its subscriptions")
+                self._subscriptions.drop(self)
+                task = asyncio.create_task(self.close())
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """Hang up."""
+        await self._socket.close(drain=False)
+
+    async def _answer(self, body: bytes) -> None:
+        answer = await self._answering.answer(body, self._methods)
+        if answer:
+            await self._outgoing.put((answer, True))
+        else:
+            self._slots.release()
+
+    async def _write(self) -> None:
+        with contextlib.suppress(ConnectionError):
+            while True:
+                message, is_answer = await self._outgoing.get()
+                try:
+                    async with transfer_time():
+                        await self._socket.send_str(message.decode())
+                except TimeoutError:
+                    return hang_up(self._request)
+                if is_answer:
+                    self._slots.release()
+
+    def _subscribe(self, context: Context, *params: Any) -> str:
+        """eth_subscribe."""
+        return self._subscriptions.subscribe(self, [value for box in params if box for value in box])
+
+    def _unsubscribe(self, context: Context, identity: str) -> bool:
+        """eth_unsubscribe."""
+        return self._subscriptions.unsubscribe(self, identity)
+
+
+def origin_matches(allowed: str, origin: str) -> bool:
+    """Whether an Origin header is the allowed one; a pattern without a scheme or port leaves that open."""
+    allowed, origin = allowed.lower().rstrip("/"), origin.lower()
+    if "://" not in allowed:
+        origin = origin.partition("://")[2]
+    return allowed == origin or (":" not in allowed.partition("://")[2] and allowed == origin.rpartition(":")[0])

@@ -1,0 +1,130 @@
+"""Receipts, with what publishing on L1 cost, as op-geth shows them.
+
+Sources: geth internal/ethapi; OP specs and digest 3.7 for the L1 fees; recordings.
+"""
+
+from collections.abc import Sequence
+
+from l2engine.errors import DecodeError
+from l2engine.rules import fees, l1_attributes
+from l2engine.rules.config import ChainConfig
+from l2engine.rules.forks import Fork
+from l2engine.rules.l1_attributes import L1Attributes
+from l2engine.types.accelerated import fast_lz_length
+from l2engine.types.base import keccak
+from l2engine.types.block import Block
+from l2engine.types.header import Header
+from l2engine.types.receipt import Receipt
+from l2engine.types.transaction import DepositTransaction, created_address, decode_transaction
+from rpc.show import Json
+from rpc.show.logs import show_logs
+from rpc.show.transactions import effective_gas_price, sender_of
+
+
+def show_receipts(config: ChainConfig, block: Block, receipts: Sequence[Receipt]) -> list[Json]:
+    """All receipts of a block as eth_getBlockReceipts shows them."""
+    costs = L1Costs(config, block)
+    shown = []
+    gas_before = log_index = 0
+    for index, (raw, item) in enumerate(zip(block.transactions, receipts, strict=True)):
+        shown.append(show_receipt(block.header, index, raw, item, gas_before, log_index, costs))
+        gas_before = item.cumulative_gas_used
+        log_index += len(item.logs)
+    return shown
+
+
+def show_receipt(header: Header, index: int, raw: bytes, item: Receipt, gas_before: int, log_index: int, costs: "L1Costs") -> Json:
+    """One receipt. `gas_before` is the cumulative gas and `log_index` the number of logs before this transaction."""
+    tx = decode_transaction(raw)
+    sender = sender_of(tx)
+    tx_hash = keccak(raw)
+    fields: Json = {
+        "blockHash": "0x" + header.hash.hex(),
+        "blockNumber": hex(header.number),
+        "transactionHash": "0x" + tx_hash.hex(),
+        "transactionIndex": hex(index),
+        "from": "0x" + sender.hex(),
+        "to": None if tx.to is None else "0x" + tx.to.hex(),
+        "gasUsed": hex(item.cumulative_gas_used - gas_before),
+        "cumulativeGasUsed": hex(item.cumulative_gas_used),
+        "contractAddress": None,
+        "logs": show_logs(item.logs, header, tx_hash, index, log_index),
+        "logsBloom": "0x" + item.bloom.hex(),
+        "type": hex(item.type),
+        "effectiveGasPrice": hex(effective_gas_price(tx, header.base_fee_per_gas)),
+    }
+    if item.status is None:
+        fields["root"] = "0x" + (item.state_root or b"").hex()
+    else:
+        fields["status"] = hex(item.status)
+    if tx.to is None:
+        nonce = (item.deposit_nonce or 0) if isinstance(tx, DepositTransaction) else tx.nonce
+        fields["contractAddress"] = "0x" + created_address(sender, nonce).hex()
+    if isinstance(tx, DepositTransaction):
+        if item.deposit_nonce is not None:
+            fields["depositNonce"] = hex(item.deposit_nonce)
+        if item.deposit_receipt_version is not None:
+            fields["depositReceiptVersion"] = hex(item.deposit_receipt_version)
+    else:
+        costs.add_fields(fields, raw)
+    return fields
+
+
+class L1Costs:
+    """The L1 fee fields of one block's receipts. They follow the calldata of the block's own L1-attributes deposit, so
+    that an activation block still shows the previous fork's fields."""
+
+    def __init__(self, config: ChainConfig, block: Block) -> None:
+        self._attributes: L1Attributes | None = None
+        if not config.is_optimism or not block.transactions or block.transactions[0][0] != DepositTransaction.type:
+            return
+        try:
+            first = decode_transaction(block.transactions[0])
+            attributes = l1_attributes.from_calldata(first.data)
+        except DecodeError:
+            return
+        fork = config.fork_at(block.header.number, block.header.timestamp)
+        self._attributes, self._fork = attributes, fork
+
+    _fork: Fork
+
+    def add_fields(self, fields: Json, raw: bytes) -> None:
+        """Add what publishing `raw` on L1 cost to a receipt."""
+        l1 = self._attributes
+        if l1 is None:
+            return
+        fields["l1GasPrice"] = hex(l1.base_fee)
+        if l1.base_fee_scalar is not None and not (l1.base_fee_scalar or l1.blob_base_fee_scalar):
+            # With both scalars 0 the state transition falls back to the older formula, the receipt does not: no fee.
+            fields["l1GasUsed"], fields["l1Fee"] = hex(fees.data_gas(self._fork.l1_fee, raw)), "0x0"
+        else:
+            cost = fees.l1_fee(self._fork, raw, l1, fast_lz_length)
+            fields["l1GasUsed"], fields["l1Fee"] = hex(cost.gas_used), hex(cost.fee)
+        if l1.base_fee_scalar is None:
+            fields["l1FeeScalar"] = scalar_text(l1.scalar or 0)
+            return
+        fields["l1BaseFeeScalar"] = hex(l1.base_fee_scalar)
+        fields["l1BlobBaseFee"] = hex(l1.blob_base_fee or 0)
+        fields["l1BlobBaseFeeScalar"] = hex(l1.blob_base_fee_scalar or 0)
+        if l1.operator_fee_scalar or l1.operator_fee_constant:
+            fields["operatorFeeScalar"] = hex(l1.operator_fee_scalar or 0)
+            fields["operatorFeeConstant"] = hex(l1.operator_fee_constant or 0)
+        if l1.da_footprint_gas_scalar is not None:
+            fields["daFootprintGasScalar"] = hex(l1.da_footprint_gas_scalar)
+            fields["blobGasUsed"] = hex(fees.da_footprint(raw, l1.da_footprint_gas_scalar, fast_lz_length))
+
+
+def scalar_text(scalar: int) -> str:
+    """scalar / 10^6 as Go's shortest float text: 684000 is "0.684", 7 is "7e-06"."""
+    digits = str(scalar).rstrip("0")
+    exponent = len(str(scalar)) - 7
+    if scalar == 0:
+        return "0"
+    if exponent < -4 or exponent >= 6:
+        mantissa = digits[0] + ("." + digits[1:] if len(digits) > 1 else "")
+        return f"{mantissa}e{'-' if exponent < 0 else '+'}{abs(exponent):02d}"
+    if exponent < 0:
+        return "0." + "0" * (-exponent - 1) + digits
+    whole = digits[: exponent + 1].ljust(exponent + 1, "0")
+    rest = digits[exponent + 1 :]
+    return f"{whole}.{rest}" if rest else whole
