@@ -12,7 +12,7 @@ from l2engine.rules.config import ChainConfig
 from l2engine.store.blocks import BlockStore
 from l2engine.types.base import Address, Hash32, Wei
 from l2engine.types.block import Block, Header, Receipt
-from l2engine.types.state import Executor, StateStore, StateView
+from l2engine.types.state import AccountOverride, BlockEnv, Call, Executor, StateStore, StateView
 from rpc.codec import BlockReference, CanonicalHash
 from rpc.errors import NO_HISTORICAL_FALLBACK, SERVER_ERROR, TIMEOUT, RpcError
 from rpc.filters import Filters
@@ -145,7 +145,10 @@ class Context:
             raise RpcError(NO_HISTORICAL_FALLBACK, "no historical RPC is available for this historical (pre-bedrock) execution request")
         return self.state.view(header.hash)
 
-    def deadline(self) -> float | None:
-        """Until when a call that starts now may run (time.monotonic)."""
+    def deadline(
+        self, env: BlockEnv, message: Call, overrides: Mapping[Address, AccountOverride] | None = None, traced: bool = False
+    ) -> float | None:
+        """Deadline (time.monotonic) for a call that starts now, after what it needs has been imported; None for no limit."""
+        self.executor.prepare(env, message, overrides, traced)
         limit = self.settings.evm_timeout_seconds
         return time.monotonic() + limit if limit else None

@@ -52,6 +52,9 @@ class AgreementExecutor:
     ) -> "AgreementBlockExecution":
         return AgreementBlockExecution((self.native, self.reference), view, env, intermediate_root)
 
+    def prepare(self, env: BlockEnv, call: Call | None, overrides: Mapping[Address, AccountOverride] | None, traced: bool) -> None:
+        """Nothing is left to import."""
+
     def call(
         self,
         view: StateView,

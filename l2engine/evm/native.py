@@ -40,6 +40,8 @@ from l2engine.types.transaction import DepositTransaction, decode_transaction
 _DEPOSIT_EVENT: Hash32 = bytes.fromhex("649bbc62d0e31342afea4e5cd82d4049e7e1ee912fc0889aa790803be39038c5")
 _DEPOSIT_FIELDS = ((160, 48), (256, 32), (320, 8), (384, 96), (512, 8))
 """Where the fields of the deposit contract's event stand in its data, and how long they are (EIP-6110)."""
+_PRECOMPILES = bytes(18)
+"""How the addresses of precompiles begin."""
 
 
 def available() -> bool:
@@ -61,6 +63,15 @@ class NativeExecutor:
         from l2engine.evm.reference import ReferenceExecutor
 
         return ReferenceExecutor(self.config)
+
+    def prepare(self, env: BlockEnv, call: Call | None, overrides: Mapping[Address, AccountOverride] | None, traced: bool) -> None:
+        fork = self.config.fork_at(env.number, env.timestamp)
+        if not fork.has(L1Rules.PARIS) or _is_unusual(env, overrides or {}):
+            _ = self.reference
+        elif traced:
+            from l2engine.evm import native_trace  # noqa: F401
+        elif call is not None and call.to is not None and call.to.startswith(_PRECOMPILES):
+            from l2engine.evm import precompiles  # noqa: F401
 
     def begin(self, view: StateView, env: BlockEnv, intermediate_root: Callable[[StateDiff], Hash32] | None = None) -> BlockExecution:
         fork = self.config.fork_at(env.number, env.timestamp)

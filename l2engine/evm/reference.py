@@ -49,6 +49,9 @@ class ReferenceExecutor:
     ) -> "ReferenceBlockExecution":
         return ReferenceBlockExecution(self.config, view, env, intermediate_root)
 
+    def prepare(self, env: BlockEnv, call: Call | None, overrides: Mapping[Address, AccountOverride] | None, traced: bool) -> None:
+        """Nothing is left to import."""
+
     def call(
         self,
         view: StateView,
