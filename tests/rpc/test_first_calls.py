@@ -14,7 +14,7 @@ from tests.helpers.running import ROOT
 CODE = "0x00000000000000000000000000000000000c0de1"
 SHA256 = "0x" + "00" * 19 + "02"
 OTHER = "0x00000000000000000000000000000000000c0de2"
-LOOP = "0x61ffff5b6001900380600357" + "00"  # 65,535 rounds: the clock is looked at every so many
+LOOP = "0x610fff5b6001900380600357" + "00"  # 4,095 rounds: the clock is looked at every so many
 WHO = "0x" + DEV_ACCOUNTS[0].address.hex()
 CODES = {CODE: {"code": LOOP}}
 MOVED = {SHA256: {"movePrecompileToAddress": OTHER}, **CODES}

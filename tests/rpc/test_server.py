@@ -125,7 +125,7 @@ async def test_slow_clients_are_hung_up_on(monkeypatch):
     async with serving(port(methods=methods), websocket_port(methods=methods)) as (_, _, urls):
         number, ws_number = (int(url.rstrip("/").rpartition(":")[2]) for url in urls)
         reader, _ = await connection(number, post % 100)
-        assert b" 408 " in await asyncio.wait_for(reader.readline(), 5)
+        assert b" 408 " in await asyncio.wait_for(reader.readline(), 60)
         handshake = b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
         handshake += b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         for to, request in (
@@ -137,7 +137,7 @@ async def test_slow_clients_are_hung_up_on(monkeypatch):
             await asyncio.sleep(1)
             writer.transport.resume_reading()
             with suppress(ConnectionError):
-                assert len(await asyncio.wait_for(reader.read(), 5)) < 20_000_000
+                assert len(await asyncio.wait_for(reader.read(), 60)) < 20_000_000
 
 
 async def connection(number: int, first: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -203,15 +203,16 @@ async def test_engine_port_wants_a_token():
 
 async def test_slow_methods_do_not_hold_up_cheap_ones():
     methods = dict(methods_for(("eth",)))
-    methods["slow_read"] = method(lambda context: time.sleep(1.0), place=Place.READ)
-    methods["slow_engine"] = method(lambda context: time.sleep(1.0), place=Place.ENGINE)
+    done = threading.Event()
+    methods["slow_read"] = method(lambda context: done.wait(60), place=Place.READ)
+    methods["slow_engine"] = method(lambda context: done.wait(60), place=Place.ENGINE)
     async with serving(port(methods=methods)) as (_, session, (url,)):
         waiting = [asyncio.create_task(post(session, url, {**CHAIN_ID, "method": name})) for name in ("slow_read", "slow_engine")]
         await asyncio.sleep(0.1)
-        started = time.monotonic()
         await post(session, url)
-        assert time.monotonic() - started < 0.5
-        await asyncio.gather(*waiting)
+        assert not any(task.done() for task in waiting)
+        done.set()
+        assert [json.loads(answer)["result"] for _, answer in await asyncio.gather(*waiting)] == [True, True]
 
 
 async def test_engine_calls_run_one_after_another():
@@ -266,7 +267,7 @@ def websocket_port(**changes: Any) -> Port:
 
 async def ask(socket: aiohttp.ClientWebSocketResponse, name: str, *params: Any) -> Any:
     await socket.send_json({"jsonrpc": "2.0", "id": 7, "method": name, "params": list(params)})
-    return await socket.receive_json(timeout=5)
+    return await socket.receive_json(timeout=60)
 
 
 async def test_websocket_serves_the_same_methods():
@@ -274,7 +275,7 @@ async def test_websocket_serves_the_same_methods():
         assert (await ask(socket, "eth_chainId"))["result"] == "0x385"
         assert (await ask(socket, "nope"))["error"]["code"] == -32601
         await socket.send_str("{")
-        assert (await socket.receive_json(timeout=5))["error"]["code"] == -32700
+        assert (await socket.receive_json(timeout=60))["error"]["code"] == -32700
 
 
 async def test_subscribing_needs_a_websocket():
@@ -293,7 +294,7 @@ async def test_subscriptions_come_and_go():
         assert "result" in await ask(socket, "eth_subscribe", "logs", None)
         identity = (await ask(socket, "eth_subscribe", "newPendingTransactions"))["result"]
         server.pool_grew([b"\x01" * 32])
-        message = await socket.receive_json(timeout=5)
+        message = await socket.receive_json(timeout=60)
         assert message["params"] == {"subscription": identity, "result": "0x" + "01" * 32}
         assert (await ask(socket, "eth_unsubscribe", identity))["result"] is True
         assert (await ask(socket, "eth_unsubscribe", identity))["error"]["message"] == "subscription not found"
@@ -311,7 +312,7 @@ async def test_news_come_while_all_readers_are_busy():
         slow = [asyncio.create_task(post(session, urls[0], {**CHAIN_ID, "method": "slow"})) for _ in range(READERS)]
         await asyncio.sleep(0.1)
         server.pool_grew([b"\x01" * 32])
-        assert (await socket.receive_json(timeout=5))["params"]["result"] == "0x" + "01" * 32
+        assert (await socket.receive_json(timeout=60))["params"]["result"] == "0x" + "01" * 32
         assert not any(task.done() for task in slow)
         go.set()
         await asyncio.gather(*slow)
@@ -353,7 +354,7 @@ async def test_a_websocket_may_come_by_any_host_name():
         assert (await ask(socket, "eth_chainId"))["result"] == "0x385"
 
 
-async def wait_until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+async def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "still waiting"
