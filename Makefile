@@ -37,7 +37,7 @@ conformance: install native-test  ## the long suites as well
 test-interop: install  ## tests that need npm, Go or Debian programs; not part of CI
 	$(PYTEST) -m interop $(ARGS)
 
-lint: install  ## ruff, mypy and clippy, and the lines of code
+lint: packages  ## ruff, mypy and clippy, and the lines of code
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
