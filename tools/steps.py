@@ -106,7 +106,10 @@ class _Build:
 
     def __init__(self, make: str) -> None:
         self._remove_old()
-        print("Native executor: building in the background; this start uses the Python executor", flush=True)
+        print(
+            f"Native executor: building in the background (log: {FOLDER}/native-executor.log); this start uses the Python executor",
+            flush=True,
+        )
         self._log = FOLDER / "background.log"
         self._stopped = False
         self._started = time.monotonic()
