@@ -53,10 +53,10 @@ bench: install  ## engines side by side over HTTP; ARGS="--peer PATH" measures a
 # ---- set-up: one make at a time, which looks only then what is missing ----
 
 run-packages:
-	@$(STEPS) alone "Python packages" $(MAKE) --no-print-directory $(VENV)/.installed
+	@$(STEPS) alone "Python packages" $(MAKE) --silent --no-print-directory $(VENV)/.installed
 
 packages:
-	@$(STEPS) alone "Python packages" $(MAKE) --no-print-directory $(VENV)/.installed $(VENV)/.tools
+	@$(STEPS) alone "Python packages" $(MAKE) --silent --no-print-directory $(VENV)/.installed $(VENV)/.tools
 
 # .unfinished is left by a set-up that was interrupted: some package may be there in part, so the environment is made anew.
 $(VENV)/.installed: pyproject.toml
@@ -76,7 +76,7 @@ native: run-packages  ## build the native executor; `make native run` waits for 
 ifeq ($(CARGO),)
 	@$(NO_CARGO)
 else
-	@$(STEPS) alone "Native executor" $(MAKE) --no-print-directory $(VENV)/.native
+	@$(STEPS) alone "Native executor" $(MAKE) --silent --no-print-directory $(VENV)/.native
 endif
 
 $(VENV)/.native: native/Cargo.toml native/Cargo.lock native/pyproject.toml $(wildcard native/build.rs native/*.cmake) $(shell find native/src -name '*.rs' 2>/dev/null)
