@@ -221,7 +221,10 @@ def _progress(log: Path) -> str:
 
 
 def _tail(log: Path) -> str:
-    return "\n".join(log.read_text(errors="replace").splitlines()[-TAIL_LINES:])
+    """The end of a log, after the first errors that it names further up."""
+    lines = log.read_text(errors="replace").splitlines()
+    errors = [line for line in lines[:-TAIL_LINES] if re.match(r"\s*error\b", line, re.IGNORECASE)]
+    return "\n".join([*errors[:5], *lines[-TAIL_LINES:]])
 
 
 def _slug(name: str) -> str:

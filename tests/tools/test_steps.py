@@ -61,6 +61,11 @@ def test_failed_step_shows_its_log(tmp_path: Path) -> None:
     assert "failed after" in output and "no such package" in output and ".setup/python-packages.log" in output
 
 
+def test_first_error_of_a_long_log_is_shown(tmp_path: Path) -> None:
+    _, output = steps(tmp_path, "step", "Native executor", "sh", "-c", "echo 'error: missing semicolon'; seq 1000; exit 1")
+    assert "error: missing semicolon\n976\n" in output
+
+
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_interrupted_step_leaves_its_mark(tmp_path: Path, number: signal.Signals, status: int) -> None:
     mark = tmp_path / "mark"
