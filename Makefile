@@ -2,7 +2,7 @@
 
 VENV   := .venv
 BIN    := $(VENV)/bin
-PYTHON ?= $(or $(firstword $(foreach python,python3.11 python3.12 python3,$(if $(shell command -v $(python)),$(python)))),python3)
+PYTHON ?= $(or $(shell for p in python3.11 python3.12 python3; do $$p -V >/dev/null 2>&1 && echo $$p && break; done),python3)
 CARGO  := $(and $(wildcard native/pyproject.toml),$(shell command -v cargo))
 SUDO   ?= sudo
 PYTEST := $(BIN)/pytest -n 2 --dist worksteal
