@@ -6,13 +6,13 @@ CARGO  := $(and $(wildcard native/pyproject.toml),$(shell command -v cargo))
 SUDO   ?= sudo
 PYTEST := $(BIN)/pytest -n 2 --dist worksteal
 CODE   := l2engine rpc p2p genesis
-STEPS   = $(PYTHON) tools/steps.py
-STEP   := $(STEPS) step
-PIP    := $(BIN)/python -m pip --disable-pip-version-check install
 
 ifndef PYTHON
 PYTHON := $(or $(shell for p in python3.11 python3.12 python3; do $$p -V >/dev/null 2>&1 && echo $$p && break; done),python3)
 endif
+STEPS  := $(PYTHON) tools/steps.py
+STEP   := $(STEPS) step
+PIP    := $(BIN)/python -m pip --disable-pip-version-check install
 
 .PHONY: help run install test test-interop conformance lint bench native native-test run-packages packages clean
 .NOTPARALLEL:
