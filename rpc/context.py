@@ -14,7 +14,7 @@ from l2engine.store.blocks import BlockStore
 from l2engine.types.base import Address, Hash32, Wei
 from l2engine.types.block import Block
 from l2engine.types.environment import BlockEnv
-from l2engine.types.execution import Executor
+from l2engine.types.execution import AccountOverride, Call, Executor
 from l2engine.types.header import Header
 from l2engine.types.receipt import Receipt
 from l2engine.types.state import StateView
@@ -183,7 +183,10 @@ class Context:
         parent = self.blocks.header(header.parent_hash) or header
         return replace(block_env(header, parent, (), ()), **overrides or {})
 
-    def deadline(self) -> float | None:
-        """Deadline (time.monotonic) for a call that starts now; None for no limit."""
+    def deadline(
+        self, env: BlockEnv, message: Call, overrides: Mapping[Address, AccountOverride] | None = None, traced: bool = False
+    ) -> float | None:
+        """Deadline (time.monotonic) for a call that starts now, after what it needs has been imported; None for no limit."""
+        self.executor.prepare(env, message, overrides, traced)
         limit = self.settings.evm_timeout_seconds
         return time.monotonic() + limit if limit else None

@@ -39,6 +39,9 @@ class AgreementExecutor:
     ) -> "AgreementBlockExecution":
         return AgreementBlockExecution((self.native, self.reference), view, env, intermediate_root)
 
+    def prepare(self, env: BlockEnv, call: Call | None, overrides: Mapping[Address, AccountOverride] | None, traced: bool) -> None:
+        """Nothing is left to import."""
+
     def call(
         self,
         view: StateView,

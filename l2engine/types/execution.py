@@ -153,6 +153,9 @@ class Executor(Protocol):
         `intermediate_root` gives the state root after each transaction for receipts before Byzantium.
         """
 
+    def prepare(self, env: BlockEnv, call: Call | None, overrides: Mapping[Address, AccountOverride] | None, traced: bool) -> None:
+        """Import what such a call (None: such a block) needs, which may take seconds on a busy machine: before its time begins."""
+
     def call(
         self,
         view: StateView,

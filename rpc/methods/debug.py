@@ -129,8 +129,10 @@ def _trace(context: Context, block: Block, options: dict[str, Any], only: int | 
     if block.number == 0:
         raise RpcError(SERVER_ERROR, "genesis is not traceable")
     parent = context.header_or_error(block.header.parent_hash)
+    env = block_env(block.header, parent, block.withdrawals, block.ommers)
+    context.executor.prepare(env, None, None, traced=True)
     deadline = _deadline(options)
-    execution = context.executor.begin(context.view(parent), block_env(block.header, parent, block.withdrawals, block.ommers))
+    execution = context.executor.begin(context.view(parent), env)
     logs_before = 0
     for index, raw in enumerate(block.transactions if only is None else block.transactions[: only + 1]):
         if only is not None and index < only:
@@ -162,8 +164,10 @@ def trace_call(context: Context, args: dict[str, Any], reference: BlockReference
     message = to_call(args, context.config.chain_id, context.settings.gas_cap)
     tracer = _make(options, None, 0)
     env = context.environment(header, options.get("blockOverrides"))
+    overrides = options.get("stateOverrides")
+    context.executor.prepare(env, message, overrides, traced=True)
     with _failures():
-        context.executor.call(context.view(header), env, message, options.get("stateOverrides"), _deadline(options), tracer)
+        context.executor.call(context.view(header), env, message, overrides, _deadline(options), tracer)
     return tracer.result()
 
 

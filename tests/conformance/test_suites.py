@@ -28,6 +28,12 @@ def test_general_state_tests(shard: int, count: int) -> None:
     check("ethereum-tests/general-state-tests.tar.zst", shard, count, _state_tests)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("shard", "count"), shards(1))
+def test_general_state_tests_that_take_minutes(shard: int, count: int) -> None:
+    check("ethereum-tests/general-state-tests.tar.zst", shard, count, _state_tests, minutes=True)
+
+
 @pytest.mark.parametrize(("shard", "count"), shards(1))
 def test_prague_state_tests(shard: int, count: int) -> None:
     check("eest-state-tests/prague-devnet-5.tar.zst", shard, count, _state_tests)

@@ -79,7 +79,7 @@ def kill_sequencers(rounds: int, evm: str, datadir: Path) -> None:
     with RunningNode("dev", f"--evm={evm}", datadir=datadir) as node:
         nonce = int(node.call("eth_getTransactionCount", "0x" + DEV_ACCOUNTS[0].address.hex(), "latest"), 16)
         node.call("eth_sendRawTransaction", "0x" + transfer(DEV_ACCOUNTS[0], nonce, DEV_ACCOUNTS[1].address, 1).hex())
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while int(node.call("eth_blockNumber"), 16) == head and time.monotonic() < deadline:
             time.sleep(0.02)
         assert int(node.call("eth_blockNumber"), 16) == head + 1

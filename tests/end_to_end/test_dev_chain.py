@@ -52,7 +52,7 @@ def pay(web3: Web3, **fields):
     transaction |= {"maxFeePerGas": 3 * 10**9, "maxPriorityFeePerGas": 10**6}
     transaction.setdefault("gas", web3.eth.estimate_gas(transaction))
     sent = web3.eth.send_raw_transaction(account.sign_transaction(transaction).raw_transaction)
-    return web3.eth.wait_for_transaction_receipt(sent, timeout=30, poll_latency=0.01)
+    return web3.eth.wait_for_transaction_receipt(sent, timeout=60, poll_latency=0.01)
 
 
 @pytest.fixture(scope="module")
@@ -189,9 +189,9 @@ async def test_web3_subscribes_to_heads_and_logs_over_websocket(node, web3):
 async def test_new_heads_come_over_websocket(node, web3):
     async with aiohttp.ClientSession() as session, session.ws_connect(node.ws) as socket:
         await socket.send_json({"jsonrpc": "2.0", "id": 1, "method": "eth_subscribe", "params": ["newHeads"]})
-        subscription = (await socket.receive_json(timeout=10))["result"]
+        subscription = (await socket.receive_json(timeout=60))["result"]
         receipt = pay(web3, to=OTHER, value=1)
-        message = await socket.receive_json(timeout=10)
+        message = await socket.receive_json(timeout=60)
         assert message["params"]["subscription"] == subscription
         assert int(message["params"]["result"]["number"], 16) == receipt.blockNumber
 
@@ -215,7 +215,7 @@ def test_every_fork_mines_and_knows_l1(fork):
 
 def test_blocks_by_the_clock_and_a_restart_in_a_data_directory(tmp_path):
     with RunningNode("dev", "--block-time", "1", datadir=tmp_path) as node:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while int(node.call("eth_blockNumber"), 16) < 2 and time.monotonic() < deadline:
             time.sleep(0.1)
         kept = node.call("eth_getBlockByNumber", "0x2", False)

@@ -18,8 +18,8 @@ from tests.recordings.departures import DEPARTURES, FIRST_KARST_PRECOMPILE
 
 CHECKER = VECTORS.parent / "tools" / "recording_check.py"
 CHAINS = ("bedrock", "regolith", "canyon", "ecotone", "fjord", "granite", "holocene", "isthmus", "jovian", "ladder")
-ALSO_REFERENCE = ("bedrock", "isthmus")
-"""Chains that the reference executor runs too, in `make test`; it runs all of them in `make conformance`."""
+QUICK = {"native": ("bedrock", "canyon", "ecotone", "isthmus", "jovian", "ladder"), "py": ("bedrock",)}
+"""Chains that each executor runs in `make test`; both run all in `make conformance`, and `tests/recordings` all in process."""
 APIS = "--http.api=eth,net,web3,debug,txpool,miner,admin"
 NOT_YET = ("eth_simulateV1", "eth_config")
 TRACE_SAMPLE = 25
@@ -32,11 +32,10 @@ Rows = Iterator[tuple[str, str | None]]
 
 def _runs() -> list[Any]:
     absent = pytest.mark.skipif(not native.available(), reason="the native core is not installed")
-    quick = {"native": CHAINS, "py": ALSO_REFERENCE}
     marks = {"native": [absent], "py": []}
     return [
-        pytest.param(evm, chain, marks=[*marks[evm], *([] if chain in quick[evm] else [pytest.mark.slow])], id=f"{evm}-{chain}")
-        for evm in quick
+        pytest.param(evm, chain, marks=[*marks[evm], *([] if chain in QUICK[evm] else [pytest.mark.slow])], id=f"{evm}-{chain}")
+        for evm in QUICK
         for chain in CHAINS
     ]
 

@@ -251,10 +251,10 @@ def test_deadline_stops_a_loop_and_undoes_it() -> None:
     who = signer("loop")
     execution = block(forks.JOVIAN, state(who, bytes.fromhex("6001600155") + LOOP.replace(b"\x60\x00", b"\x60\x05")))
     raw = who.sign(TARGET, gas=29_000_000, max_fee=BASE_FEE)
-    started = time.monotonic()
+    worked = time.process_time()
     with pytest.raises(ExecutionTimeout):
-        execution.apply(raw, deadline=started + 0.2)
-    assert time.monotonic() - started < 1
+        execution.apply(raw, deadline=time.monotonic() + 0.2)
+    assert time.process_time() - worked < 1
     assert execution.apply(who.sign(bytes(20), nonce=0, max_fee=2 * BASE_FEE)).receipt.status == 1
     changes = execution.finish().diff.accounts
     assert TARGET not in changes and changes[who.address].account.nonce == 1  # type: ignore[union-attr]
@@ -265,10 +265,10 @@ def test_deadline_stops_a_call_that_only_calls() -> None:
     code = bytes.fromhex("5b60006000600060006000305af150600056")
     view = world({TARGET: Before(nonce=1, code=code)})
     executor = ReferenceExecutor(config(forks.JOVIAN))
-    started = time.monotonic()
+    worked = time.process_time()
     with pytest.raises(ExecutionTimeout):
-        executor.call(view, env(forks.JOVIAN), Call(bytes(20), TARGET, gas=2**40), deadline=started + 0.2)
-    assert time.monotonic() - started < 2
+        executor.call(view, env(forks.JOVIAN), Call(bytes(20), TARGET, gas=2**40), deadline=time.monotonic() + 0.2)
+    assert time.process_time() - worked < 2
 
 
 def test_calls_nest_1024_deep() -> None:

@@ -24,6 +24,9 @@ from l2engine.types.receipt import Log, Receipt
 from l2engine.types.state import Account, AccountDiff, StateDiff, StateView
 from l2engine.types.tracing import Tracer
 
+_PRECOMPILES = bytes(18)
+"""How the addresses of precompiles begin."""
+
 
 def available() -> bool:
     """Whether the native core is installed."""
@@ -44,6 +47,15 @@ class NativeExecutor:
         from l2engine.evm.reference.machine import ReferenceExecutor
 
         return ReferenceExecutor(self.config)
+
+    def prepare(self, env: BlockEnv, call: Call | None, overrides: Mapping[Address, AccountOverride] | None, traced: bool) -> None:
+        fork = self.config.fork_at(env.number, env.timestamp)
+        if not fork.has(L1Rules.PARIS) or _is_unusual(env, overrides or {}):
+            _ = self.reference
+        elif traced:
+            from l2engine.evm.native import trace  # noqa: F401
+        elif call is not None and call.to is not None and call.to.startswith(_PRECOMPILES):
+            from l2engine.evm.reference import precompiles  # noqa: F401
 
     def begin(self, view: StateView, env: BlockEnv, intermediate_root: Callable[[StateDiff], Hash32] | None = None) -> BlockExecution:
         fork = self.config.fork_at(env.number, env.timestamp)

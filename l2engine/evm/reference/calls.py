@@ -15,7 +15,7 @@ from l2engine.refusals import Reason
 from l2engine.rules import blobs, checks
 from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import Fork, L1Rules
-from l2engine.types.base import ZERO_ADDRESS, Address, Gas, Wei
+from l2engine.types.base import Address, Gas, Wei
 from l2engine.types.environment import BlockEnv
 from l2engine.types.execution import AccountOverride, Call, CallResult, Deadline
 from l2engine.types.state import StateView
@@ -116,8 +116,22 @@ def _likeness(call: Call) -> FeeMarketTransaction | SetCodeTransaction:
     likeness = FeeMarketTransaction(b"", 0, 0, 0, 0, call.gas, call.to, call.value, call.data, call.access_list, 0, 0, 0)
     if not call.authorization_list:
         return likeness
-    to = call.to or ZERO_ADDRESS
-    return SetCodeTransaction(b"", 0, 0, 0, 0, call.gas, to, call.value, call.data, call.access_list, call.authorization_list, 0, 0, 0)
+    return SetCodeTransaction(
+        b"",
+        0,
+        0,
+        0,
+        0,
+        call.gas,
+        call.to,  # type: ignore[arg-type]  # unlike such a transaction, a call may create
+        call.value,
+        call.data,
+        call.access_list,
+        call.authorization_list,
+        0,
+        0,
+        0,
+    )
 
 
 def _override(state: Any, overrides: Mapping[Address, AccountOverride]) -> None:

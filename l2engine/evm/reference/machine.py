@@ -39,6 +39,9 @@ class ReferenceExecutor:
         fork = self.config.fork_at(env.number, env.timestamp)
         return BlockLoop(self.config, fork, env, ReferenceMachine(self.config, fork, view, env, intermediate_root))
 
+    def prepare(self, env: BlockEnv, call: Call | None, overrides: Mapping[Address, AccountOverride] | None, traced: bool) -> None:
+        """Nothing is left to import."""
+
     def call(
         self,
         view: StateView,

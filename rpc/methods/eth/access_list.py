@@ -30,7 +30,7 @@ def create_access_list(context: Context, args: dict[str, Any], block: BlockRefer
     view, env = context.view(header), context.environment(header)
     account = view.account(message.sender)
     nonce = args.get("nonce", account.nonce if account is not None else 0)
-    deadline = context.deadline()
+    deadline = context.deadline(env, message, overrides, traced=True)
     while True:  # each round adds to the list, which the gas bounds
         tracer = _Touched(message.sender, message.access_list)
         try:

@@ -74,8 +74,9 @@ def run(
     context: Context, view: StateView, env: BlockEnv, message: Call, overrides: Overrides | None = None, tracer: Tracer | None = None
 ) -> CallResult:
     """Run a message within the node's time limit; geth's words when it cannot start or takes too long."""
+    deadline = context.deadline(env, message, overrides, tracer is not None)
     try:
-        return context.executor.call(view, env, message, overrides, context.deadline(), tracer)
+        return context.executor.call(view, env, message, overrides, deadline, tracer)
     except ExecutionTimeout:
         raise RpcError(SERVER_ERROR, f"execution aborted (timeout = {context.settings.evm_timeout_seconds:g}s)") from None
     except InvalidTransaction as error:
@@ -109,7 +110,7 @@ def lowest_gas(
     env = context.environment(header, env_overrides)
     view = context.view(header)
     highest = _highest_gas(context, message, view, header, overrides or {})
-    deadline = context.deadline()
+    deadline = context.deadline(env, message, overrides)
 
     def attempt(gas: int) -> CallResult | None:
         """The outcome with this gas limit; None when it does not even cover the intrinsic gas."""

@@ -29,6 +29,9 @@ class Pretender:
     def __init__(self, answer: Callable[[Call], CallResult]) -> None:
         self.answer, self.calls = answer, []
 
+    def prepare(self, *what: Any) -> None:
+        pass
+
     def call(self, view: Any, env: Any, call: Call, overrides: Any = None, deadline: Any = None, tracer: Any = None) -> CallResult:
         self.calls.append((env, call, overrides))
         return self.answer(call)
