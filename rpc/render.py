@@ -12,24 +12,23 @@ from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import Fork
 from l2engine.rules.l1_attributes import L1Attributes
 from l2engine.types import rlp
-from l2engine.types.accelerated import fast_lz_length
 from l2engine.types.base import ZERO_ADDRESS, Address, Hash32, Timestamp, Wei, keccak
 from l2engine.types.block import Block, Withdrawal
+from l2engine.types.delegation import Authorization
 from l2engine.types.header import Header
+from l2engine.types.native_functions import fast_lz_length
 from l2engine.types.receipt import Log, Receipt
 from l2engine.types.transaction import (
     AccessList,
     AccessListTransaction,
-    Authorization,
     BlobTransaction,
     DepositTransaction,
     LegacyTransaction,
     SetCodeTransaction,
     Transaction,
     created_address,
-    decode_transaction,
-    recover_sender,
 )
+from l2engine.types.transaction_codec import decode_transaction, recover_sender
 
 Json: TypeAlias = dict[str, Any]
 

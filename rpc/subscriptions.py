@@ -13,7 +13,7 @@ import orjson
 
 from l2engine.types.base import Hash32
 from l2engine.types.header import Header
-from l2engine.types.transaction import decode_transaction
+from l2engine.types.transaction_codec import decode_transaction
 from rpc import render
 from rpc.codec import LogFilter, Optional, Parser, boolean, log_filter, string
 from rpc.context import Context

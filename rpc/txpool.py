@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from l2engine.types.base import Address
-from l2engine.types.transaction import decode_transaction
+from l2engine.types.transaction_codec import decode_transaction
 from rpc import render
 from rpc.codec import address
 from rpc.context import Context

@@ -24,14 +24,15 @@ from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import Fork
 from l2engine.rules.header import MAX_GAS_LIMIT
 from l2engine.rules.l1_attributes import Format, calldata_format, from_calldata
-from l2engine.types.accelerated import fast_lz_length, undecodable
 from l2engine.types.base import Gas, Hash32, keccak
 from l2engine.types.block import Block
 from l2engine.types.execution import BlockExecution, Deadline, Executor
 from l2engine.types.header import Header
+from l2engine.types.native_functions import fast_lz_length, first_undecodable
 from l2engine.types.payload import BuiltPayload, PayloadAttributes
 from l2engine.types.storage import StateStore
-from l2engine.types.transaction import BlobTransaction, DepositTransaction, decode_transaction, recover_sender
+from l2engine.types.transaction import BlobTransaction, DepositTransaction
+from l2engine.types.transaction_codec import decode_transaction, recover_sender
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +105,7 @@ class Builder:
             raise InvalidAttributes("non-empty withdrawals post-Canyon")
         fork = config.fork_at(2**63, attributes.timestamp)
         eip1559.validate_attributes(fork, attributes.eip_1559_params, attributes.min_base_fee)
-        wrong = undecodable(attributes.transactions or ())
+        wrong = first_undecodable(attributes.transactions or ())
         if wrong is not None:
             raise InvalidAttributes(f"transaction {wrong[0]} is not valid: {wrong[1]}") from wrong[1]
 

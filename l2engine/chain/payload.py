@@ -13,12 +13,13 @@ from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import ExtraDataForm, L1Rules
 from l2engine.rules.header import validate_static
 from l2engine.types import rlp
-from l2engine.types.accelerated import keccak_all, ordered_root, undecodable
 from l2engine.types.base import EMPTY_BLOOM, EMPTY_OMMERS_HASH, EMPTY_REQUESTS_HASH, EMPTY_ROOT, Hash32
 from l2engine.types.block import Block, Withdrawal
 from l2engine.types.header import Header
+from l2engine.types.native_functions import first_undecodable, keccak_all, ordered_root
 from l2engine.types.payload import ExecutionPayload, PayloadAttributes
-from l2engine.types.transaction import POST_EXECUTION_TYPE, BlobTransaction, Transaction, decode_transaction
+from l2engine.types.transaction import POST_EXECUTION_TYPE, BlobTransaction, Transaction
+from l2engine.types.transaction_codec import decode_transaction
 from l2engine.types.trie_root import rlp_encode
 
 
@@ -31,7 +32,7 @@ def to_block(
 ) -> Block:
     """The block that a payload stands for, its hash checked. `InvalidPayload` names the first thing that is wrong."""
     decodable = [raw for raw in payload.transactions if raw[:1] != bytes([POST_EXECUTION_TYPE])]
-    wrong = undecodable(decodable)
+    wrong = first_undecodable(decodable)
     if wrong is not None:
         raise InvalidPayload(f"invalid transaction {payload.transactions.index(decodable[wrong[0]])}: {wrong[1]}") from wrong[1]
     if len(payload.extra_data) > 32:

@@ -19,19 +19,13 @@ from l2engine.rules.forks import Fork, L1Rules
 from l2engine.rules.intrinsic_gas import TRANSACTION_GAS_CAP, floor_gas, intrinsic_gas, validate_form
 from l2engine.rules.l1_attributes import L1Attributes, from_storage
 from l2engine.rules.predeploys import L1_BLOCK
-from l2engine.types.accelerated import fast_lz_length
 from l2engine.types.base import Address, Gas, Hash32, Wei, keccak
 from l2engine.types.block import Block
 from l2engine.types.header import Header
+from l2engine.types.native_functions import fast_lz_length
 from l2engine.types.state import Account, StateView
-from l2engine.types.transaction import (
-    BlobTransaction,
-    DepositTransaction,
-    SignedTransaction,
-    Transaction,
-    decode_transaction,
-    recover_sender,
-)
+from l2engine.types.transaction import BlobTransaction, DepositTransaction, SignedTransaction, Transaction
+from l2engine.types.transaction_codec import decode_transaction, recover_sender
 
 ByNonce: TypeAlias = dict[Address, dict[int, bytes]]
 

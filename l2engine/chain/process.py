@@ -12,16 +12,17 @@ from l2engine.rules.forks import Fork, L1Rules
 from l2engine.rules.header import validate_header
 from l2engine.rules.l1_attributes import Format, calldata_format
 from l2engine.rules.predeploys import L2_TO_L1_MESSAGE_PASSER
-from l2engine.types.accelerated import ordered_root, undecodable
 from l2engine.types.base import EMPTY_REQUESTS_HASH, EMPTY_ROOT, MAX_UINT256, Hash32, keccak
 from l2engine.types.block import Block
 from l2engine.types.environment import BlockEnv
 from l2engine.types.execution import BlockExecution, BlockResult, Executor
 from l2engine.types.header import Header, ommers_hash
+from l2engine.types.native_functions import first_undecodable, ordered_root
 from l2engine.types.receipt import Receipt, merge_blooms
 from l2engine.types.storage import PreparedState, StateStore
 from l2engine.types.tracing import Tracer
-from l2engine.types.transaction import BlobTransaction, DepositTransaction, decode_transaction
+from l2engine.types.transaction import BlobTransaction, DepositTransaction
+from l2engine.types.transaction_codec import decode_transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ def validate_body(fork: Fork, block: Block) -> None:
     elif block.withdrawals is not None:
         raise InvalidBlock("withdrawals present in block body")
     if fork.is_optimism:
-        wrong = undecodable(block.transactions)
+        wrong = first_undecodable(block.transactions)
         if wrong is not None:
             raise InvalidBlock(f"invalid transaction {wrong[0]}: {wrong[1]}") from wrong[1]
         if any(raw[0] == BlobTransaction.type for raw in block.transactions):

@@ -32,7 +32,8 @@ from l2engine.types.header import Header
 from l2engine.types.payload import PayloadAttributes
 from l2engine.types.state import Account, StateDiff, TrieView
 from l2engine.types.storage import StateStore
-from l2engine.types.transaction import DepositTransaction, decode_transaction
+from l2engine.types.transaction import DepositTransaction
+from l2engine.types.transaction_codec import decode_transaction
 
 _FEE_SLOTS = (1, 3, 5, 6, 7, 8)  # of L1Block: every fork's fees come from some of them
 

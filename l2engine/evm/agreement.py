@@ -13,10 +13,10 @@ from l2engine.errors import DecodeError, ExecutionTimeout, ExecutorsDisagree, In
 from l2engine.evm.native import NativeExecutor
 from l2engine.evm.reference import ReferenceExecutor
 from l2engine.rules.config import ChainConfig
-from l2engine.types.accelerated import ordered_root
 from l2engine.types.base import Address, Gas, Hash32, keccak
 from l2engine.types.environment import BlockEnv
 from l2engine.types.execution import AccountOverride, BlockExecution, BlockResult, Call, CallResult, Deadline, Executor, TransactionResult
+from l2engine.types.native_functions import ordered_root
 from l2engine.types.state import Account, AccountDiff, StateDiff, StateView
 from l2engine.types.tracing import Tracer
 

@@ -120,10 +120,10 @@ def _price(call: Call, base_fee: Wei) -> Wei:
 
 def _likeness(call: Call) -> Any:
     """The transaction that the call would be, as far as its gas before execution depends on it."""
-    fields = (b"", 0, 0, 0, 0, call.gas, call.to, call.value, call.data, call.access_list)
+    fields = (0, 0, 0, 0, call.gas, call.to, call.value, call.data, call.access_list)
     if call.authorization_list:
-        return SetCodeTransaction(*fields, call.authorization_list, 0, 0, 0)  # type: ignore[arg-type]
-    return FeeMarketTransaction(*fields, 0, 0, 0)
+        return SetCodeTransaction(*fields, call.authorization_list)  # type: ignore[arg-type]
+    return FeeMarketTransaction(*fields)
 
 
 def _override(state: Any, overrides: Mapping[Address, AccountOverride]) -> None:

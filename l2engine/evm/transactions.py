@@ -20,21 +20,19 @@ from l2engine.rules.intrinsic_gas import MAX_INITCODE_SIZE, floor_gas, intrinsic
 from l2engine.rules.l1_attributes import L1Attributes, from_storage
 from l2engine.rules.predeploys import BASE_FEE_VAULT, L1_BLOCK, L1_FEE_VAULT, OPERATOR_FEE_VAULT
 from l2engine.types.base import MAX_UINT64, MAX_UINT256, ZERO_ADDRESS, Address, Gas, Wei
+from l2engine.types.delegation import DELEGATION, Authorization, is_delegation, recover_authority
 from l2engine.types.environment import BlockEnv
 from l2engine.types.receipt import Log
 from l2engine.types.tracing import TracedTransaction, Tracer
 from l2engine.types.transaction import (
-    DELEGATION,
     AccessList,
-    Authorization,
     BlobTransaction,
     DepositTransaction,
     SetCodeTransaction,
     SignedTransaction,
     created_address,
-    is_delegation,
-    recover_sender,
 )
+from l2engine.types.transaction_codec import recover_sender
 
 _SELFDESTRUCT_REFUND = 24_000  # until London
 _AUTHORIZATION_REFUND = 12_500
@@ -268,7 +266,7 @@ class TransactionRunner:
         for item in authorizations:
             if item.chain_id not in (0, self._config.chain_id) or item.nonce >= MAX_UINT64:
                 continue
-            authority = item.authority()
+            authority = recover_authority(item)
             if authority is None:
                 continue
             accounts.mark_address_warm(authority)
@@ -333,7 +331,7 @@ class TransactionRunner:
                 gas=gas,
                 precompiles=frozenset(self._precompiles),
                 state=self._accounts,
-                authorities=tuple(who for item in authorizations if (who := item.authority()) is not None),
+                authorities=tuple(who for item in authorizations if (who := recover_authority(item)) is not None),
                 base_fee_recipient=BASE_FEE_VAULT if self._fork.is_optimism else None,
             )
         )

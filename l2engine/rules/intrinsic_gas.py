@@ -6,7 +6,8 @@ Sources: Yellow Paper 6.2; EIP-2, 2028, 2681, 2718, 2930, 3860, 7623, 7702, 7825
 from l2engine.errors import InvalidTransaction
 from l2engine.rules.forks import Fork, L1Rules
 from l2engine.types.base import MAX_UINT64, Gas
-from l2engine.types.transaction import DEPOSIT_TYPE, SECP256K1_N, BlobTransaction, DepositTransaction, SetCodeTransaction, Transaction
+from l2engine.types.signature import SECP256K1_N
+from l2engine.types.transaction import DEPOSIT_TYPE, BlobTransaction, DepositTransaction, SetCodeTransaction, Transaction
 
 TRANSACTION_GAS = 21_000
 CREATION_GAS = 32_000

@@ -15,12 +15,12 @@ from l2engine.rules.blobs import GAS_PER_BLOB
 from l2engine.rules.forks import L1Rules
 from l2engine.types.base import ZERO_ADDRESS, Address, Wei
 from l2engine.types.block import Block
+from l2engine.types.delegation import Authorization
 from l2engine.types.environment import BlockEnv
 from l2engine.types.execution import AccountOverride, Call, CallResult
 from l2engine.types.header import Header
 from l2engine.types.state import StateView
 from l2engine.types.tracing import Tracer
-from l2engine.types.transaction import Authorization
 from rpc import render
 from rpc.codec import (
     BlockReference,

@@ -7,7 +7,8 @@ from l2engine.chain.pool import decode_pooled
 from l2engine.errors import PoolError
 from l2engine.types.base import Hash32
 from l2engine.types.block import Block
-from l2engine.types.transaction import DepositTransaction, decode_transaction
+from l2engine.types.transaction import DepositTransaction
+from l2engine.types.transaction_codec import decode_transaction
 from rpc import render
 from rpc.codec import BlockTag, block_tag, data, hash32, uint
 from rpc.context import Context

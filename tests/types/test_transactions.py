@@ -10,7 +10,7 @@ from l2engine.rules import forks
 from l2engine.rules.forks import Fork, L1Rules
 from l2engine.rules.intrinsic_gas import intrinsic_gas, validate_form
 from l2engine.types.base import MAX_UINT256
-from l2engine.types.transaction import decode_transaction, recover_sender
+from l2engine.types.transaction_codec import decode_transaction, recover_sender
 from tests.helpers.vectors import archive, needs_vectors
 
 FORKS = {
