@@ -12,13 +12,14 @@ from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import Fork
 from l2engine.rules.l1_attributes import L1Attributes
 from l2engine.types import rlp
-from l2engine.types.base import ZERO_ADDRESS, Address, Hash32, Timestamp, Wei, keccak
+from l2engine.types.base import ZERO_ADDRESS, Address, Hash32, Timestamp, keccak
 from l2engine.types.block import Block, Withdrawal
 from l2engine.types.delegation import Authorization
 from l2engine.types.header import Header
 from l2engine.types.native_functions import fast_lz_length
 from l2engine.types.receipt import Log, Receipt
 from l2engine.types.transaction import (
+    DEPOSIT_TYPE,
     AccessList,
     AccessListTransaction,
     BlobTransaction,
@@ -27,6 +28,8 @@ from l2engine.types.transaction import (
     SetCodeTransaction,
     Transaction,
     created_address,
+    effective_gas_price,
+    record_of,
 )
 from l2engine.types.transaction_codec import decode_transaction, recover_sender
 
@@ -91,7 +94,7 @@ def block(block: Block, full: bool, receipts: Sequence[Receipt]) -> Json:
     fields["size"] = hex(block_size(block))
     if full:
         fields["transactions"] = [
-            transaction(decode_transaction(raw), block.header, index, receipts[index] if raw[0] == DepositTransaction.type else None)
+            transaction(decode_transaction(raw), block.header, index, None if record_of(raw).is_signed else receipts[index])
             for index, raw in enumerate(block.transactions)
         ]
     else:
@@ -147,7 +150,7 @@ def transaction(
         "value": hex(tx.value),
         "type": hex(tx.type),
     }
-    if isinstance(tx, DepositTransaction):
+    if tx.type == DEPOSIT_TYPE:
         _add_deposit_fields(fields, tx, receipt)
         return fields
     fields["nonce"] = hex(tx.nonce)
@@ -195,15 +198,6 @@ def sender_of(tx: Transaction) -> Address:
         return recover_sender(tx)
     except InvalidTransaction:
         return ZERO_ADDRESS
-
-
-def effective_gas_price(tx: Transaction, base_fee: Wei | None) -> Wei:
-    """What a unit of gas costs the sender, in wei; the maximum while no base fee is known."""
-    if isinstance(tx, DepositTransaction):
-        return 0
-    if base_fee is None or isinstance(tx, LegacyTransaction | AccessListTransaction):
-        return tx.max_fee_per_gas
-    return min(tx.max_fee_per_gas, base_fee + tx.max_priority_fee_per_gas)
 
 
 def access_list(entries: AccessList) -> list[Json]:
@@ -263,9 +257,9 @@ def receipt(header: Header, index: int, raw: bytes, item: Receipt, gas_before: i
     else:
         fields["status"] = hex(item.status)
     if tx.to is None:
-        nonce = (item.deposit_nonce or 0) if isinstance(tx, DepositTransaction) else tx.nonce
+        nonce = tx.nonce if tx.is_signed else item.deposit_nonce or 0
         fields["contractAddress"] = "0x" + created_address(sender, nonce).hex()
-    if isinstance(tx, DepositTransaction):
+    if not tx.pays_fees:
         if item.deposit_nonce is not None:
             fields["depositNonce"] = hex(item.deposit_nonce)
         if item.deposit_receipt_version is not None:
@@ -281,7 +275,7 @@ class L1Costs:
 
     def __init__(self, config: ChainConfig, block: Block) -> None:
         self._attributes: L1Attributes | None = None
-        if not config.is_optimism or not block.transactions or block.transactions[0][0] != DepositTransaction.type:
+        if not config.is_optimism or not block.transactions or block.transactions[0][0] != DEPOSIT_TYPE:
             return
         try:
             first = decode_transaction(block.transactions[0])

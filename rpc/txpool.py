@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from l2engine.types.base import Address
+from l2engine.types.transaction import effective_gas_price
 from l2engine.types.transaction_codec import decode_transaction
 from rpc import render
 from rpc.codec import address
@@ -47,7 +48,7 @@ def _full(waiting: ByNonce) -> dict[str, Any]:
 def _line(raw: bytes) -> str:
     tx = decode_transaction(raw)
     to = "contract creation" if tx.to is None else render.checksum_address(tx.to)
-    return f"{to}: {tx.value} wei + {tx.gas} gas × {render.effective_gas_price(tx, None)} wei"
+    return f"{to}: {tx.value} wei + {tx.gas} gas × {effective_gas_price(tx, None)} wei"
 
 
 METHODS = {

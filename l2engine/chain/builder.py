@@ -23,7 +23,7 @@ from l2engine.rules import eip1559, fees
 from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import Fork
 from l2engine.rules.header import MAX_GAS_LIMIT
-from l2engine.rules.l1_attributes import Format, calldata_format, from_calldata
+from l2engine.rules.l1_attributes import Format, deposit_format, from_calldata
 from l2engine.types.base import Gas, Hash32, keccak
 from l2engine.types.block import Block
 from l2engine.types.execution import BlockExecution, Deadline, Executor
@@ -31,7 +31,7 @@ from l2engine.types.header import Header
 from l2engine.types.native_functions import fast_lz_length, first_undecodable
 from l2engine.types.payload import BuiltPayload, PayloadAttributes
 from l2engine.types.storage import StateStore
-from l2engine.types.transaction import BlobTransaction, DepositTransaction
+from l2engine.types.transaction import DEPOSIT_TYPE, record_of
 from l2engine.types.transaction_codec import decode_transaction, recover_sender
 
 log = logging.getLogger(__name__)
@@ -118,9 +118,10 @@ class Builder:
         if not fork.is_optimism:
             return
         for raw in transactions:
-            if raw[0] == BlobTransaction.type:
-                raise InvalidAttributes(f"failed to force-include tx: 0x{keccak(raw).hex()} type: 3: transaction type not supported")
-            if raw[0] == DepositTransaction.type and mint_overflows(raw):
+            kind = record_of(raw).type
+            if kind not in fork.transaction_types:
+                raise InvalidAttributes(f"failed to force-include tx: 0x{keccak(raw).hex()} type: {kind}: transaction type not supported")
+            if mint_overflows(raw):
                 raise InvalidAttributes(f"failed to force-include tx: 0x{keccak(raw).hex()} type: 126: mint overflows the balance")
         if not fork.da_footprint:
             return
@@ -130,9 +131,9 @@ class Builder:
             raise InvalidAttributes(str(error)) from error
         activates = self._activates(fork, parent)
         first = decode_transaction(transactions[0])
-        if not activates and isinstance(first, DepositTransaction) and calldata_format(first.data) is Format.ISTHMUS:
+        if not activates and deposit_format(first) is Format.ISTHMUS:
             raise InvalidAttributes("L1 attributes deposit in Isthmus format outside of Jovian's activation block")
-        if activates and fork.only_deposits_on_activation and not all(raw[0] == DepositTransaction.type for raw in transactions):
+        if activates and fork.only_deposits_on_activation and not all(raw[0] == DEPOSIT_TYPE for raw in transactions):
             raise InvalidAttributes(f"unexpected non-deposit transaction in {fork.name} activation block")
 
     def _activates(self, fork: Fork, parent: Header) -> bool:
@@ -292,7 +293,7 @@ class _Task:
     @cached_property
     def forced_footprint(self) -> Gas:
         """The DA footprint of the forced transactions, which only a block with pool transactions needs to know beforehand."""
-        forced = [raw for raw in self.attributes.transactions or () if raw[0] != DepositTransaction.type]
+        forced = [raw for raw in self.attributes.transactions or () if record_of(raw).counts_for_da]
         return sum(fees.da_footprint(raw, self.footprint_scalar, fast_lz_length) for raw in forced) if self.footprint_scalar else 0
 
     def build(self, fill: _Fill | None = None) -> tuple[ExecutedBlock, int]:
@@ -325,7 +326,7 @@ class _Task:
             except InvalidTransaction:
                 who = "unknown"
             raise InvalidAttributes(
-                f"failed to force-include tx: 0x{tx.hash.hex()} type: {tx.type} sender: {who} nonce: {getattr(tx, 'nonce', 0)}, err: {error}"
+                f"failed to force-include tx: 0x{tx.hash.hex()} type: {tx.type} sender: {who} nonce: {tx.nonce if tx.is_signed else 0}, err: {error}"
             ) from error
         return execution
 
@@ -334,6 +335,6 @@ class _Task:
         if not self._fork.da_footprint or not self.attributes.transactions:
             return 0
         first = decode_transaction(self.attributes.transactions[0])
-        if not isinstance(first, DepositTransaction) or calldata_format(first.data) is not Format.JOVIAN:
+        if deposit_format(first) is not Format.JOVIAN:
             return 0
         return from_calldata(first.data).da_footprint_gas_scalar or 0

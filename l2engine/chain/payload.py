@@ -7,7 +7,7 @@ INVALID with latestValidHash null. Sources: execution-apis; OP specs, exec-engin
 import hashlib
 from collections.abc import Sequence
 
-from l2engine.errors import DecodeError, InvalidBlock, InvalidPayload
+from l2engine.errors import InvalidBlock, InvalidPayload
 from l2engine.rules import blobs, eip1559
 from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import ExtraDataForm, L1Rules
@@ -18,7 +18,7 @@ from l2engine.types.block import Block, Withdrawal
 from l2engine.types.header import Header
 from l2engine.types.native_functions import first_undecodable, keccak_all, ordered_root
 from l2engine.types.payload import ExecutionPayload, PayloadAttributes
-from l2engine.types.transaction import POST_EXECUTION_TYPE, BlobTransaction, Transaction
+from l2engine.types.transaction import POST_EXECUTION_TYPE, BlobTransaction
 from l2engine.types.transaction_codec import decode_transaction
 from l2engine.types.trie_root import rlp_encode
 
@@ -39,8 +39,7 @@ def to_block(
         raise InvalidPayload(f"invalid extradata length: {len(payload.extra_data)}")
     if len(payload.logs_bloom) != 256:
         raise InvalidPayload(f"invalid logsBloom length: {len(payload.logs_bloom)}")
-    blob_transactions = [decode_transaction(raw) for raw in decodable if raw[0] == BlobTransaction.type]
-    blob_hashes = [h for tx in blob_transactions if isinstance(tx, BlobTransaction) for h in tx.blob_versioned_hashes]
+    blob_hashes = [h for raw in decodable if raw[0] == BlobTransaction.type for h in decode_transaction(raw).blob_versioned_hashes]
     if blob_hashes != list(versioned_hashes):
         raise InvalidPayload(f"invalid number of versionedHashes: {len(versioned_hashes)} blobHashes: {len(blob_hashes)}")
     fork = config.fork_at(payload.block_number, payload.timestamp)
@@ -142,13 +141,6 @@ def _check_extra_data(config: ChainConfig, header: Header) -> None:
     except InvalidBlock as error:
         if "extraData" in str(error):
             raise InvalidPayload(str(error)) from error
-
-
-def _decode(index: int, raw: bytes) -> Transaction:
-    try:
-        return decode_transaction(raw)
-    except DecodeError as error:
-        raise InvalidPayload(f"invalid transaction {index}: {error}") from error
 
 
 def payload_id(parent_hash: Hash32, attributes: PayloadAttributes, version: int) -> bytes:

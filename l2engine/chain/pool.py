@@ -24,7 +24,7 @@ from l2engine.types.block import Block
 from l2engine.types.header import Header
 from l2engine.types.native_functions import fast_lz_length
 from l2engine.types.state import Account, StateView
-from l2engine.types.transaction import BlobTransaction, DepositTransaction, SignedTransaction, Transaction
+from l2engine.types.transaction import SignedTransaction, Transaction, effective_tip, record_of
 from l2engine.types.transaction_codec import decode_transaction, recover_sender
 
 ByNonce: TypeAlias = dict[Address, dict[int, bytes]]
@@ -75,7 +75,7 @@ class Pooled:
 
     def tip(self, base_fee: Wei) -> Wei:
         """What the beneficiary earns per gas; negative when the base fee is not even covered."""
-        return min(self.tx.max_priority_fee_per_gas, self.tx.max_fee_per_gas - base_fee)
+        return effective_tip(self.tx, base_fee)
 
 
 @dataclass(slots=True)
@@ -166,14 +166,13 @@ class Pool:
             for pooled in executable:
                 self._events.publish(PooledTransaction(pooled.hash, pooled.raw))
 
-    def _check(self, tx: object) -> Pooled:
+    def _check(self, tx: Transaction) -> Pooled:
         """Everything that keeps a transaction out, in geth's order."""
         if self._fork is None or self._head is None:
             raise PoolError("the pool is not ready")
         fork, head = self._fork, self._head
-        if (isinstance(tx, DepositTransaction | BlobTransaction) and fork.is_optimism) or isinstance(tx, DepositTransaction):
+        if tx.type not in fork.transaction_types or not tx.is_pooled or not tx.is_signed:
             raise PoolError("transaction type not supported")
-        assert isinstance(tx, SignedTransaction)
         if tx.hash in self._by_hash:
             raise PoolError("already known")
         try:
@@ -317,7 +316,7 @@ class Pool:
                 pooled
                 for block in reversed(removed)
                 for raw in block.transactions
-                if raw[0] != DepositTransaction.type and keccak(raw) not in included
+                if record_of(raw).is_pooled and keccak(raw) not in included
                 for pooled in self._take_back(raw)
             ]
             self.revision += 1

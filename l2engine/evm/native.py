@@ -12,7 +12,7 @@ from typing import Any
 from l2engine.errors import ConfigError, DecodeError, InvalidBlock, InvalidTransaction
 from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import Fork, L1Rules
-from l2engine.rules.l1_attributes import Format, calldata_format, from_calldata
+from l2engine.rules.l1_attributes import Format, deposit_format, from_calldata
 from l2engine.rules.predeploys import CONSOLIDATION_REQUESTS, CREATE2_DEPLOYER, SYSTEM_CALLER, WITHDRAWAL_REQUESTS, create2_deployer_code
 from l2engine.rules.system_calls import system_calls
 from l2engine.types.base import MAX_UINT64, Address, BlockNumber, Gas, Hash32, Wei
@@ -23,7 +23,6 @@ from l2engine.types.native_core import core as _native
 from l2engine.types.receipt import Log, Receipt
 from l2engine.types.state import Account, AccountDiff, StateDiff, StateView
 from l2engine.types.tracing import Tracer
-from l2engine.types.transaction import DepositTransaction
 from l2engine.types.transaction_codec import decode_transaction
 
 _DEPOSIT_EVENT: Hash32 = bytes.fromhex("649bbc62d0e31342afea4e5cd82d4049e7e1ee912fc0889aa790803be39038c5")
@@ -143,7 +142,7 @@ class NativeBlockExecution:
         if not self._fork.da_footprint:
             return self._block.blob_gas_used  # type: ignore[no-any-return]
         first = decode_transaction(self._raws[0]) if self._raws else None
-        if not isinstance(first, DepositTransaction) or calldata_format(first.data) is not Format.JOVIAN:
+        if first is None or deposit_format(first) is not Format.JOVIAN:
             return 0
         return self._block.da_size * (from_calldata(first.data).da_footprint_gas_scalar or 0)  # type: ignore[no-any-return]
 

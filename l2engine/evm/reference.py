@@ -14,7 +14,7 @@ from l2engine.evm.transactions import TransactionRunner
 from l2engine.rules import blobs, fees
 from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import Fork, L1Rules
-from l2engine.rules.l1_attributes import Format, calldata_format, from_calldata
+from l2engine.rules.l1_attributes import Format, deposit_format, from_calldata
 from l2engine.rules.predeploys import CONSOLIDATION_REQUESTS, CREATE2_DEPLOYER, SYSTEM_CALLER, WITHDRAWAL_REQUESTS, create2_deployer_code
 from l2engine.rules.system_calls import SYSTEM_CALL_GAS, system_calls
 from l2engine.types.base import Address, Gas, Hash32
@@ -23,7 +23,7 @@ from l2engine.types.execution import AccountOverride, BlockResult, Call, CallRes
 from l2engine.types.receipt import Receipt
 from l2engine.types.state import StateDiff, StateView
 from l2engine.types.tracing import Tracer
-from l2engine.types.transaction import BlobTransaction, DepositTransaction
+from l2engine.types.transaction import DEPOSIT_TYPE
 from l2engine.types.transaction_codec import decode_transaction
 
 _DEPOSIT_EVENT: Hash32 = bytes.fromhex("649bbc62d0e31342afea4e5cd82d4049e7e1ee912fc0889aa790803be39038c5")
@@ -87,7 +87,7 @@ class ReferenceBlockExecution:
         self._state.deadline = deadline
         gas_left = self._env.gas_limit - self.gas_used
         try:
-            if isinstance(tx, DepositTransaction):
+            if not tx.is_signed:
                 outcome = self._runner.deposit(tx, gas_left, tracer)
             else:
                 blob_gas_left = self._blob_gas_left()
@@ -98,11 +98,11 @@ class ReferenceBlockExecution:
         finally:
             self._state.deadline = None
         self.gas_used += outcome.gas_used
-        if isinstance(tx, BlobTransaction):
+        if tx.blob_versioned_hashes:
             self._blob_gas += blobs.GAS_PER_BLOB * len(tx.blob_versioned_hashes)
         elif self._fork.da_footprint:
             self._add_footprint(tx, raw)
-        is_deposit = isinstance(tx, DepositTransaction)
+        is_deposit = tx.type == DEPOSIT_TYPE
         has_status = self._fork.has(L1Rules.BYZANTIUM)
         receipt = Receipt(
             tx.type,
@@ -134,9 +134,9 @@ class ReferenceBlockExecution:
         """Jovian: the first transaction's calldata has the scalar, every transaction that pays has a share."""
         if self._footprint_scalar is None:
             self._footprint_scalar = 0
-            if isinstance(tx, DepositTransaction) and calldata_format(tx.data) is Format.JOVIAN:
+            if deposit_format(tx) is Format.JOVIAN:
                 self._footprint_scalar = from_calldata(tx.data).da_footprint_gas_scalar or 0
-        if not isinstance(tx, DepositTransaction):
+        if tx.counts_for_da:
             self._blob_gas += fees.da_footprint(raw, self._footprint_scalar)
 
     def _root(self) -> Hash32:

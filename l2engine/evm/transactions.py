@@ -31,6 +31,7 @@ from l2engine.types.transaction import (
     SetCodeTransaction,
     SignedTransaction,
     created_address,
+    effective_gas_price,
 )
 from l2engine.types.transaction_codec import recover_sender
 
@@ -103,7 +104,7 @@ class TransactionRunner:
             )
         blob_gas, blob_fee = self._check_blobs(tx, sender, blob_gas_left)
         l1_fee, operator_fee_limit = self._fees(tx)
-        price = min(tx.max_fee_per_gas, tx.max_priority_fee_per_gas + base_fee) if fork.has(L1Rules.LONDON) else tx.max_fee_per_gas
+        price = effective_gas_price(tx, env.base_fee_per_gas)
         self._check_funds(tx, sender, l1_fee + operator_fee_limit, blob_gas)
         if tx.gas > gas_left:
             raise InvalidTransaction("gas limit reached")

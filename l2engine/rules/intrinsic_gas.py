@@ -7,7 +7,7 @@ from l2engine.errors import InvalidTransaction
 from l2engine.rules.forks import Fork, L1Rules
 from l2engine.types.base import MAX_UINT64, Gas
 from l2engine.types.signature import SECP256K1_N
-from l2engine.types.transaction import DEPOSIT_TYPE, BlobTransaction, DepositTransaction, SetCodeTransaction, Transaction
+from l2engine.types.transaction import SetCodeTransaction, Transaction
 
 TRANSACTION_GAS = 21_000
 CREATION_GAS = 32_000
@@ -19,8 +19,6 @@ _ACCESS_LIST_ADDRESS_GAS, _ACCESS_LIST_KEY_GAS = 2_400, 1_900
 _AUTHORIZATION_GAS = 25_000  # PER_EMPTY_ACCOUNT_COST of EIP-7702
 _FLOOR_GAS_PER_TOKEN = 10  # EIP-7623
 
-_TYPE_SINCE = {0: L1Rules.FRONTIER, 1: L1Rules.BERLIN, 2: L1Rules.LONDON, 3: L1Rules.CANCUN, 4: L1Rules.PRAGUE}
-
 
 def intrinsic_gas(fork: Fork, tx: Transaction) -> Gas:
     """Gas charged before execution, the EIP-7623 floor left aside."""
@@ -31,12 +29,9 @@ def intrinsic_gas(fork: Fork, tx: Transaction) -> Gas:
         gas += CREATION_GAS
         if fork.has(L1Rules.SHANGHAI):
             gas += _INITCODE_WORD_GAS * ((len(tx.data) + 31) // 32)
-    if not isinstance(tx, DepositTransaction):
-        for _, keys in tx.access_list:
-            gas += _ACCESS_LIST_ADDRESS_GAS + _ACCESS_LIST_KEY_GAS * len(keys)
-    if isinstance(tx, SetCodeTransaction):
-        gas += _AUTHORIZATION_GAS * len(tx.authorization_list)
-    return gas
+    for _, keys in tx.access_list:
+        gas += _ACCESS_LIST_ADDRESS_GAS + _ACCESS_LIST_KEY_GAS * len(keys)
+    return gas + _AUTHORIZATION_GAS * len(tx.authorization_list)
 
 
 def floor_gas(fork: Fork, tx: Transaction) -> Gas:
@@ -52,12 +47,10 @@ def validate_form(fork: Fork, tx: Transaction, chain_id: int) -> None:
 
     `InvalidTransaction` with geth's wording. Gas against the block, signatures and balances are checked elsewhere.
     """
-    if isinstance(tx, DepositTransaction):
-        if not fork.is_optimism:
-            raise InvalidTransaction("transaction type not supported")
-        return
-    if not fork.has(_TYPE_SINCE[tx.type]) or (tx.type == BlobTransaction.type and fork.is_optimism):
+    if tx.type not in fork.transaction_types:
         raise InvalidTransaction("transaction type not supported")
+    if not tx.is_signed:
+        return
     if tx.chain_id is not None and tx.chain_id != chain_id:
         raise InvalidTransaction(f"invalid chain id for signer: have {tx.chain_id} want {chain_id}")
     if tx.type == 0 and tx.chain_id is not None and not fork.has(L1Rules.SPURIOUS_DRAGON):
@@ -77,6 +70,3 @@ def validate_form(fork: Fork, tx: Transaction, chain_id: int) -> None:
         raise InvalidTransaction(f"transaction gas limit too high (cap: {TRANSACTION_GAS_CAP}, tx: {tx.gas})")
     if isinstance(tx, SetCodeTransaction) and not tx.authorization_list:
         raise InvalidTransaction("EIP-7702 transaction with empty auth list")
-
-
-assert set(_TYPE_SINCE) | {DEPOSIT_TYPE} == {0, 1, 2, 3, 4, DEPOSIT_TYPE}

@@ -9,6 +9,7 @@ from l2engine.rules.forks import ETHEREUM_FORKS, OP_FORKS, BlobSchedule, Fork
 
 _COLUMNS: tuple[tuple[str, Callable[[Fork], Any]], ...] = (
     ("Ethereum rules", lambda fork: fork.l1),
+    ("transaction types", lambda fork: fork.transaction_types),
     ("L1 fee", lambda fork: fork.l1_fee),
     ("operator fee", lambda fork: fork.operator_fee),
     ("extraData", lambda fork: fork.extra_data),
@@ -27,7 +28,14 @@ def markdown() -> str:
     """The fork table as a page of documentation."""
     op_rows = [[fork.name, *(_text(read(fork)) for _, read in _COLUMNS)] for fork in OP_FORKS]
     ethereum_rows = [
-        [fork.name, _text(fork.l1), _text(fork.block_reward // 10**18 or None), _text(fork.blobs), _text(fork.p256_verify_gas)]
+        [
+            fork.name,
+            _text(fork.l1),
+            _text(fork.transaction_types),
+            _text(fork.block_reward // 10**18 or None),
+            _text(fork.blobs),
+            _text(fork.p256_verify_gas),
+        ]
         for fork in ETHEREUM_FORKS
     ]
     steps = [f"- **{later.name}**: {_changes(earlier, later) or 'nothing in execution'}" for earlier, later in pairwise(OP_FORKS)]
@@ -40,7 +48,10 @@ def markdown() -> str:
         "\n".join(steps),
         "## Ethereum",
         "For the public Ethereum suites; seals and difficulties are not checked.",
-        _table(["fork", "rules", "block reward (ETH)", "blobs: target, maximum, update fraction", "P256VERIFY gas"], ethereum_rows),
+        _table(
+            ["fork", "rules", "transaction types", "block reward (ETH)", "blobs: target, maximum, update fraction", "P256VERIFY gas"],
+            ethereum_rows,
+        ),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -60,6 +71,8 @@ def _text(value: object) -> str:
             return "–" if value.value == "none" else str(value.value)
         case BlobSchedule():
             return f"{value.target}, {value.max}, {value.base_fee_update_fraction}"
+        case frozenset():
+            return ", ".join(str(kind) if kind < 10 else f"0x{kind:02x}" for kind in sorted(value))
         case Mapping():
             return ", ".join(f"0x{address:02x}: {limit:,}" for address, limit in value.items()) or "–"
     return str(value)

@@ -11,7 +11,7 @@ from l2engine.errors import DecodeError
 from l2engine.types import rlp
 from l2engine.types.base import EMPTY_BLOOM, Address, Gas, Hash32, encode_int, keccak
 from l2engine.types.rlp_fields import ADDRESS, DATA, HASH32, UINT64, Fields, Kind, fixed, many, record
-from l2engine.types.transaction import DEPOSIT_TYPE
+from l2engine.types.transaction import DEPOSIT_TYPE, RECORDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def merge_blooms(blooms: Iterable[bytes]) -> bytes:
 def decode_receipt(data: bytes) -> Receipt:
     """A receipt from its network form (`Receipt.encode`); `DecodeError` when it is none."""
     kind = data[0] if b"\0" <= data[:1] < b"\xc0" else 0
-    if data[:1] < b"\xc0" and kind not in _TYPED_RECEIPTS:
+    if data[:1] < b"\xc0" and (kind == 0 or kind not in RECORDS):
         raise DecodeError("receipt: unknown type")
     fields = _DEPOSIT_RECEIPT if kind == DEPOSIT_TYPE else _RECEIPT
     outcome, gas, _, logs, *tail = fields.read(rlp.decode(data[kind > 0 :]), "types.Receipt")
@@ -92,7 +92,6 @@ def decode_receipt(data: bytes) -> Receipt:
     return Receipt(kind, status, gas, logs, state_root, *tail)
 
 
-_TYPED_RECEIPTS = frozenset((1, 2, 3, 4, DEPOSIT_TYPE))
 _LOG = Fields({"address": ADDRESS, "topics": many(HASH32, "topic"), "data": DATA})
 _CONSENSUS: dict[str, Kind[Any]] = {
     "outcome": DATA,

@@ -6,13 +6,13 @@ deposits.md.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, Final, Literal, TypeAlias
 
 from l2engine.types import rlp
 from l2engine.types.base import Address, Gas, Hash32, Wei, encode_int, keccak
 from l2engine.types.delegation import Authorization
 
-DEPOSIT_TYPE = 0x7E
+DEPOSIT_TYPE: Final = 0x7E
 POST_EXECUTION_TYPE = 0x7D
 """Lagoon's own transaction. No fork here has it, but a payload with one is refused by execution, not by decoding."""
 
@@ -31,17 +31,31 @@ class _Envelope:
     raw: bytes
     """The EIP-2718 bytes it was decoded from; empty in one that is still to be signed."""
     access_list: AccessList = ()
+    authorization_list: tuple[Authorization, ...] = ()
+    blob_versioned_hashes: tuple[Hash32, ...] = ()
 
     @property
     def hash(self) -> Hash32:
         return keccak(self.raw)
 
 
+class _Signed(_Envelope):
+    """An account's own transaction."""
+
+    __slots__ = ()
+    is_signed: ClassVar[Literal[True]] = True
+    pays_fees: ClassVar[Literal[True]] = True
+    is_pooled: ClassVar[bool] = True
+    """Whether it may wait in the pool."""
+    counts_for_da: ClassVar[bool] = True
+    """Whether its bytes count for the block's DA footprint."""
+
+
 @dataclass(frozen=True, slots=True)
-class LegacyTransaction(_Envelope):
+class LegacyTransaction(_Signed):
     """Type 0, with or without EIP-155 replay protection."""
 
-    type: ClassVar[int] = 0
+    type: ClassVar[Literal[0]] = 0
     nonce: int
     gas_price: Wei
     gas: Gas
@@ -73,10 +87,10 @@ class LegacyTransaction(_Envelope):
 
 
 @dataclass(frozen=True, slots=True)
-class AccessListTransaction(_Envelope):
+class AccessListTransaction(_Signed):
     """Type 1 (EIP-2930)."""
 
-    type: ClassVar[int] = 1
+    type: ClassVar[Literal[1]] = 1
     chain_id: int
     nonce: int
     gas_price: Wei
@@ -100,10 +114,10 @@ class AccessListTransaction(_Envelope):
 
 
 @dataclass(frozen=True, slots=True)
-class FeeMarketTransaction(_Envelope):
+class FeeMarketTransaction(_Signed):
     """Type 2 (EIP-1559)."""
 
-    type: ClassVar[int] = 2
+    type: ClassVar[Literal[2]] = 2
     chain_id: int
     nonce: int
     max_priority_fee_per_gas: Wei
@@ -120,10 +134,10 @@ class FeeMarketTransaction(_Envelope):
 
 
 @dataclass(frozen=True, slots=True)
-class BlobTransaction(_Envelope):
+class BlobTransaction(_Signed):
     """Type 3 (EIP-4844), without the sidecar. Decoded everywhere, refused on OP chains."""
 
-    type: ClassVar[int] = 3
+    type: ClassVar[Literal[3]] = 3
     chain_id: int
     nonce: int
     max_priority_fee_per_gas: Wei
@@ -142,10 +156,10 @@ class BlobTransaction(_Envelope):
 
 
 @dataclass(frozen=True, slots=True)
-class SetCodeTransaction(_Envelope):
+class SetCodeTransaction(_Signed):
     """Type 4 (EIP-7702)."""
 
-    type: ClassVar[int] = 4
+    type: ClassVar[Literal[4]] = 4
     chain_id: int
     nonce: int
     max_priority_fee_per_gas: Wei
@@ -166,7 +180,11 @@ class SetCodeTransaction(_Envelope):
 class DepositTransaction(_Envelope):
     """Type 0x7E: a transaction that L1 forces into the block. No signature, no nonce, pays nothing (deposits.md)."""
 
-    type: ClassVar[int] = DEPOSIT_TYPE
+    type: ClassVar[Literal[0x7E]] = DEPOSIT_TYPE
+    is_signed: ClassVar[Literal[False]] = False
+    pays_fees: ClassVar[Literal[False]] = False
+    is_pooled: ClassVar[bool] = False
+    counts_for_da: ClassVar[bool] = False
     source_hash: Hash32
     sender: Address
     to: Address | None
@@ -181,3 +199,33 @@ class DepositTransaction(_Envelope):
 
 SignedTransaction: TypeAlias = LegacyTransaction | AccessListTransaction | FeeMarketTransaction | BlobTransaction | SetCodeTransaction
 Transaction: TypeAlias = SignedTransaction | DepositTransaction
+
+RECORDS: dict[int, type[Transaction]] = {
+    record.type: record
+    for record in (
+        LegacyTransaction,
+        AccessListTransaction,
+        FeeMarketTransaction,
+        BlobTransaction,
+        SetCodeTransaction,
+        DepositTransaction,
+    )
+}
+"""The transactions that there are, by type. Which of them a fork knows is in its row (`Fork.transaction_types`)."""
+
+
+def record_of(raw: bytes) -> type[Transaction]:
+    """The class that raw bytes decode to, if they do, told from the first byte."""
+    return RECORDS.get(raw[0], LegacyTransaction) if raw else LegacyTransaction
+
+
+def effective_gas_price(tx: Transaction, base_fee: Wei | None) -> Wei:
+    """What a unit of gas costs the sender, in wei; the maximum where there is no base fee (before London) or none is known."""
+    if not tx.pays_fees:
+        return 0
+    return tx.max_fee_per_gas if base_fee is None else min(tx.max_fee_per_gas, base_fee + tx.max_priority_fee_per_gas)
+
+
+def effective_tip(tx: Transaction, base_fee: Wei | None) -> Wei:
+    """What a unit of gas pays the beneficiary, in wei; negative for a transaction that no block with this base fee takes."""
+    return min(tx.max_priority_fee_per_gas, tx.max_fee_per_gas - (base_fee or 0)) if tx.pays_fees else 0

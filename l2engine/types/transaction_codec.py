@@ -82,7 +82,7 @@ def signed(tx: S, key: bytes) -> S:
 def recover_sender(tx: Transaction, allow_high_s: bool = False) -> Address:
     """The account that signed `tx` (a deposit names it). `InvalidTransaction` when the signature is not valid:
     r or s out of range, s in the upper half (EIP-2; Frontier alone allows it), or no such public key."""
-    if isinstance(tx, DepositTransaction):
+    if not tx.is_signed:
         return tx.sender
     if (tx.s > SECP256K1_N // 2 and not allow_high_s) or tx.y_parity not in (0, 1):
         raise InvalidTransaction("invalid transaction v, r, s values")

@@ -7,7 +7,6 @@ from l2engine.chain.pool import decode_pooled
 from l2engine.errors import PoolError
 from l2engine.types.base import Hash32
 from l2engine.types.block import Block
-from l2engine.types.transaction import DepositTransaction
 from l2engine.types.transaction_codec import decode_transaction
 from rpc import render
 from rpc.codec import BlockTag, block_tag, data, hash32, uint
@@ -34,7 +33,7 @@ def get_transaction_at(context: Context, reference: Hash32 | BlockTag, index: in
 
 def _in_block(context: Context, block: Block, index: int) -> dict[str, Any]:
     tx = decode_transaction(block.transactions[index])
-    receipt = context.receipts(block.hash)[index] if isinstance(tx, DepositTransaction) else None
+    receipt = None if tx.is_signed else context.receipts(block.hash)[index]
     return render.transaction(tx, block.header, index, receipt)
 
 
@@ -73,7 +72,7 @@ def send_raw_transaction(context: Context, raw: bytes) -> str:
     """Put a signed transaction into the pool and answer its hash. With a sequencer configured it goes there first, and
     the sequencer's refusal is the answer."""
     tx = decode_pooled(raw)
-    if isinstance(tx, DepositTransaction):
+    if not tx.is_signed:
         raise PoolError(f"transaction type not supported: received type {tx.type}")
     cap = context.settings.tx_fee_cap_wei
     fee = tx.max_fee_per_gas * tx.gas
