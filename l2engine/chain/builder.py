@@ -23,6 +23,7 @@ from l2engine.rules import eip1559, fees
 from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import Fork
 from l2engine.rules.header import MAX_GAS_LIMIT
+from l2engine.rules.intrinsic_gas import TRANSACTION_GAS
 from l2engine.rules.l1_attributes import Format, deposit_format, from_calldata
 from l2engine.types.base import Gas, Hash32, keccak
 from l2engine.types.block import Block
@@ -41,7 +42,6 @@ _REFRESH_SECONDS = 0.2  # how soon a build looks for a better pool again
 _LAST_TRANSACTION_SECONDS = 0.3  # what a running pool transaction gets once the payload is asked for
 _SLOW_SECONDS = 0.25  # a transaction that was stopped after this long comes last from then on
 _SLOW_KEPT = 1024
-_LEAST_GAS = 21_000
 
 _Fill: TypeAlias = Callable[[BlockExecution], list[bytes]]
 """Adds transactions to a block under execution and tells which."""
@@ -242,7 +242,7 @@ class Builder:
         candidates = self._pool.best(base_fee, last=self._slow)
         for pooled in candidates:
             started = time.monotonic()
-            if started > deadline.at or gas_limit - execution.gas_used < _LEAST_GAS:
+            if started > deadline.at or gas_limit - execution.gas_used < TRANSACTION_GAS:
                 break
             size = fees.da_size(pooled.raw, fast_lz_length) if measured else 0
             too_large = (

@@ -18,7 +18,7 @@ from l2engine.types.environment import BlockEnv
 from l2engine.types.execution import BlockExecution, BlockResult, Executor
 from l2engine.types.header import Header, ommers_hash
 from l2engine.types.native_functions import first_undecodable, ordered_root
-from l2engine.types.receipt import Receipt, merge_blooms
+from l2engine.types.receipt import PackedReceipts, Receipt, merge_blooms
 from l2engine.types.storage import PreparedState, StateStore
 from l2engine.types.tracing import Tracer
 from l2engine.types.transaction import DEPOSIT_TYPE, BlobTransaction, effective_tip
@@ -166,9 +166,8 @@ def receipts_root(receipts: Iterable[Receipt]) -> Hash32:
 
 def block_value(block: Block, receipts: Sequence[Receipt]) -> int:
     """What the beneficiary earns in wei: gas used times effective tip over the transactions that pay."""
-    known: int | None = getattr(receipts, "value", None)  # the native executor adds it up along the way
-    if known is not None:
-        return known
+    if isinstance(receipts, PackedReceipts):
+        return receipts.value
     total, before = 0, 0
     for raw, receipt in zip(block.transactions, receipts, strict=True):
         gas_used, before = receipt.cumulative_gas_used - before, receipt.cumulative_gas_used

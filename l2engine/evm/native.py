@@ -15,12 +15,12 @@ from l2engine.rules.forks import Fork, L1Rules
 from l2engine.rules.l1_attributes import Format, deposit_format, from_calldata
 from l2engine.rules.predeploys import CONSOLIDATION_REQUESTS, CREATE2_DEPLOYER, SYSTEM_CALLER, WITHDRAWAL_REQUESTS, create2_deployer_code
 from l2engine.rules.system_calls import system_calls
-from l2engine.types.base import MAX_UINT64, Address, BlockNumber, Gas, Hash32, Wei
+from l2engine.types.base import MAX_UINT64, Address, Gas, Hash32, Wei
 from l2engine.types.environment import BlockEnv
 from l2engine.types.execution import AccountOverride, BlockExecution, BlockResult, Call, CallResult, Deadline, Executor, TransactionResult
 from l2engine.types.native_core import PRECOMPILE_FAILED
 from l2engine.types.native_core import core as _native
-from l2engine.types.receipt import Log, Receipt
+from l2engine.types.receipt import Log, PackedReceipts, Receipt
 from l2engine.types.state import Account, AccountDiff, StateDiff, StateView
 from l2engine.types.tracing import Tracer
 from l2engine.types.transaction_codec import decode_transaction
@@ -163,13 +163,12 @@ class NativeBlockExecution:
         return tuple(request for request in found if len(request) > 1)
 
 
-class NativeReceipts(Sequence[Receipt]):
-    """A block's receipts, which leave Rust only when somebody asks; `row` is what the store keeps of them, `value` what
-    the beneficiary has earned."""
+class NativeReceipts(PackedReceipts):
+    """A block's receipts, which leave Rust only when somebody asks."""
 
     def __init__(self, native: Any, row: bytes, value: Wei) -> None:
         self._native, self.row, self.value = native, row, value
-        self.log_keys: Callable[[BlockNumber], list[bytes]] = native.log_keys
+        self.log_keys = native.log_keys
 
     @cached_property
     def _all(self) -> tuple[Receipt, ...]:

@@ -3,13 +3,13 @@
 Sources: Yellow Paper 4.3, EIP-2718; OP specs, deposits.md "Deposit receipt".
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from l2engine.errors import DecodeError
 from l2engine.types import rlp
-from l2engine.types.base import EMPTY_BLOOM, Address, Gas, Hash32, encode_int, keccak
+from l2engine.types.base import EMPTY_BLOOM, Address, BlockNumber, Gas, Hash32, Wei, encode_int, keccak
 from l2engine.types.rlp_fields import ADDRESS, DATA, HASH32, UINT64, Fields, Kind, fixed, many, record
 from l2engine.types.transaction import DEPOSIT_TYPE, RECORDS
 
@@ -58,6 +58,18 @@ class Receipt:
     def _encode(self, fields: Fields) -> bytes:
         payload = rlp.encode(fields.write(self))
         return payload if self.type == 0 else bytes([self.type]) + payload
+
+
+class PackedReceipts(Sequence[Receipt]):
+    """A block's receipts as an executor may hand them out: taken apart only when somebody asks, with what follows from
+    them known already."""
+
+    row: bytes
+    """The RLP list of their network forms, which the store keeps."""
+    value: Wei
+    """What the block's beneficiary has earned."""
+    log_keys: Callable[[BlockNumber], list[bytes]]
+    """The log index's keys for a block of this number."""
 
 
 def logs_bloom(logs: Iterable[Log]) -> bytes:
