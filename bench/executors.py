@@ -30,7 +30,7 @@ from l2engine.store.kv import MemoryKeyValue
 from l2engine.store.state import LayeredState
 from l2engine.types.execution import Executor
 from l2engine.types.payload import PayloadAttributes
-from l2engine.types.transaction import recover_address
+from l2engine.types.signature import recover_address
 
 
 def our_seconds(

@@ -28,7 +28,7 @@ from l2engine import assembly
 from l2engine.evm.native import machine as native
 from l2engine.settings import Settings
 from l2engine.store import native as native_store
-from l2engine.types import accelerated
+from l2engine.types import native_functions
 from rpc.context import Context
 from rpc.jsonrpc import handle
 from rpc.registry import ENGINE_NAMESPACES, methods_for
@@ -121,7 +121,7 @@ def main() -> int:
     if not drivers.available() or not native.available():
         return 0
     watch, kinds = Stopwatch(), arguments.kinds.split(",")
-    modules: tuple[Any, ...] = (native, native_store, accelerated)
+    modules: tuple[Any, ...] = (native, native_store, native_functions)
     for module in modules:
         module._native = watch.wrap(module._native)
     print("| block | Mgas | newPayload ms | processor ms | Python ms | share |\n|---|---|---|---|---|---|")

@@ -7,7 +7,6 @@ import random
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from l2engine.store.blocks import BlockStore
@@ -17,22 +16,13 @@ from l2engine.store.state import LayeredState
 from l2engine.store.verify import stats
 from l2engine.types.base import EMPTY_OMMERS_HASH, EMPTY_ROOT
 from l2engine.types.block import Block
+from l2engine.types.genesis import GenesisAccount
 from l2engine.types.header import Header
 from l2engine.types.state import Account, AccountDiff, StateDiff
 
 LAYERS = 128
 GROWTH_BLOCKS = 20
 REPEAT = 3
-
-
-@dataclass
-class Entry:
-    """One account of the allocation."""
-
-    balance: int
-    nonce: int = 0
-    code: bytes = b""
-    storage: dict[int, int] = field(default_factory=dict)
 
 
 def make_block(parent: Header | None, root: bytes) -> Block:
@@ -100,7 +90,7 @@ class Chain:
 def main(accounts: int, loads: list[int]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "db"
-        alloc = {address_of(i): Entry(random.getrandbits(70)) for i in range(accounts)}
+        alloc = {address_of(i): GenesisAccount(random.getrandbits(70)) for i in range(accounts)}
         root = write_alloc(MemoryKeyValue().batch(), alloc)
         genesis = make_block(None, root)
         kv = LevelDB(path)

@@ -6,7 +6,7 @@ The header's optional fields follow the forks active at the genesis timestamp. S
 import gzip
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,29 +26,15 @@ from l2engine.types.base import (
     ZERO_HASH,
     Address,
     Hash32,
-    Wei,
     encode_int,
     keccak,
 )
 from l2engine.types.block import Block
+from l2engine.types.genesis import GenesisAccount
 from l2engine.types.header import Header
 from l2engine.types.trie_root import rlp_encode, trie_root
 
 _DEFAULT_GAS_LIMIT, _DEFAULT_DIFFICULTY = 4_712_388, 131_072  # geth's, when the file names none
-
-
-@dataclass(frozen=True, slots=True)
-class GenesisAccount:
-    """One account of an allocation."""
-
-    balance: Wei = 0
-    nonce: int = 0
-    code: bytes = b""
-    storage: Mapping[int, int] = field(default_factory=dict)
-
-    @property
-    def storage_root(self) -> Hash32:
-        return trie_root((keccak(slot.to_bytes(32, "big")), rlp_encode(encode_int(value))) for slot, value in self.storage.items() if value)
 
 
 @dataclass(frozen=True, slots=True)

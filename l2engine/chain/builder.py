@@ -23,15 +23,17 @@ from l2engine.refusals import Reason
 from l2engine.rules import eip1559, fees
 from l2engine.rules.config import ChainConfig
 from l2engine.rules.header import MAX_GAS_LIMIT
-from l2engine.rules.l1_attributes import Format, calldata_format, from_calldata
-from l2engine.types.accelerated import fast_lz_length, undecodable
+from l2engine.rules.intrinsic_gas import TRANSACTION_GAS
+from l2engine.rules.l1_attributes import Format, deposit_format, from_calldata
 from l2engine.types.base import Gas, Hash32, keccak
 from l2engine.types.block import Block
 from l2engine.types.execution import BlockExecution, Deadline, Executor
 from l2engine.types.header import Header
+from l2engine.types.native_functions import fast_lz_length, first_undecodable
 from l2engine.types.payload import BuiltPayload, PayloadAttributes
 from l2engine.types.storage import StateStore
-from l2engine.types.transaction import BlobTransaction, DepositTransaction, decode_transaction, recover_sender
+from l2engine.types.transaction import DEPOSIT_TYPE, record_of
+from l2engine.types.transaction_codec import decode_transaction, recover_sender
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +42,6 @@ _REFRESH_SECONDS = 0.2  # how soon a build looks for a better pool again
 _LAST_TRANSACTION_SECONDS = 0.3  # what a running pool transaction gets once the payload is asked for
 _SLOW_SECONDS = 0.25  # a transaction that was stopped after this long comes last from then on
 _SLOW_KEPT = 1024
-_LEAST_GAS = 21_000
 
 _Fill: TypeAlias = Callable[[BlockExecution], list[bytes]]
 """Adds transactions to a block under execution and tells which."""
@@ -105,7 +106,7 @@ class Builder:
             raise InvalidAttributes("non-empty withdrawals post-Canyon")
         fork = config.fork_at(2**63, attributes.timestamp)
         eip1559.validate_attributes(fork, attributes.eip_1559_params, attributes.min_base_fee)
-        wrong = undecodable(attributes.transactions or ())
+        wrong = first_undecodable(attributes.transactions or ())
         if wrong is not None:
             raise InvalidAttributes(f"transaction {wrong[0]} is not valid: {wrong[1]}") from wrong[1]
 
@@ -119,9 +120,10 @@ class Builder:
         if not fork.is_optimism:
             return
         for raw in transactions:
-            if raw[0] == BlobTransaction.type:
-                raise InvalidAttributes(f"failed to force-include tx: 0x{keccak(raw).hex()} type: 3: transaction type not supported")
-            if raw[0] == DepositTransaction.type and mint_overflows(raw):
+            kind = record_of(raw).type
+            if kind not in fork.transaction_types:
+                raise InvalidAttributes(f"failed to force-include tx: 0x{keccak(raw).hex()} type: {kind}: transaction type not supported")
+            if mint_overflows(raw):
                 raise InvalidAttributes(
                     f"failed to force-include tx: 0x{keccak(raw).hex()} type: 126: {InvalidTransaction(Reason.MINT_OVERFLOWS)}"
                 )
@@ -133,9 +135,9 @@ class Builder:
             raise InvalidAttributes(str(error)) from error
         activates = fork in self._config.activated((parent.number, parent.timestamp), (parent.number + 1, attributes.timestamp))
         first = decode_transaction(transactions[0])
-        if not activates and isinstance(first, DepositTransaction) and calldata_format(first.data) is Format.ISTHMUS:
+        if not activates and deposit_format(first) is Format.ISTHMUS:
             raise InvalidAttributes("L1 attributes deposit in Isthmus format outside of Jovian's activation block")
-        if activates and fork.only_deposits_on_activation and not all(raw[0] == DepositTransaction.type for raw in transactions):
+        if activates and fork.only_deposits_on_activation and not all(raw[0] == DEPOSIT_TYPE for raw in transactions):
             raise InvalidAttributes(f"unexpected non-deposit transaction in {fork.name} activation block")
 
     # ---- building ---------------------------------------------------------------------------------------------------
@@ -241,7 +243,7 @@ class Builder:
         candidates = self._pool.best(base_fee, last=self._slow)
         for pooled in candidates:
             started = time.monotonic()
-            if started > deadline.at or gas_limit - execution.gas_used < _LEAST_GAS:
+            if started > deadline.at or gas_limit - execution.gas_used < TRANSACTION_GAS:
                 break
             size = fees.da_size(pooled.raw, fast_lz_length) if measured else 0
             too_large = (
@@ -293,7 +295,7 @@ class _Task:
     @cached_property
     def forced_footprint(self) -> Gas:
         """The DA footprint of the forced transactions, which only a block with pool transactions needs to know beforehand."""
-        forced = [raw for raw in self.attributes.transactions or () if raw[0] != DepositTransaction.type]
+        forced = [raw for raw in self.attributes.transactions or () if record_of(raw).counts_for_da]
         return sum(fees.da_footprint(raw, self.footprint_scalar, fast_lz_length) for raw in forced) if self.footprint_scalar else 0
 
     def build(self, fill: _Fill | None = None) -> tuple[ExecutedBlock, int]:
@@ -328,7 +330,7 @@ class _Task:
             except InvalidTransaction:
                 who = "unknown"
             raise InvalidAttributes(
-                f"failed to force-include tx: 0x{tx.hash.hex()} type: {tx.type} sender: {who} nonce: {getattr(tx, 'nonce', 0)}, err: {error}"
+                f"failed to force-include tx: 0x{tx.hash.hex()} type: {tx.type} sender: {who} nonce: {tx.nonce if tx.is_signed else 0}, err: {error}"
             ) from error
         return execution
 
@@ -337,6 +339,6 @@ class _Task:
         if not self._fork.da_footprint or not self.attributes.transactions:
             return 0
         first = decode_transaction(self.attributes.transactions[0])
-        if not isinstance(first, DepositTransaction) or calldata_format(first.data) is not Format.JOVIAN:
+        if deposit_format(first) is not Format.JOVIAN:
             return 0
         return from_calldata(first.data).da_footprint_gas_scalar or 0

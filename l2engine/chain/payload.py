@@ -13,12 +13,13 @@ from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import ExtraDataForm, L1Rules
 from l2engine.rules.header import validate_extra_data
 from l2engine.types import rlp
-from l2engine.types.accelerated import keccak_all, ordered_root, undecodable
 from l2engine.types.base import EMPTY_BLOOM, EMPTY_OMMERS_HASH, EMPTY_REQUESTS_HASH, EMPTY_ROOT, Hash32
 from l2engine.types.block import Block, Withdrawal
 from l2engine.types.header import Header
+from l2engine.types.native_functions import first_undecodable, keccak_all, ordered_root
 from l2engine.types.payload import ExecutionPayload, PayloadAttributes
-from l2engine.types.transaction import POST_EXECUTION_TYPE, BlobTransaction, decode_transaction
+from l2engine.types.transaction import POST_EXECUTION_TYPE, BlobTransaction
+from l2engine.types.transaction_codec import decode_transaction
 from l2engine.types.trie_root import rlp_encode
 
 
@@ -31,15 +32,14 @@ def to_block(
 ) -> Block:
     """The block that a payload stands for, its hash checked. `InvalidPayload` names the first thing that is wrong."""
     decodable = [raw for raw in payload.transactions if raw[:1] != bytes([POST_EXECUTION_TYPE])]
-    wrong = undecodable(decodable)
+    wrong = first_undecodable(decodable)
     if wrong is not None:
         raise InvalidPayload(f"invalid transaction {payload.transactions.index(decodable[wrong[0]])}: {wrong[1]}") from wrong[1]
     if len(payload.extra_data) > 32:
         raise InvalidPayload(f"invalid extradata length: {len(payload.extra_data)}")
     if len(payload.logs_bloom) != 256:
         raise InvalidPayload(f"invalid logsBloom length: {len(payload.logs_bloom)}")
-    blob_transactions = [decode_transaction(raw) for raw in decodable if raw[0] == BlobTransaction.type]
-    blob_hashes = [h for tx in blob_transactions if isinstance(tx, BlobTransaction) for h in tx.blob_versioned_hashes]
+    blob_hashes = [h for raw in decodable if raw[0] == BlobTransaction.type for h in decode_transaction(raw).blob_versioned_hashes]
     if blob_hashes != list(versioned_hashes):
         raise InvalidPayload(f"invalid number of versionedHashes: {len(versioned_hashes)} blobHashes: {len(blob_hashes)}")
     fork = config.fork_at(payload.block_number, payload.timestamp)

@@ -19,18 +19,13 @@ from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import Fork, L1Rules
 from l2engine.rules.l1_attributes import L1Attributes, from_storage
 from l2engine.rules.predeploys import L1_BLOCK
-from l2engine.types.accelerated import fast_lz_length
 from l2engine.types.base import MAX_UINT64, MAX_UINT256, Address, Gas, Hash32, Wei, keccak
 from l2engine.types.block import Block
 from l2engine.types.header import Header
+from l2engine.types.native_functions import fast_lz_length
 from l2engine.types.state import Account, StateView
-from l2engine.types.transaction import (
-    DepositTransaction,
-    SignedTransaction,
-    Transaction,
-    decode_transaction,
-    recover_sender,
-)
+from l2engine.types.transaction import SignedTransaction, Transaction, effective_tip, record_of
+from l2engine.types.transaction_codec import decode_transaction, recover_sender
 
 ByNonce: TypeAlias = dict[Address, dict[int, bytes]]
 
@@ -73,7 +68,7 @@ class Pooled:
 
     def tip(self, base_fee: Wei) -> Wei:
         """What the beneficiary earns per gas; negative when the base fee is not even covered."""
-        return min(self.tx.max_priority_fee_per_gas, self.tx.max_fee_per_gas - base_fee)
+        return effective_tip(self.tx, base_fee)
 
 
 @dataclass(slots=True)
@@ -168,7 +163,7 @@ class Pool:
         """Everything that keeps a transaction out, in the order of geth's pool."""
         if self._fork is None or self._head is None:
             raise PoolError(Reason.POOL_NOT_READY)
-        if isinstance(tx, DepositTransaction):
+        if not tx.is_pooled or not tx.is_signed:
             raise PoolError(Reason.TYPE_NOT_SUPPORTED)
         if tx.hash in self._by_hash:
             raise PoolError(Reason.ALREADY_KNOWN)
@@ -321,7 +316,7 @@ class Pool:
                 pooled
                 for block in reversed(removed)
                 for raw in block.transactions
-                if raw[0] != DepositTransaction.type and keccak(raw) not in included
+                if record_of(raw).is_pooled and keccak(raw) not in included
                 for pooled in self._take_back(raw)
             ]
             self.revision += 1

@@ -11,18 +11,19 @@ from l2engine.refusals import Reason
 from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import Fork, L1Rules
 from l2engine.rules.header import validate_header
-from l2engine.rules.l1_attributes import Format, calldata_format
+from l2engine.rules.l1_attributes import Format, deposit_format
 from l2engine.rules.predeploys import L2_TO_L1_MESSAGE_PASSER
-from l2engine.types.accelerated import ordered_root, undecodable
 from l2engine.types.base import EMPTY_REQUESTS_HASH, MAX_UINT256, keccak
 from l2engine.types.block import Block, Withdrawal
 from l2engine.types.environment import BlockEnv
 from l2engine.types.execution import BlockExecution, BlockResult, Executor
 from l2engine.types.header import Header, ommers_hash
+from l2engine.types.native_functions import first_undecodable, ordered_root
 from l2engine.types.receipt import Receipt
 from l2engine.types.storage import PreparedState, StateStore
 from l2engine.types.tracing import Tracer
-from l2engine.types.transaction import BlobTransaction, DepositTransaction, decode_transaction
+from l2engine.types.transaction import DEPOSIT_TYPE, BlobTransaction
+from l2engine.types.transaction_codec import decode_transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,21 +88,23 @@ def validate_body(fork: Fork, block: Block) -> None:
     elif block.withdrawals is not None:
         raise InvalidBlock("withdrawals present in block body")
     if fork.is_optimism:
-        wrong = undecodable(block.transactions)
+        wrong = first_undecodable(block.transactions)
         if wrong is not None:
             raise InvalidBlock(f"invalid transaction {wrong[0]}: {wrong[1]}") from wrong[1]
-        if any(raw[0] == BlobTransaction.type for raw in block.transactions):
+        if BlobTransaction.type not in fork.transaction_types and any(raw[0] == BlobTransaction.type for raw in block.transactions):
             raise InvalidBlock("data blobs present in block body")
         for index, raw in enumerate(block.transactions):
-            if raw[0] == DepositTransaction.type and mint_overflows(raw):
+            if mint_overflows(raw):
                 raise InvalidBlock(f"could not apply tx {index} [0x{keccak(raw).hex()}]: {InvalidTransaction(Reason.MINT_OVERFLOWS)}")
         validate_l1_attributes(fork, block.transactions)
 
 
 def mint_overflows(raw: bytes) -> bool:
-    """Whether this deposit mints more than any balance can hold."""
+    """Whether this is a deposit that mints more than any balance can hold."""
+    if raw[0] != DEPOSIT_TYPE:
+        return False
     tx = decode_transaction(raw)
-    return isinstance(tx, DepositTransaction) and tx.mint > MAX_UINT256
+    return tx.type == DEPOSIT_TYPE and tx.mint > MAX_UINT256
 
 
 def validate_l1_attributes(fork: Fork, transactions: Sequence[bytes]) -> None:
@@ -110,9 +113,9 @@ def validate_l1_attributes(fork: Fork, transactions: Sequence[bytes]) -> None:
     if not fork.da_footprint:
         return
     first = decode_transaction(transactions[0]) if transactions else None
-    form = calldata_format(first.data) if isinstance(first, DepositTransaction) else None
+    form = deposit_format(first)
     if form is Format.ISTHMUS:
-        if not all(raw[0] == DepositTransaction.type for raw in transactions):
+        if not all(raw[0] == DEPOSIT_TYPE for raw in transactions):
             raise InvalidBlock("unexpected non-deposit transactions in Jovian activation block")
     elif form is not Format.JOVIAN:
         raise InvalidBlock("missing L1 attributes deposit transaction")

@@ -24,7 +24,8 @@ from l2engine.types.base import ZERO_HASH, Gas, Hash32, Timestamp, keccak
 from l2engine.types.block import Block
 from l2engine.types.header import Header
 from l2engine.types.payload import ForkchoiceState, PayloadAttributes, Status
-from l2engine.types.transaction import encode_deposit
+from l2engine.types.transaction import DepositTransaction
+from l2engine.types.transaction_codec import encode_transaction
 
 log = logging.getLogger(__name__)
 
@@ -178,7 +179,7 @@ def l1_attributes_deposit(fork: Fork, parent_fork: Fork, number: int, timestamp:
         da_footprint_gas_scalar=settings.da_footprint_gas_scalar,
     )
     regolith = fork.deposits_report_gas
-    return encode_deposit(
+    deposit = DepositTransaction(
         l1_attributes_source(attributes.hash, sequence),
         DEPOSITOR,
         L1_BLOCK,
@@ -188,6 +189,7 @@ def l1_attributes_deposit(fork: Fork, parent_fork: Fork, number: int, timestamp:
         is_system_transaction=not regolith,
         data=encode_calldata(format_of(parent_fork if number > 1 else fork), attributes),
     )
+    return encode_transaction(deposit)
 
 
 def _l1_hash(what: bytes, number: int) -> Hash32:

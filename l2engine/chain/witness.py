@@ -32,7 +32,8 @@ from l2engine.types.header import Header
 from l2engine.types.payload import PayloadAttributes
 from l2engine.types.state import Account, StateDiff, TrieView
 from l2engine.types.storage import StateStore
-from l2engine.types.transaction import DepositTransaction, decode_transaction
+from l2engine.types.transaction import DEPOSIT_TYPE
+from l2engine.types.transaction_codec import decode_transaction
 
 _FEE_SLOTS = (1, 3, 5, 6, 7, 8)  # of L1Block: every fork's fees come from some of them
 
@@ -103,7 +104,7 @@ class Witnesses:
         """The witness of the block that these attributes, without the pool, make on `parent`. Where a transaction cannot stand
         in it, whoever executes them will try the deposits alone (Holocene): the witness serves both."""
         block = draft_block(self._config, parent, attributes)
-        deposits = tuple(raw for raw in block.transactions if raw[:1] == bytes([DepositTransaction.type]))
+        deposits = tuple(raw for raw in block.transactions if raw[:1] == bytes([DEPOSIT_TYPE]))
         drafts = [block, Block(block.header, deposits, (), block.withdrawals)]
         return self._witness([executor], parent, drafts if len(deposits) < len(block.transactions) else drafts[:1])
 
@@ -138,7 +139,7 @@ class Witnesses:
                 tx = decode_transaction(raw)
             except DecodeError:
                 continue
-            for address, keys in () if isinstance(tx, DepositTransaction) else tx.access_list:
+            for address, keys in tx.access_list:
                 recorded.touch(address, (int.from_bytes(key, "big") for key in keys))
 
     def _headers(self, parent: Header, oldest: BlockNumber | None) -> tuple[bytes, ...]:

@@ -8,21 +8,22 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import coincurve
-
 from l2engine.conformance.world import World, from_hex, to_int
 from l2engine.errors import ConfigError, DecodeError, ExecutorsDisagree, InvalidTransaction
 from l2engine.rules import forks
 from l2engine.rules.config import Activation, ChainConfig
 from l2engine.rules.forks import BlobSchedule, Fork, L1Rules
 from l2engine.types import rlp
-from l2engine.types.base import EMPTY_OMMERS_HASH, EMPTY_ROOT, ZERO_ADDRESS, ZERO_HASH, Hash32, encode_int, keccak
+from l2engine.types.base import EMPTY_OMMERS_HASH, EMPTY_ROOT, ZERO_ADDRESS, ZERO_HASH, Hash32, keccak
+from l2engine.types.delegation import Authorization
 from l2engine.types.environment import BlockEnv
 from l2engine.types.execution import Executor
 from l2engine.types.header import Header
 from l2engine.types.receipt import Log
 from l2engine.types.state import Account, AccountDiff, StateDiff
 from l2engine.types.tracing import Tracer
+from l2engine.types.transaction import AccessListTransaction, BlobTransaction, FeeMarketTransaction, LegacyTransaction, SetCodeTransaction
+from l2engine.types.transaction_codec import signed
 
 FORKS: dict[str, Fork] = {
     "Frontier": forks.FRONTIER,
@@ -231,38 +232,25 @@ def _sign(tx: Mapping[str, Any], indexes: Mapping[str, int], chain_id: int, prot
         gas, value = to_int(tx["gasLimit"][indexes["gas"]]), to_int(tx["value"][indexes["value"]])
     except ValueError:
         return None  # the suites write numbers beyond 256 bits as text like 0x:bigint …
-    head = [encode_int(to_int(tx["nonce"]))]
-    tail = [encode_int(gas), from_hex(tx["to"]), encode_int(value), data]
-    key = coincurve.PrivateKey(from_hex(tx["secretKey"]))
+    nonce, to, key = to_int(tx["nonce"]), from_hex(tx["to"]), from_hex(tx["secretKey"])
     entries = tx["accessLists"][indexes["data"]] if "accessLists" in tx else None
-    access = [[from_hex(entry["address"]), [from_hex(slot) for slot in entry["storageKeys"]]] for entry in entries or []]
-    if "maxFeePerGas" not in tx and entries is None:  # a list of null makes this outcome a legacy transaction
-        fields: list[Any] = [*head, encode_int(to_int(tx["gasPrice"])), *tail]
-        suffix = [encode_int(chain_id), b"", b""] if protected else []
-        r, s, y_parity = _signature(key, rlp.encode(fields + suffix))
-        v = y_parity + (35 + 2 * chain_id if protected else 27)
-        return bytes(rlp.encode([*fields, encode_int(v), encode_int(r), encode_int(s)]))
-    head = [encode_int(chain_id), *head]
+    access = tuple((from_hex(entry["address"]), tuple(from_hex(slot) for slot in entry["storageKeys"])) for entry in entries or ())
     if "maxFeePerGas" not in tx:
-        kind, fields = 1, [*head, encode_int(to_int(tx["gasPrice"])), *tail, access]
-    else:
-        fields = [*head, encode_int(to_int(tx["maxPriorityFeePerGas"])), encode_int(to_int(tx["maxFeePerGas"])), *tail, access]
-        kind = 2
-        if "authorizationList" in tx:
-            kind = 4
-            fields.append([_authorization(item) for item in tx["authorizationList"]])
-        elif "blobVersionedHashes" in tx:
-            kind = 3
-            fields += [encode_int(to_int(tx["maxFeePerBlobGas"])), [from_hex(h) for h in tx["blobVersionedHashes"]]]
-    r, s, y_parity = _signature(key, bytes([kind]) + rlp.encode(fields))
-    return bytes([kind]) + bytes(rlp.encode([*fields, encode_int(y_parity), encode_int(r), encode_int(s)]))
+        price = to_int(tx["gasPrice"])
+        if entries is None:  # a list of null makes this outcome a legacy transaction
+            v = 35 + 2 * chain_id if protected else 27
+            return signed(LegacyTransaction(nonce, price, gas, to or None, value, data, v), key).raw
+        return signed(AccessListTransaction(chain_id, nonce, price, gas, to or None, value, data, access), key).raw
+    head = chain_id, nonce, to_int(tx["maxPriorityFeePerGas"]), to_int(tx["maxFeePerGas"]), gas
+    if "authorizationList" in tx:
+        delegations = tuple(_authorization(item) for item in tx["authorizationList"])
+        return signed(SetCodeTransaction(*head, to, value, data, access, delegations), key).raw
+    if "blobVersionedHashes" in tx:
+        blobs = to_int(tx["maxFeePerBlobGas"]), tuple(from_hex(item) for item in tx["blobVersionedHashes"])
+        return signed(BlobTransaction(*head, to, value, data, access, *blobs), key).raw
+    return signed(FeeMarketTransaction(*head, to or None, value, data, access), key).raw
 
 
-def _signature(key: coincurve.PrivateKey, message: bytes) -> tuple[int, int, int]:
-    signature = key.sign_recoverable(keccak(message), hasher=None)
-    return int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:64], "big"), signature[64]
-
-
-def _authorization(item: Mapping[str, Any]) -> list[bytes]:
-    numbers = [encode_int(to_int(item[name])) for name in ("nonce", "v", "r", "s")]
-    return [encode_int(to_int(item["chainId"])), from_hex(item["address"]), *numbers]
+def _authorization(item: Mapping[str, Any]) -> Authorization:
+    nonce, y_parity, r, s = (to_int(item[name]) for name in ("nonce", "v", "r", "s"))
+    return Authorization(to_int(item["chainId"]), from_hex(item["address"]), nonce, y_parity, r, s)

@@ -11,14 +11,14 @@ from l2engine.errors import InvalidBlock
 from l2engine.evm.machine import Machine
 from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import Fork
-from l2engine.rules.l1_attributes import Format, calldata_format, from_calldata
+from l2engine.rules.l1_attributes import Format, deposit_format, from_calldata
 from l2engine.rules.predeploys import CREATE2_DEPLOYER, create2_deployer_code
 from l2engine.rules.system_calls import DEPOSIT_REQUESTS, deposit_requests, request_calls, system_calls
 from l2engine.types.base import Address, Gas
 from l2engine.types.environment import BlockEnv
 from l2engine.types.execution import BlockResult, Deadline, TransactionResult
 from l2engine.types.tracing import Tracer
-from l2engine.types.transaction import DepositTransaction, decode_transaction
+from l2engine.types.transaction_codec import decode_transaction
 
 _GWEI = 10**9
 
@@ -76,7 +76,7 @@ class BlockLoop:
     def _da_footprint(self) -> Gas:
         """Jovian: every transaction that pays has a share, by the scalar in the first transaction's calldata."""
         first = decode_transaction(self._first) if self._first is not None else None
-        if not isinstance(first, DepositTransaction) or calldata_format(first.data) is not Format.JOVIAN:
+        if first is None or deposit_format(first) is not Format.JOVIAN:
             return 0
         return self._machine.da_size * (from_calldata(first.data).da_footprint_gas_scalar or 0)
 

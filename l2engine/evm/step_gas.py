@@ -12,7 +12,7 @@ from typing import Protocol
 from l2engine.evm import opcodes
 from l2engine.rules.forks import Fork, L1Rules
 from l2engine.types.base import MAX_UINT64, Address, Gas, Wei
-from l2engine.types.transaction import is_delegation
+from l2engine.types.delegation import is_delegation
 
 CREATES = {0xF0, 0xF5}
 SELFDESTRUCT, SSTORE = 0xFF, 0x55

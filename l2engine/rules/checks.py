@@ -7,9 +7,10 @@ Sources: EIP-2, 155, 2718, 3860, 7623, 7702, 7825; go-ethereum's core/state_tran
 from l2engine.errors import InvalidTransaction
 from l2engine.refusals import Reason
 from l2engine.rules.forks import Fork, L1Rules
-from l2engine.rules.intrinsic_gas import TYPE_SINCE, floor_gas, intrinsic_gas
+from l2engine.rules.intrinsic_gas import floor_gas, intrinsic_gas
 from l2engine.types.base import MAX_UINT256, Address, Gas, Wei
-from l2engine.types.transaction import SECP256K1_N, BlobTransaction, DepositTransaction, SetCodeTransaction, SignedTransaction, Transaction
+from l2engine.types.signature import SECP256K1_N
+from l2engine.types.transaction import SetCodeTransaction, SignedTransaction, Transaction
 
 MAX_INITCODE_SIZE = 49_152  # EIP-3860
 TRANSACTION_GAS_CAP = 2**24  # EIP-7825
@@ -17,11 +18,7 @@ TRANSACTION_GAS_CAP = 2**24  # EIP-7825
 
 def check_type(fork: Fork, tx: Transaction) -> None:
     """The fork knows this type of transaction."""
-    if isinstance(tx, DepositTransaction):
-        known = fork.is_optimism
-    else:
-        known = fork.has(TYPE_SINCE[tx.type]) and not (tx.type == BlobTransaction.type and fork.is_optimism)
-    if not known:
+    if tx.type not in fork.transaction_types:
         raise InvalidTransaction(Reason.TYPE_NOT_SUPPORTED)
 
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 from l2engine.rules.forks import Fork, L1FeeRule, OperatorFeeRule
 from l2engine.rules.l1_attributes import L1Attributes
 from l2engine.types.base import Gas, Wei
-from l2engine.types.transaction import DEPOSIT_TYPE
+from l2engine.types.transaction import record_of
 
 _FJORD_INTERCEPT, _FJORD_COEFFICIENT, _FJORD_MINIMUM = -42_585_600, 836_500, 100_000_000
 
@@ -33,7 +33,7 @@ def l1_fee(fork: Fork, raw: bytes, attributes: L1Attributes, length: Callable[[b
     `fast_lz_length`.
     """
     rule = fork.l1_fee
-    if rule is L1FeeRule.NONE or not raw or raw[0] == DEPOSIT_TYPE:
+    if rule is L1FeeRule.NONE or not raw or not record_of(raw).pays_fees:
         return L1Fee(0, 0)
     a = attributes
     if rule in (L1FeeRule.ECOTONE, L1FeeRule.FJORD) and not (a.blob_base_fee or a.base_fee_scalar or a.blob_base_fee_scalar):

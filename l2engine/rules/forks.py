@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, StrEnum
 from typing import Any
 
+from l2engine.types.transaction import DEPOSIT_TYPE
+
 
 class L1FeeRule(Enum):
     """How the fee for publishing a transaction on L1 is computed (`rules/fees.py` holds the functions)."""
@@ -84,6 +86,8 @@ class Fork:
     name: str
     l1: L1Rules
     is_optimism: bool = False
+    transaction_types: frozenset[int] = frozenset((0,))
+    """Types of the transactions that a block may hold (EIP-2718)."""
 
     # Ethereum only
     block_reward: int = 0
@@ -139,14 +143,14 @@ CONSTANTINOPLE = BYZANTIUM.then("constantinople", l1=L1Rules.CONSTANTINOPLE, blo
 PETERSBURG = CONSTANTINOPLE.then("petersburg", l1=L1Rules.PETERSBURG)
 ISTANBUL = PETERSBURG.then("istanbul", l1=L1Rules.ISTANBUL)
 MUIR_GLACIER = ISTANBUL.then("muir_glacier", l1=L1Rules.MUIR_GLACIER)
-BERLIN = MUIR_GLACIER.then("berlin", l1=L1Rules.BERLIN)
-LONDON = BERLIN.then("london", l1=L1Rules.LONDON)
+BERLIN = MUIR_GLACIER.then("berlin", l1=L1Rules.BERLIN, transaction_types=frozenset((0, 1)))
+LONDON = BERLIN.then("london", l1=L1Rules.LONDON, transaction_types=frozenset((0, 1, 2)))
 ARROW_GLACIER = LONDON.then("arrow_glacier", l1=L1Rules.ARROW_GLACIER)
 GRAY_GLACIER = ARROW_GLACIER.then("gray_glacier", l1=L1Rules.GRAY_GLACIER)
 PARIS = GRAY_GLACIER.then("paris", l1=L1Rules.PARIS, block_reward=0)
 SHANGHAI = PARIS.then("shanghai", l1=L1Rules.SHANGHAI)
-CANCUN = SHANGHAI.then("cancun", l1=L1Rules.CANCUN, blobs=BlobSchedule(3, 6, 3338477))
-PRAGUE = CANCUN.then("prague", l1=L1Rules.PRAGUE, blobs=BlobSchedule(6, 9, 5007716))
+CANCUN = SHANGHAI.then("cancun", l1=L1Rules.CANCUN, transaction_types=frozenset((0, 1, 2, 3)), blobs=BlobSchedule(3, 6, 3338477))
+PRAGUE = CANCUN.then("prague", l1=L1Rules.PRAGUE, transaction_types=frozenset((0, 1, 2, 3, 4)), blobs=BlobSchedule(6, 9, 5007716))
 OSAKA = PRAGUE.then("osaka", l1=L1Rules.OSAKA, p256_verify_gas=6900)
 BPO1 = OSAKA.then("bpo1", blobs=BlobSchedule(10, 15, 8346193))
 BPO2 = BPO1.then("bpo2", blobs=BlobSchedule(14, 21, 11684671))
@@ -160,7 +164,14 @@ ETHEREUM_FORKS = (
 
 BN254_PAIRING, BLS_G1_MSM, BLS_G2_MSM, BLS_PAIRING = 0x08, 0x0C, 0x0E, 0x0F
 
-BEDROCK = Fork("bedrock", L1Rules.PARIS, is_optimism=True, l1_fee=L1FeeRule.BEDROCK, extra_data=ExtraDataForm.EMPTY)
+BEDROCK = Fork(
+    "bedrock",
+    L1Rules.PARIS,
+    is_optimism=True,
+    transaction_types=frozenset((0, 1, 2, DEPOSIT_TYPE)),
+    l1_fee=L1FeeRule.BEDROCK,
+    extra_data=ExtraDataForm.EMPTY,
+)
 REGOLITH = BEDROCK.then("regolith", l1_fee=L1FeeRule.REGOLITH, deposit_nonce_in_receipt=True, deposits_report_gas=True)
 CANYON = REGOLITH.then("canyon", l1=L1Rules.SHANGHAI, deposit_receipt_version=1, create2_deployer_on_activation=True)
 DELTA = CANYON.then("delta", create2_deployer_on_activation=False)  # changes only how the rollup node derives blocks
@@ -171,6 +182,7 @@ HOLOCENE = GRANITE.then("holocene", extra_data=ExtraDataForm.HOLOCENE)
 ISTHMUS = HOLOCENE.then(
     "isthmus",
     l1=L1Rules.PRAGUE,
+    transaction_types=frozenset((0, 1, 2, 4, DEPOSIT_TYPE)),
     operator_fee=OperatorFeeRule.ISTHMUS,
     withdrawals_root_is_message_passer=True,
     precompile_input_limits={BN254_PAIRING: 112_687, BLS_G1_MSM: 513_760, BLS_G2_MSM: 488_448, BLS_PAIRING: 235_008},

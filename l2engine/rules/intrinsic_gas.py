@@ -5,7 +5,7 @@ Sources: Yellow Paper 6.2; EIP-2, 2028, 2930, 3860, 7623, 7702; digest 2.3 and s
 
 from l2engine.rules.forks import Fork, L1Rules
 from l2engine.types.base import Gas
-from l2engine.types.transaction import DEPOSIT_TYPE, DepositTransaction, SetCodeTransaction, Transaction
+from l2engine.types.transaction import Transaction
 
 TRANSACTION_GAS = 21_000
 CREATION_GAS = 32_000
@@ -14,8 +14,6 @@ _INITCODE_WORD_GAS = 2
 _ACCESS_LIST_ADDRESS_GAS, _ACCESS_LIST_KEY_GAS = 2_400, 1_900
 _AUTHORIZATION_GAS = 25_000  # PER_EMPTY_ACCOUNT_COST of EIP-7702
 _FLOOR_GAS_PER_TOKEN = 10  # EIP-7623
-
-TYPE_SINCE = {0: L1Rules.FRONTIER, 1: L1Rules.BERLIN, 2: L1Rules.LONDON, 3: L1Rules.CANCUN, 4: L1Rules.PRAGUE}
 
 
 def intrinsic_gas(fork: Fork, tx: Transaction) -> Gas:
@@ -27,12 +25,9 @@ def intrinsic_gas(fork: Fork, tx: Transaction) -> Gas:
         gas += CREATION_GAS
         if fork.has(L1Rules.SHANGHAI):
             gas += _INITCODE_WORD_GAS * ((len(tx.data) + 31) // 32)
-    if not isinstance(tx, DepositTransaction):
-        for _, keys in tx.access_list:
-            gas += _ACCESS_LIST_ADDRESS_GAS + _ACCESS_LIST_KEY_GAS * len(keys)
-    if isinstance(tx, SetCodeTransaction):
-        gas += _AUTHORIZATION_GAS * len(tx.authorization_list)
-    return gas
+    for _, keys in tx.access_list:
+        gas += _ACCESS_LIST_ADDRESS_GAS + _ACCESS_LIST_KEY_GAS * len(keys)
+    return gas + _AUTHORIZATION_GAS * len(tx.authorization_list)
 
 
 def floor_gas(fork: Fork, tx: Transaction) -> Gas:
@@ -41,6 +36,3 @@ def floor_gas(fork: Fork, tx: Transaction) -> Gas:
         return 0
     zeros = tx.data.count(0)
     return TRANSACTION_GAS + _FLOOR_GAS_PER_TOKEN * (zeros + 4 * (len(tx.data) - zeros))
-
-
-assert set(TYPE_SINCE) | {DEPOSIT_TYPE} == {0, 1, 2, 3, 4, DEPOSIT_TYPE}

@@ -12,6 +12,7 @@ from enum import Enum
 from l2engine.errors import DecodeError
 from l2engine.rules.forks import Fork, L1FeeRule, OperatorFeeRule
 from l2engine.types.base import ZERO_ADDRESS, ZERO_HASH, Address, Hash32, Wei
+from l2engine.types.transaction import DEPOSIT_TYPE, Transaction
 
 
 class Format(Enum):
@@ -69,6 +70,11 @@ def calldata_format(data: bytes) -> Format | None:
     """Which format calldata is in, by selector and length; None for none of them."""
     form = _BY_SELECTOR.get(data[:4])
     return form if form is not None and len(data) == form.length else None
+
+
+def deposit_format(first: Transaction | None) -> Format | None:
+    """The format of the L1 attributes in a block's first transaction; None when it is no deposit, or one without them."""
+    return calldata_format(first.data) if first is not None and first.type == DEPOSIT_TYPE else None
 
 
 def from_calldata(data: bytes) -> L1Attributes:

@@ -46,6 +46,8 @@ def _text(value: object) -> str:
             return "–" if value.value == "none" else str(value.value)
         case BlobSchedule():
             return f"{value.target}, {value.max}, {value.base_fee_update_fraction}"
+        case frozenset():
+            return ", ".join(str(kind) if kind < 10 else f"0x{kind:02x}" for kind in sorted(value))
         case Mapping():
             return ", ".join(f"0x{address:02x}: {limit:,}" for address, limit in value.items()) or "–"
         case int() if value >= 10**18:

@@ -8,17 +8,17 @@ import heapq
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Generic, TypeVar
 
 from l2engine.errors import StoreError
 from l2engine.store import schema
 from l2engine.types import rlp
-from l2engine.types.accelerated import keccak_all
 from l2engine.types.base import Address, BlockNumber, Hash32, keccak
 from l2engine.types.block import Block, decode_body
 from l2engine.types.header import Header, decode_header
-from l2engine.types.receipt import Receipt, decode_receipt
+from l2engine.types.native_functions import keccak_all
+from l2engine.types.receipt import PackedReceipts, Receipt, decode_receipt
 from l2engine.types.storage import Batch, KeyValue
 
 log = logging.getLogger(__name__)
@@ -90,10 +90,6 @@ class BlockStore:
     def canonical_hash(self, number: BlockNumber) -> Hash32 | None:
         return self._kv.get(schema.canonical_key(number))
 
-    def canonical_header(self, number: BlockNumber) -> Header | None:
-        block_hash = self.canonical_hash(number)
-        return self.header(block_hash) if block_hash else None
-
     def canonical_block(self, number: BlockNumber) -> Block | None:
         block_hash = self.canonical_hash(number)
         return self.block(block_hash) if block_hash else None
@@ -156,7 +152,7 @@ class BlockStore:
         number, block_hash = block.number, block.hash
         batch.put(schema.header_key(number, block_hash), block.header.encode())
         batch.put(schema.body_key(number, block_hash), block.encode_body())
-        row = getattr(receipts, "row", None) or rlp.encode([receipt.encode() for receipt in receipts])
+        row = receipts.row if isinstance(receipts, PackedReceipts) else rlp.encode([receipt.encode() for receipt in receipts])
         batch.put(schema.receipts_key(number, block_hash), row)
         batch.put(schema.number_key(block_hash), schema.u64(number))
         self._headers.put(block_hash, block.header)
@@ -219,9 +215,8 @@ class BlockStore:
         receipts = self.receipts(block.hash)
         if receipts is None:
             raise StoreError(f"no receipts of block {block.number}")
-        native: Callable[[BlockNumber], list[bytes]] | None = getattr(receipts, "log_keys", None)
-        if native is not None:  # receipts that live in the native core
-            return native(block.number)
+        if isinstance(receipts, PackedReceipts):
+            return receipts.log_keys(block.number)
         items = {item for receipt in receipts for event in receipt.logs for item in (event.address, *event.topics)}
         return {schema.log_key(keccak(item), block.number) for item in items}
 

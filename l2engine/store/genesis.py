@@ -1,28 +1,15 @@
 """Writing block 0: state built in bulk from sorted keys, visible together with its configuration and hash in one batch."""
 
 from collections.abc import Mapping
-from typing import Protocol
 
 from l2engine.errors import GenesisMismatch
 from l2engine.store import schema
 from l2engine.store.blocks import BlockStore
 from l2engine.store.trie import build
-from l2engine.types.base import EMPTY_CODE_HASH, EMPTY_ROOT, Address, Hash32, Wei, encode_int, keccak
+from l2engine.types.base import EMPTY_CODE_HASH, EMPTY_ROOT, Address, Hash32, encode_int, keccak
 from l2engine.types.block import Block
+from l2engine.types.genesis import GenesisAccount
 from l2engine.types.storage import Batch, KeyValue
-
-
-class GenesisAccount(Protocol):
-    """What an allocation says of one account; `genesis.loader` has the class."""
-
-    @property
-    def balance(self) -> Wei: ...
-    @property
-    def nonce(self) -> int: ...
-    @property
-    def code(self) -> bytes: ...
-    @property
-    def storage(self) -> Mapping[int, int]: ...
 
 
 def write_genesis(kv: KeyValue, block: Block, alloc: Mapping[Address, GenesisAccount], config: bytes) -> None:

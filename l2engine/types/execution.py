@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from l2engine.types.base import Address, Gas, Hash32, Wei
+from l2engine.types.delegation import Authorization
 from l2engine.types.environment import BlockEnv
 from l2engine.types.receipt import Log, Receipt
 from l2engine.types.state import StateDiff, StateView
 from l2engine.types.tracing import Tracer
-from l2engine.types.transaction import Authorization
 
 
 @dataclass(frozen=True, slots=True)

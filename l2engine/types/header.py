@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from l2engine.errors import DecodeError
 from l2engine.types import rlp
-from l2engine.types.base import EMPTY_OMMERS_HASH, MAX_UINT64, Address, BlockNumber, Gas, Hash32, Timestamp, Wei, encode_int, keccak
+from l2engine.types.base import EMPTY_OMMERS_HASH, Address, BlockNumber, Gas, Hash32, Timestamp, Wei, keccak
+from l2engine.types.rlp_fields import ADDRESS, DATA, HASH32, UINT64, UNBOUNDED, Fields, Kind, fixed, record
 
 
 @dataclass(frozen=True)
@@ -48,36 +48,8 @@ class Header:
         encoded: bytes = rlp.encode(self.rlp_items())
         return encoded
 
-    def rlp_items(self) -> list[bytes]:
-        items = [
-            self.parent_hash,
-            self.ommers_hash,
-            self.beneficiary,
-            self.state_root,
-            self.transactions_root,
-            self.receipts_root,
-            self.logs_bloom,
-            encode_int(self.difficulty),
-            encode_int(self.number),
-            encode_int(self.gas_limit),
-            encode_int(self.gas_used),
-            encode_int(self.timestamp),
-            self.extra_data,
-            self.prev_randao,
-            self.nonce,
-        ]
-        for value in (
-            self.base_fee_per_gas,
-            self.withdrawals_root,
-            self.blob_gas_used,
-            self.excess_blob_gas,
-            self.parent_beacon_block_root,
-            self.requests_hash,
-        ):
-            if value is None:
-                break
-            items.append(value if isinstance(value, bytes) else encode_int(value))
-        return items
+    def rlp_items(self) -> list[Any]:
+        return _FIELDS.write(self)
 
     @property
     def hash(self) -> Hash32:
@@ -90,29 +62,7 @@ class Header:
 
 def decode_header(data: bytes) -> Header:
     """A header from its RLP; `DecodeError` when it is none."""
-    return header_from_items(rlp.decode(data))
-
-
-def header_from_items(items: Any) -> Header:
-    """A header from its decoded RLP items."""
-    if not isinstance(items, list) or not 15 <= len(items) <= 21 or not all(isinstance(item, bytes) for item in items):
-        raise DecodeError("header: expected 15 to 21 byte strings")
-    values: list[Any] = []
-    for (name, kind), item in zip(_HEADER_FIELDS, items, strict=False):
-        if kind == "bytes":
-            values.append(item)
-        elif kind == "int" or kind == "uint64":
-            if item[:1] == b"\0":
-                raise DecodeError(f"header: leading zeros in {name}")
-            value = int.from_bytes(item, "big")
-            if value > MAX_UINT64 and kind == "uint64":
-                raise DecodeError(f"header: {name} out of range")
-            values.append(value)
-        elif len(item) != int(kind):
-            raise DecodeError(f"header: {name} must have {kind} bytes")
-        else:
-            values.append(item)
-    return Header(*values)
+    return HEADER.read(rlp.decode(data), "types.Header")
 
 
 def ommers_hash(ommers: Sequence[Header]) -> Hash32:
@@ -120,26 +70,31 @@ def ommers_hash(ommers: Sequence[Header]) -> Hash32:
     return keccak(rlp.encode([ommer.rlp_items() for ommer in ommers])) if ommers else EMPTY_OMMERS_HASH
 
 
-_HEADER_FIELDS = [
-    ("parentHash", "32"),
-    ("sha3Uncles", "32"),
-    ("miner", "20"),
-    ("stateRoot", "32"),
-    ("transactionsRoot", "32"),
-    ("receiptsRoot", "32"),
-    ("logsBloom", "256"),
-    ("difficulty", "int"),
-    ("number", "uint64"),
-    ("gasLimit", "uint64"),
-    ("gasUsed", "uint64"),
-    ("timestamp", "uint64"),
-    ("extraData", "bytes"),
-    ("mixHash", "32"),
-    ("nonce", "8"),
-    ("baseFeePerGas", "int"),
-    ("withdrawalsRoot", "32"),
-    ("blobGasUsed", "uint64"),
-    ("excessBlobGas", "uint64"),
-    ("parentBeaconBlockRoot", "32"),
-    ("requestsHash", "32"),
-]
+_FIELDS = Fields(
+    {
+        "parent_hash": HASH32,
+        "ommers_hash": HASH32,
+        "beneficiary": ADDRESS,
+        "state_root": HASH32,
+        "transactions_root": HASH32,
+        "receipts_root": HASH32,
+        "logs_bloom": fixed(256),
+        "difficulty": UNBOUNDED,
+        "number": UINT64,
+        "gas_limit": UINT64,
+        "gas_used": UINT64,
+        "timestamp": UINT64,
+        "extra_data": DATA,
+        "prev_randao": HASH32,
+        "nonce": fixed(8),
+        "base_fee_per_gas": UNBOUNDED,
+        "withdrawals_root": HASH32,
+        "blob_gas_used": UINT64,
+        "excess_blob_gas": UINT64,
+        "parent_beacon_block_root": HASH32,
+        "requests_hash": HASH32,
+    },
+    required=15,
+)
+
+HEADER: Kind[Header] = record(Header, _FIELDS)

@@ -3,14 +3,15 @@
 Sources: Yellow Paper 4.3, EIP-2718; OP specs, deposits.md "Deposit receipt".
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from l2engine.errors import DecodeError
 from l2engine.types import rlp
-from l2engine.types.base import EMPTY_BLOOM, Address, Gas, Hash32, encode_int, keccak
-from l2engine.types.transaction import DEPOSIT_TYPE
+from l2engine.types.base import EMPTY_BLOOM, Address, BlockNumber, Gas, Hash32, encode_int, keccak
+from l2engine.types.rlp_fields import ADDRESS, DATA, HASH32, UINT64, Fields, Kind, fixed, many, record
+from l2engine.types.transaction import DEPOSIT_TYPE, RECORDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,26 +42,21 @@ class Receipt:
     def bloom(self) -> bytes:
         return logs_bloom(self.logs)
 
+    @property
+    def outcome(self) -> bytes:
+        """What the encodings begin with: the status, or before Byzantium the state root."""
+        return encode_int(self.status) if self.status is not None else self.state_root or b""
+
     def encode(self) -> bytes:
         """The form that peers exchange and debug_getRawReceipts shows: with deposit nonce and version when known."""
-        return self._encode(self._tail())
+        return self._encode(_DEPOSIT_RECEIPT if self.type == DEPOSIT_TYPE else _RECEIPT)
 
     def encode_for_root(self) -> bytes:
         """The leaf of the receipts trie. Between Regolith and Canyon it leaves out the deposit nonce, a bug kept by consensus."""
-        return self._encode(self._tail() if self.deposit_receipt_version is not None else [])
+        return self._encode(_DEPOSIT_RECEIPT if self.deposit_receipt_version is not None else _RECEIPT)
 
-    def _tail(self) -> list[bytes]:
-        if self.type != DEPOSIT_TYPE or self.deposit_nonce is None:
-            return []
-        tail = [encode_int(self.deposit_nonce)]
-        if self.deposit_receipt_version is not None:
-            tail.append(encode_int(self.deposit_receipt_version))
-        return tail
-
-    def _encode(self, tail: list[bytes]) -> bytes:
-        outcome = self.state_root if self.status is None else encode_int(self.status)
-        logs = [[log.address, list(log.topics), log.data] for log in self.logs]
-        payload: bytes = rlp.encode([outcome, encode_int(self.cumulative_gas_used), self.bloom, logs, *tail])
+    def _encode(self, fields: Fields) -> bytes:
+        payload = rlp.encode(fields.write(self))
         return payload if self.type == 0 else bytes([self.type]) + payload
 
 
@@ -70,6 +66,16 @@ def bloom_bits(item: bytes) -> int:
     for i in (0, 2, 4):
         bits |= 1 << (int.from_bytes(digest[i : i + 2], "big") & 2047)
     return bits
+
+
+class PackedReceipts(Sequence[Receipt]):
+    """A block's receipts as an executor may hand them out: taken apart only when somebody asks, with what follows from
+    them known already."""
+
+    row: bytes
+    """The RLP list of their network forms, which the store keeps."""
+    log_keys: Callable[[BlockNumber], list[bytes]]
+    """The log index's keys for a block of this number."""
 
 
 def logs_bloom(logs: Iterable[Log]) -> bytes:
@@ -91,27 +97,23 @@ def merge_blooms(blooms: Iterable[bytes]) -> bytes:
 
 def decode_receipt(data: bytes) -> Receipt:
     """A receipt from its network form (`Receipt.encode`); `DecodeError` when it is none."""
-    is_typed = data[:1] < b"\xc0"
-    kind = data[0] if is_typed and data else 0
-    items = rlp.decode(data[is_typed:])
-    if (is_typed and kind not in _TYPED_RECEIPTS) or not isinstance(items, list):
-        raise DecodeError("receipt: unknown type, or not a list")
-    if not 4 <= len(items) <= (6 if kind == DEPOSIT_TYPE else 4):
-        raise DecodeError("receipt: expected 4 items, or 4 to 6 of a deposit")
-    outcome, gas, bloom, logs, *tail = items
-    if not isinstance(outcome, bytes) or (outcome not in (b"", b"\1") and len(outcome) != 32):
+    kind = data[0] if b"\0" <= data[:1] < b"\xc0" else 0
+    if data[:1] < b"\xc0" and (kind == 0 or kind not in RECORDS):
+        raise DecodeError("receipt: unknown type")
+    fields = _DEPOSIT_RECEIPT if kind == DEPOSIT_TYPE else _RECEIPT
+    outcome, gas, _, logs, *tail = fields.read(rlp.decode(data[kind > 0 :]), "types.Receipt")
+    if outcome not in (b"", b"\1") and len(outcome) != 32:
         raise DecodeError("receipt: neither a status nor a state root")
-    if not isinstance(bloom, bytes) or len(bloom) != 256 or not isinstance(logs, list):
-        raise DecodeError("receipt: wrong bloom or logs")
     state_root, status = (outcome, None) if len(outcome) == 32 else (None, len(outcome))
-    nonce, version = [rlp.uint64(item, "deposit nonce or version") for item in tail] + [None] * (2 - len(tail))
-    return Receipt(kind, status, rlp.uint64(gas, "cumulativeGasUsed"), tuple(_log(log) for log in logs), state_root, nonce, version)
+    return Receipt(kind, status, gas, logs, state_root, *tail)
 
 
-_TYPED_RECEIPTS = frozenset((1, 2, 3, 4, DEPOSIT_TYPE))
-
-
-def _log(item: Any) -> Log:
-    if not isinstance(item, list) or len(item) != 3 or not isinstance(item[1], list) or not isinstance(item[2], bytes):
-        raise DecodeError("log: expected an address, a list of topics and data")
-    return Log(rlp.fixed(item[0], 20), tuple(rlp.fixed(topic, 32) for topic in item[1]), item[2])
+_LOG = Fields({"address": ADDRESS, "topics": many(HASH32, "topic"), "data": DATA})
+_CONSENSUS: dict[str, Kind[Any]] = {
+    "outcome": DATA,
+    "cumulative_gas_used": UINT64,
+    "bloom": fixed(256),
+    "logs": many(record(Log, _LOG), "log"),
+}
+_RECEIPT = Fields(_CONSENSUS)
+_DEPOSIT_RECEIPT = Fields({**_CONSENSUS, "deposit_nonce": UINT64, "deposit_receipt_version": UINT64}, required=4)

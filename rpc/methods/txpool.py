@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from l2engine.types.base import Address, checksum_address
-from l2engine.types.transaction import decode_transaction
+from l2engine.types.transaction import effective_gas_price
+from l2engine.types.transaction_codec import decode_transaction
 from rpc.context import Context
 from rpc.jsonrpc import RunsOn, method
 from rpc.read.values import address
-from rpc.show.transactions import effective_gas_price, show_transaction
+from rpc.show.transactions import show_transaction
 
 ByNonce = Mapping[int, bytes]
 

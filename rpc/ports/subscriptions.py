@@ -13,7 +13,7 @@ import orjson
 
 from l2engine.types.base import Hash32
 from l2engine.types.header import Header
-from l2engine.types.transaction import decode_transaction
+from l2engine.types.transaction_codec import decode_transaction
 from rpc.context import Context
 from rpc.errors import INVALID_PARAMS, METHOD_NOT_FOUND, SERVER_ERROR, RpcError
 from rpc.jsonrpc import arguments, method

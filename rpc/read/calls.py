@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from l2engine.types.base import ZERO_ADDRESS, Address, checksum_address
+from l2engine.types.delegation import Authorization
 from l2engine.types.execution import AccountOverride, Call
-from l2engine.types.transaction import Authorization
 from rpc.errors import SERVER_ERROR, RpcError
 from rpc.read.values import address, any_json, data, hash32, list_of, map_of, struct, uint64, uint256
 

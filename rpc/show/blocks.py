@@ -10,7 +10,8 @@ from l2engine.types.base import keccak
 from l2engine.types.block import Block, Withdrawal
 from l2engine.types.header import Header
 from l2engine.types.receipt import Receipt
-from l2engine.types.transaction import DepositTransaction, decode_transaction
+from l2engine.types.transaction import record_of
+from l2engine.types.transaction_codec import decode_transaction
 from rpc.show import Json
 from rpc.show.transactions import show_transaction
 
@@ -56,7 +57,7 @@ def show_block(block: Block, full: bool, receipts: Sequence[Receipt]) -> Json:
     fields["size"] = hex(block_size(block))
     if full:
         fields["transactions"] = [
-            show_transaction(decode_transaction(raw), block.header, index, receipts[index] if raw[0] == DepositTransaction.type else None)
+            show_transaction(decode_transaction(raw), block.header, index, None if record_of(raw).is_signed else receipts[index])
             for index, raw in enumerate(block.transactions)
         ]
     else:

@@ -10,15 +10,16 @@ from l2engine.rules import fees, l1_attributes
 from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import Fork
 from l2engine.rules.l1_attributes import L1Attributes
-from l2engine.types.accelerated import fast_lz_length
 from l2engine.types.base import keccak
 from l2engine.types.block import Block
 from l2engine.types.header import Header
+from l2engine.types.native_functions import fast_lz_length
 from l2engine.types.receipt import Receipt
-from l2engine.types.transaction import DepositTransaction, created_address, decode_transaction
+from l2engine.types.transaction import DEPOSIT_TYPE, created_address, effective_gas_price
+from l2engine.types.transaction_codec import decode_transaction
 from rpc.show import Json
 from rpc.show.logs import show_logs
-from rpc.show.transactions import effective_gas_price, sender_of
+from rpc.show.transactions import sender_of
 
 
 def show_receipts(config: ChainConfig, block: Block, receipts: Sequence[Receipt]) -> list[Json]:
@@ -58,9 +59,9 @@ def show_receipt(header: Header, index: int, raw: bytes, item: Receipt, gas_befo
     else:
         fields["status"] = hex(item.status)
     if tx.to is None:
-        nonce = (item.deposit_nonce or 0) if isinstance(tx, DepositTransaction) else tx.nonce
+        nonce = tx.nonce if tx.is_signed else item.deposit_nonce or 0
         fields["contractAddress"] = "0x" + created_address(sender, nonce).hex()
-    if isinstance(tx, DepositTransaction):
+    if not tx.pays_fees:
         if item.deposit_nonce is not None:
             fields["depositNonce"] = hex(item.deposit_nonce)
         if item.deposit_receipt_version is not None:
@@ -76,7 +77,7 @@ class L1Costs:
 
     def __init__(self, config: ChainConfig, block: Block) -> None:
         self._attributes: L1Attributes | None = None
-        if not config.is_optimism or not block.transactions or block.transactions[0][0] != DepositTransaction.type:
+        if not config.is_optimism or not block.transactions or block.transactions[0][0] != DEPOSIT_TYPE:
             return
         try:
             first = decode_transaction(block.transactions[0])

@@ -4,20 +4,22 @@ Sources: geth internal/ethapi; OP specs and digest 2.6 for the fields of deposit
 """
 
 from l2engine.errors import InvalidTransaction
-from l2engine.types.base import ZERO_ADDRESS, Address, Wei
+from l2engine.types.base import ZERO_ADDRESS, Address
+from l2engine.types.delegation import Authorization
 from l2engine.types.header import Header
 from l2engine.types.receipt import Receipt
 from l2engine.types.transaction import (
+    DEPOSIT_TYPE,
     AccessList,
     AccessListTransaction,
-    Authorization,
     BlobTransaction,
     DepositTransaction,
     LegacyTransaction,
     SetCodeTransaction,
     Transaction,
-    recover_sender,
+    effective_gas_price,
 )
+from l2engine.types.transaction_codec import recover_sender
 from rpc.show import Json
 
 
@@ -37,7 +39,7 @@ def show_transaction(tx: Transaction, header: Header | None = None, index: int |
         "value": hex(tx.value),
         "type": hex(tx.type),
     }
-    if isinstance(tx, DepositTransaction):
+    if tx.type == DEPOSIT_TYPE:
         _add_deposit_fields(fields, tx, receipt)
         return fields
     fields["nonce"] = hex(tx.nonce)
@@ -85,15 +87,6 @@ def sender_of(tx: Transaction) -> Address:
         return recover_sender(tx)
     except InvalidTransaction:
         return ZERO_ADDRESS
-
-
-def effective_gas_price(tx: Transaction, base_fee: Wei | None) -> Wei:
-    """What a unit of gas costs the sender, in wei; the maximum while no base fee is known."""
-    if isinstance(tx, DepositTransaction):
-        return 0
-    if base_fee is None or isinstance(tx, LegacyTransaction | AccessListTransaction):
-        return tx.max_fee_per_gas
-    return min(tx.max_fee_per_gas, base_fee + tx.max_priority_fee_per_gas)
 
 
 def show_access_list(entries: AccessList) -> list[Json]:

@@ -5,9 +5,6 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import coincurve
-import rlp
-
 from l2engine.conformance.world import World
 from l2engine.rules import forks
 from l2engine.rules.config import ChainConfig, chain_config
@@ -16,18 +13,28 @@ from l2engine.rules.l1_attributes import L1Attributes, encode_calldata, format_o
 from l2engine.rules.predeploys import BEACON_ROOTS, CONSOLIDATION_REQUESTS, DEPOSITOR, HISTORY_STORAGE, L1_BLOCK, WITHDRAWAL_REQUESTS
 from l2engine.types.base import EMPTY_CODE_HASH, EMPTY_OMMERS_HASH, EMPTY_ROOT, Address, encode_int, keccak
 from l2engine.types.block import Withdrawal
+from l2engine.types.delegation import Authorization, sign_authorization
 from l2engine.types.environment import BlockEnv
 from l2engine.types.execution import AccountOverride, Call
 from l2engine.types.header import Header
+from l2engine.types.signature import address_of, public_key
 from l2engine.types.state import Account
-from l2engine.types.transaction import encode_deposit
+from l2engine.types.transaction import (
+    AccessListTransaction,
+    BlobTransaction,
+    DepositTransaction,
+    FeeMarketTransaction,
+    LegacyTransaction,
+    SetCodeTransaction,
+)
+from l2engine.types.transaction_codec import encode_transaction, signed
 from tests.agreement.precompile_inputs import NUMBERS, precompile_input
 
 FORKS = (*forks.OP_FORKS, forks.PARIS, forks.SHANGHAI, forks.CANCUN, forks.PRAGUE, forks.OSAKA)
 _BY_BLOCK = (forks.BEDROCK, forks.PARIS)  # which no configuration gives a time
 CHAIN_ID = 901
-KEYS = [coincurve.PrivateKey(keccak(bytes([i]))) for i in range(1, 6)]
-SENDERS: list[Address] = [keccak(key.public_key.format(compressed=False)[1:])[12:] for key in KEYS]
+KEYS = [keccak(bytes([i])) for i in range(1, 6)]
+SENDERS: list[Address] = [address_of(public_key(key)) for key in KEYS]
 CONTRACTS: list[Address] = [bytes([0xC0 + i]) * 20 for i in range(6)]
 PRECOMPILES: list[Address] = [i.to_bytes(20, "big") for i in NUMBERS]
 _TIMESTAMP = 1000
@@ -257,7 +264,9 @@ def _l1_attributes(rng: random.Random, fork: Fork, before: Fork) -> bytes:
     """The first transaction, in an activation block still in the form of the fork before."""
     attributes = L1Attributes(base_fee=10**9, da_footprint_gas_scalar=rng.choice((0, 400)))
     data = encode_calldata(format_of(before), attributes)
-    return encode_deposit(rng.randbytes(32), DEPOSITOR, L1_BLOCK, 0, 0, 1_000_000, not fork.deposits_report_gas, data)
+    return encode_transaction(
+        DepositTransaction(rng.randbytes(32), DEPOSITOR, L1_BLOCK, 0, 0, 1_000_000, not fork.deposits_report_gas, data)
+    )
 
 
 def _message(rng: random.Random) -> tuple[Call, dict[Address, AccountOverride]]:
@@ -296,8 +305,10 @@ def _transaction(rng: random.Random, fork: Fork, base_fee: int, nonces: dict[Add
         if not (is_system and fork.deposits_report_gas):
             nonces[sender] = nonces.get(sender, 0) + 1
         mint = rng.choice((0, 0, 10**18))
-        return encode_deposit(
-            rng.randbytes(32), sender, to or None, mint, rng.choice((value, 10**24)), rng.choice((gas, 21_000, 60_000)), is_system, data
+        return encode_transaction(
+            DepositTransaction(
+                rng.randbytes(32), sender, to or None, mint, rng.choice((value, 10**24)), rng.choice((gas, 21_000, 60_000)), is_system, data
+            )
         )
     index = rng.randrange(len(KEYS))
     key, sender = KEYS[index], SENDERS[index]
@@ -314,41 +325,32 @@ def _transaction(rng: random.Random, fork: Fork, base_fee: int, nonces: dict[Add
         kinds = [3]
         nonces[sender] -= not flaw and not takes_blobs
     kind = rng.choice(kinds)
-    tail = [encode_int(gas), to, encode_int(value), data]
+    nonce, target = max(nonce, 0), to or None
     if kind == 0:
-        fields = [encode_int(max(nonce, 0)), encode_int(price), *tail]
-        signature = key.sign_recoverable(keccak(rlp.encode([*fields, encode_int(CHAIN_ID), b"", b""])), hasher=None)
-        return rlp.encode([*fields, *_signature(signature, 35 + 2 * CHAIN_ID)])
-    access = [
-        [rng.choice(CONTRACTS), [rng.randrange(6).to_bytes(32, "big") for _ in range(rng.randrange(3))]] for _ in range(rng.randrange(3))
-    ]
-    fees = [encode_int(price)] if kind == 1 else [encode_int(min(tip, price)), encode_int(price)]
-    items = [encode_int(CHAIN_ID), encode_int(max(nonce, 0)), *fees, *tail, access]
+        return signed(LegacyTransaction(nonce, price, gas, target, value, data, 35 + 2 * CHAIN_ID), key).raw
+    access = tuple(
+        (rng.choice(CONTRACTS), tuple(rng.randrange(6).to_bytes(32, "big") for _ in range(rng.randrange(3))))
+        for _ in range(rng.randrange(3))
+    )
+    if kind == 1:
+        return signed(AccessListTransaction(CHAIN_ID, nonce, price, gas, target, value, data, access), key).raw
+    head = CHAIN_ID, nonce, min(tip, price), price, gas
     if kind == 3:
-        hashes = [
+        hashes = tuple(
             (b"\x01" if rng.random() < 0.97 else b"\x02") + rng.randbytes(31) for _ in range(rng.choice((0, 1, 1, 1, 2, 2, 6, 7, 10)))
-        ]
-        items += [encode_int(rng.choice((1, 10**9))), hashes]
+        )
+        return signed(BlobTransaction(*head, to, value, data, access, rng.choice((1, 10**9)), hashes), key).raw
     if kind == 4:
-        items.append([_authorization(rng, nonces) for _ in range(rng.randrange(1, 4))])
-    signature = key.sign_recoverable(keccak(bytes([kind]) + rlp.encode(items)), hasher=None)
-    return bytes([kind]) + rlp.encode([*items, *_signature(signature, 0)])
+        delegations = tuple(_authorization(rng, nonces) for _ in range(rng.randrange(1, 4)))
+        return signed(SetCodeTransaction(*head, to, value, data, access, delegations), key).raw
+    return signed(FeeMarketTransaction(*head, target, value, data, access), key).raw
 
 
-def _authorization(rng: random.Random, nonces: dict[Address, int]) -> list[bytes]:
+def _authorization(rng: random.Random, nonces: dict[Address, int]) -> Authorization:
     index = rng.randrange(len(KEYS))
     nonce = nonces[SENDERS[index]] if rng.random() < 0.8 else 7
-    fields = [
-        encode_int(rng.choice((0, CHAIN_ID, 5))),
-        rng.choice((*CONTRACTS, *PRECOMPILES[:2], bytes(20), SENDERS[0])),
-        encode_int(nonce),
-    ]
-    signature = KEYS[index].sign_recoverable(keccak(b"\x05" + rlp.encode(fields)), hasher=None)
-    return [*fields, *_signature(signature, 0)]
-
-
-def _signature(signature: bytes, offset: int) -> list[bytes]:
-    return [encode_int(signature[64] + offset), signature[:32].lstrip(b"\0"), signature[32:64].lstrip(b"\0")]
+    chain_id, address = rng.choice((0, CHAIN_ID, 5)), rng.choice((*CONTRACTS, *PRECOMPILES[:2], bytes(20), SENDERS[0]))
+    return sign_authorization(Authorization(chain_id, address, nonce), KEYS[index])
 
 
 def _withdrawals(rng: random.Random) -> tuple[Withdrawal, ...]:

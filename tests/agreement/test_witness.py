@@ -11,7 +11,6 @@ import rlp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genesis.loader import GenesisAccount
 from l2engine.__main__ import main
 from l2engine.chain.disagreements import witness_document
 from l2engine.chain.process import block_env, seal
@@ -30,6 +29,7 @@ from l2engine.store.native import NativeKeyValue, NativeState
 from l2engine.store.state import LayeredState
 from l2engine.types.base import EMPTY_BLOOM, EMPTY_OMMERS_HASH, EMPTY_ROOT, Address, encode_int, keccak
 from l2engine.types.block import Block, decode_block
+from l2engine.types.genesis import GenesisAccount
 from l2engine.types.header import Header
 from l2engine.types.state import Account
 from rpc.show.witnesses import show_witness

@@ -126,6 +126,19 @@ def test_only_the_edges_wait(module):
     assert not waiting, f"{module} waits in {waiting}"
 
 
+_DEPOSIT_MODULES = {"types.transaction", "types.transaction_codec", "evm.transactions"}
+
+
+@pytest.mark.parametrize("module", modules())
+def test_transactions_are_asked_by_attribute_not_by_class(module):
+    """A new type that is not signed, or pays nothing, then needs no change where such things are asked."""
+    if module.removeprefix("l2engine.") in _DEPOSIT_MODULES:
+        return
+    calls = [node for node in ast.walk(ast.parse(modules()[module].read_text())) if isinstance(node, ast.Call)]
+    asked = [call.lineno for call in calls if ast.unparse(call.func) == "isinstance" and "DepositTransaction" in ast.unparse(call.args[1])]
+    assert not asked, f"{module} asks for the class of deposits in line {asked}"
+
+
 def test_the_command_line_starts_without_heavy_libraries():
     code = "import sys, l2engine.__main__; print([name for name in ('eth', 'aiohttp', 'plyvel', 'web3') if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -16,7 +16,8 @@ from l2engine.rules.l1_attributes import Format
 from l2engine.types.base import keccak
 from l2engine.types.block import Block
 from l2engine.types.payload import PayloadAttributes, Status
-from l2engine.types.transaction import encode_deposit
+from l2engine.types.transaction import BlobTransaction, DepositTransaction
+from l2engine.types.transaction_codec import encode_transaction
 from tests.helpers.accounts import Signer
 from tests.helpers.dev_chain import Forge, document, forkchoice, funded, open_engine, submit
 
@@ -80,9 +81,9 @@ def test_forced_transaction_that_cannot_stand_is_named(engine: Engine, forge: Fo
 
 
 def test_forced_blob_transaction_is_refused(engine: Engine, forge: Forge) -> None:
-    fields: list[Any] = [b"\x03\x85", b"", b"", b"\1", b"\x52\x08", SINK, b"", b"", [], b"\1", [b"\1" + bytes(31)], b"", b"\1", b"\1"]
+    blob = encode_transaction(BlobTransaction(901, 0, 0, 1, 21_000, SINK, 0, b"", (), 1, (b"\1" + bytes(31),), 0, 1, 1))
     with pytest.raises(InvalidAttributes, match="transaction type not supported"):
-        build(engine, forge.attributes(forge.genesis, b"\3" + rlp.encode(fields)))
+        build(engine, forge.attributes(forge.genesis, blob))
 
 
 def test_attributes_above_the_footprint_are_refused(engine: Engine, forge: Forge, alice: Signer) -> None:
@@ -104,7 +105,9 @@ def test_gas_limit_that_no_block_may_have_is_refused(engine: Engine, forge: Forg
 
 
 def test_jovian_needs_its_l1_attributes_first(engine: Engine, forge: Forge, alice: Signer) -> None:
-    deposit = encode_deposit(b"\1" * 32, alice.address, SINK, mint=5, value=0, gas=100_000, is_system_transaction=False, data=b"")
+    deposit = encode_transaction(
+        DepositTransaction(b"\1" * 32, alice.address, SINK, mint=5, value=0, gas=100_000, is_system_transaction=False, data=b"")
+    )
     for transactions in ((), (deposit,), (alice.sign(),)):
         for no_tx_pool in (True, False):
             with pytest.raises(InvalidAttributes, match="missing L1 attributes deposit transaction"):

@@ -4,14 +4,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-import rlp
 
 from l2engine.chain.process import process_block
 from l2engine.errors import InvalidBlock, RootMismatch
 from l2engine.rules.deposits import l1_attributes_source
 from l2engine.types.base import EMPTY_ROOT
 from l2engine.types.block import Block, Withdrawal
-from l2engine.types.transaction import encode_deposit
+from l2engine.types.transaction import BlobTransaction, DepositTransaction
+from l2engine.types.transaction_codec import encode_transaction
 from l2engine.types.trie_root import ordered_root
 from tests.helpers.dev_chain import Forge, document, funded, open_engine, spoiled
 
@@ -81,16 +81,16 @@ def test_undecodable_and_blob_transactions_spoil_a_block(forges: dict[str, Forge
     block = forge.block(forge.genesis)
     with pytest.raises(InvalidBlock, match="invalid transaction 1"):
         check(forge, with_body(block, *block.transactions, b"\2\1"))
-    blob = b"\3" + rlp.encode(
-        [b"\x03\x85", b"", b"", b"\1", b"\x52\x08", SINK, b"", b"", [], b"\1", [b"\1" + bytes(31)], b"", b"\1", b"\1"]
-    )
+    blob = encode_transaction(BlobTransaction(901, 0, 0, 1, 21_000, SINK, 0, b"", (), 1, (b"\1" + bytes(31),), 0, 1, 1))
     with pytest.raises(InvalidBlock, match="data blobs present in block body"):
         check(forge, with_body(block, *block.transactions, blob))
 
 
 def deposit(mint: int = 0, system: bool = False) -> bytes:
     source = l1_attributes_source(b"\5" * 32, 0)
-    return encode_deposit(source, SINK, SINK, mint=mint, value=0, gas=50_000, is_system_transaction=system, data=b"")
+    return encode_transaction(
+        DepositTransaction(source, SINK, SINK, mint=mint, value=0, gas=50_000, is_system_transaction=system, data=b"")
+    )
 
 
 def test_system_deposit_since_regolith_spoils_the_block(forges: dict[str, Forge]) -> None:

@@ -13,7 +13,8 @@ from l2engine.chain.sequencer import Sequencer, SequencerSettings
 from l2engine.rules.forks import OP_FORKS
 from l2engine.rules.l1_attributes import calldata_format, format_of
 from l2engine.rules.predeploys import DEPOSITOR, L1_BLOCK
-from l2engine.types.transaction import DepositTransaction, decode_transaction
+from l2engine.types.transaction import DepositTransaction
+from l2engine.types.transaction_codec import decode_transaction
 from tests.helpers.dev_chain import GENESIS_TIME, document, funded, open_engine
 
 SINK = b"\1" * 20

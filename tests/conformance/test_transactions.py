@@ -16,7 +16,7 @@ from l2engine.rules.config import Activation, ChainConfig
 from l2engine.rules.forks import Fork
 from l2engine.types.base import Address
 from l2engine.types.state import Account
-from l2engine.types.transaction import decode_transaction
+from l2engine.types.transaction_codec import decode_transaction
 from tests.conformance.families import MakeExecutor, needs_native
 from tests.evm.states import env
 from tests.helpers.vectors import archive, needs_vectors

@@ -13,7 +13,8 @@ from l2engine.types.base import EMPTY_CODE_HASH, EMPTY_OMMERS_HASH, EMPTY_ROOT, 
 from l2engine.types.environment import BlockEnv
 from l2engine.types.header import Header
 from l2engine.types.state import Account
-from l2engine.types.transaction import encode_deposit
+from l2engine.types.transaction import DepositTransaction
+from l2engine.types.transaction_codec import encode_transaction
 
 CHAIN_ID = 901
 BENEFICIARY: Address = b"\xbe" * 20
@@ -75,7 +76,7 @@ def deposit(
     system: bool = False,
     data: bytes = b"",
 ) -> bytes:
-    return encode_deposit(b"\x01" * 32, sender, to, mint, value, gas, system, data)
+    return encode_transaction(DepositTransaction(b"\x01" * 32, sender, to, mint, value, gas, system, data))
 
 
 def l1_info(fork: Fork, attributes: L1Attributes) -> bytes:

@@ -7,7 +7,8 @@ from l2engine.rules import forks
 from l2engine.rules.forks import Fork
 from l2engine.rules.predeploys import BASE_FEE_VAULT, L1_FEE_VAULT, OPERATOR_FEE_VAULT
 from l2engine.types.state import AccountDiff
-from l2engine.types.transaction import created_address, decode_transaction
+from l2engine.types.transaction import created_address
+from l2engine.types.transaction_codec import decode_transaction
 from tests.evm.states import BENEFICIARY, Before, block, deposit
 
 SENDER, TARGET = b"\xd0" * 20, b"\x70" * 20

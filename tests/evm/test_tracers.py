@@ -13,7 +13,7 @@ from l2engine.errors import InvalidParams
 from l2engine.evm import tracers
 from l2engine.evm.native.machine import NativeExecutor, available
 from l2engine.evm.reference.machine import ReferenceExecutor
-from l2engine.types.transaction import decode_transaction
+from l2engine.types.transaction_codec import decode_transaction
 from tests.evm.recordings import blocks, config
 from tests.helpers.vectors import VECTORS, needs_vectors
 

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-import rlp
 
 from l2engine.errors import ExecutionTimeout, InvalidTransaction
 from l2engine.evm.reference.machine import ReferenceExecutor
@@ -13,10 +12,10 @@ from l2engine.rules import fees, forks
 from l2engine.rules.forks import Fork, L1FeeRule, OperatorFeeRule
 from l2engine.rules.l1_attributes import L1Attributes
 from l2engine.rules.predeploys import BASE_FEE_VAULT, L1_BLOCK, L1_FEE_VAULT, OPERATOR_FEE_VAULT
-from l2engine.types.base import encode_int, keccak
 from l2engine.types.execution import Call
 from l2engine.types.state import Account
-from l2engine.types.transaction import created_address
+from l2engine.types.transaction import BlobTransaction, LegacyTransaction, created_address
+from l2engine.types.transaction_codec import signed
 from tests.evm.states import BASE_FEE, BENEFICIARY, ETHER, Before, block, config, env, l1_info, world
 from tests.helpers.accounts import Signer, signer
 
@@ -139,19 +138,12 @@ def test_da_footprint_is_summed_from_jovian_on() -> None:
 
 
 def legacy(who: Signer, gas: int = 21_000, chain_id: int = 901, price: int = 2 * BASE_FEE) -> bytes:
-    fields = [b"", encode_int(price), encode_int(gas), TARGET, b"", b""]
-    digest = keccak(rlp.encode([*fields, encode_int(chain_id), b"", b""]))
-    signature = who.key.sign_recoverable(digest, hasher=None)
-    numbers = (35 + 2 * chain_id + signature[64], int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:64], "big"))
-    return bytes(rlp.encode([*fields, *map(encode_int, numbers)]))
+    return signed(LegacyTransaction(0, price, gas, TARGET, 0, b"", 35 + 2 * chain_id), who.key).raw
 
 
 def blob_transaction(who: Signer, hashes: tuple[bytes, ...], max_fee_per_blob_gas: int = 10**9) -> bytes:
-    numbers = [encode_int(n) for n in (901, 0, 1, 2 * BASE_FEE, 21_000)]
-    fields = [*numbers, TARGET, b"", b"", [], encode_int(max_fee_per_blob_gas), list(hashes)]
-    signature = who.key.sign_recoverable(keccak(b"\x03" + rlp.encode(fields)), hasher=None)
-    parts = (signature[64], int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:64], "big"))
-    return b"\x03" + bytes(rlp.encode([*fields, *map(encode_int, parts)]))
+    tx = BlobTransaction(901, 0, 1, 2 * BASE_FEE, 21_000, TARGET, 0, b"", (), max_fee_per_blob_gas, hashes)
+    return signed(tx, who.key).raw
 
 
 BLOB = b"\x01" + bytes(31)

@@ -1,19 +1,18 @@
 """Throw-away accounts that sign transactions for tests."""
 
 from dataclasses import dataclass
-from typing import Any
 
-import coincurve
-import rlp
-
-from l2engine.types.base import Address, encode_int, keccak
+from l2engine.types.base import Address, keccak
+from l2engine.types.signature import address_of, public_key
+from l2engine.types.transaction import FeeMarketTransaction
+from l2engine.types.transaction_codec import signed
 
 
 @dataclass(slots=True)
 class Signer:
     """An account with its key; `nonce` counts up with every transaction signed without one."""
 
-    key: coincurve.PrivateKey
+    key: bytes
     address: Address
     chain_id: int
     nonce: int = 0
@@ -32,14 +31,10 @@ class Signer:
         if nonce is None:
             nonce = self.nonce
             self.nonce += 1
-        numbers = (self.chain_id, nonce, tip, max_fee, gas)
-        fields: list[Any] = [*map(encode_int, numbers), to or b"", encode_int(value), data, []]
-        signature = self.key.sign_recoverable(keccak(b"\x02" + rlp.encode(fields)), hasher=None)
-        r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:64], "big")
-        return b"\x02" + rlp.encode([*fields, encode_int(signature[64]), encode_int(r), encode_int(s)])
+        return signed(FeeMarketTransaction(self.chain_id, nonce, tip, max_fee, gas, to, value, data), self.key).raw
 
 
 def signer(name: str, chain_id: int = 901) -> Signer:
     """The account whose key is the hash of `name`."""
-    key = coincurve.PrivateKey(keccak(name.encode()))
-    return Signer(key, keccak(key.public_key.format(compressed=False)[1:])[12:], chain_id)
+    key = keccak(name.encode())
+    return Signer(key, address_of(public_key(key)), chain_id)

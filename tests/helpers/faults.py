@@ -12,7 +12,9 @@ from l2engine.rules import blobs
 from l2engine.rules.forks import Fork, L1Rules, OperatorFeeRule
 from l2engine.rules.intrinsic_gas import floor_gas, intrinsic_gas
 from l2engine.types.base import MAX_UINT64, MAX_UINT256, Address, encode_int, keccak
-from l2engine.types.transaction import SECP256K1_N, decode_transaction, encode_deposit
+from l2engine.types.signature import SECP256K1_N
+from l2engine.types.transaction import encode_deposit
+from l2engine.types.transaction_codec import decode_transaction
 
 CHAIN_ID, GAS_LIMIT, GAS_CAP, NONCE = 901, 30_000_000, 2**24, 7
 SINK: Address = bytes([7]) * 20

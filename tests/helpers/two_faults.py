@@ -20,11 +20,12 @@ from l2engine.rules.forks import PRAGUE, L1Rules
 from l2engine.rules.intrinsic_gas import floor_gas, intrinsic_gas
 from l2engine.rules.l1_attributes import L1Attributes, encode_calldata, format_of
 from l2engine.rules.predeploys import CONSOLIDATION_REQUESTS, DEPOSITOR, L1_BLOCK, WITHDRAWAL_REQUESTS
-from l2engine.types.accelerated import ordered_root
 from l2engine.types.base import MAX_UINT256, Address
 from l2engine.types.block import Block
+from l2engine.types.native_functions import ordered_root
 from l2engine.types.payload import ExecutionPayload, PayloadAttributes
-from l2engine.types.transaction import decode_transaction, encode_deposit
+from l2engine.types.transaction import encode_deposit
+from l2engine.types.transaction_codec import decode_transaction
 from tests.helpers.faults import CHAIN_ID, DEPOSIT, FAULTS, GAS_LIMIT, SINK, TYPES_BY_CUSTOM, Draft, Fault, gas_needed, key_of, sender_of
 
 CHAINS = ("holocene", "isthmus", "jovian", "karst", "prague", "osaka")

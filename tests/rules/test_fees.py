@@ -11,7 +11,8 @@ from l2engine.rules import forks
 from l2engine.rules.fees import L1Fee, da_footprint, da_size, fast_lz_length, l1_fee, operator_fee
 from l2engine.rules.l1_attributes import Format, L1Attributes, encode_calldata, format_of, from_calldata, from_storage
 from l2engine.types.base import MAX_UINT64
-from l2engine.types.transaction import decode_transaction, encode_deposit
+from l2engine.types.transaction import DepositTransaction
+from l2engine.types.transaction_codec import decode_transaction, encode_transaction
 from tests.helpers.vectors import VECTORS, json_lines, needs_vectors
 
 
@@ -125,7 +126,7 @@ def test_first_ecotone_block_falls_back_only_when_all_three_are_zero():
 
 
 def test_deposits_and_ethereum_pay_nothing():
-    deposit = encode_deposit(bytes(32), bytes(20), None, 0, 0, 0, False, bytes(100))
+    deposit = encode_transaction(DepositTransaction(bytes(32), bytes(20), None, 0, 0, 0, False, bytes(100)))
     attributes = L1Attributes(base_fee=10**12, overhead=10, scalar=10**6, base_fee_scalar=1, blob_base_fee_scalar=1, blob_base_fee=1)
     for fork in forks.OP_FORKS:
         assert l1_fee(fork, deposit, attributes) == L1Fee(0, 0)

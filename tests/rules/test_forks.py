@@ -53,9 +53,14 @@ BLOBS = {
     "bpo1": (10, 15, 8_346_193),
     "bpo2": (14, 21, 11_684_671),
 }
+TYPES_SINCE = {1: "berlin", 2: "london", 3: "cancun", 4: "prague"}  # EIP-2930, 1559, 4844, 7702
 REWARDS = {"frontier": 5, "homestead": 5, "tangerine_whistle": 5, "spurious_dragon": 5}
 REWARDS |= {"byzantium": 3} | dict.fromkeys(("constantinople", "petersburg", "istanbul", "muir_glacier", "berlin", "london"), 2)
 REWARDS |= {"arrow_glacier": 2, "gray_glacier": 2}
+
+
+def types(rules: str, *others: int) -> frozenset[int]:
+    return frozenset((0, *others, *(kind for kind, since in TYPES_SINCE.items() if L1Rules(rules).includes(L1Rules(since)))))
 
 
 @pytest.mark.parametrize("fork", OP_FORKS, ids=lambda fork: fork.name)
@@ -66,6 +71,7 @@ def test_op_row(fork: Fork):
         fork.name,
         L1Rules(l1),
         is_optimism=True,
+        transaction_types=types(l1, 0x7E) - {3},
         l1_fee=L1FeeRule(l1_fee),
         operator_fee=OperatorFeeRule(operator_fee),
         extra_data=ExtraDataForm(extra_data),
@@ -84,6 +90,7 @@ def test_ethereum_row(fork: Fork):
     expected = Fork(
         fork.name,
         L1Rules(rules),
+        transaction_types=types(rules),
         block_reward=REWARDS.get(fork.name, 0) * 10**18,
         blobs=BlobSchedule(*BLOBS[fork.name]) if fork.name in BLOBS else None,
         p256_verify_gas=6900 if rules == "osaka" else None,

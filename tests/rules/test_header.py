@@ -19,7 +19,7 @@ from l2engine.rules.eip1559 import base_fee
 from l2engine.rules.forks import OP_FORKS, Fork
 from l2engine.rules.header import validate_header
 from l2engine.types.base import EMPTY_OMMERS_HASH, EMPTY_REQUESTS_HASH, EMPTY_ROOT
-from l2engine.types.header import Header, decode_header, header_from_items
+from l2engine.types.header import Header, decode_header
 from tests.helpers.vectors import VECTORS, json_lines, needs_vectors
 
 OP_SECTION = {"eip1559Elasticity": 6, "eip1559Denominator": 50, "eip1559DenominatorCanyon": 250}
@@ -73,7 +73,7 @@ def test_ethereum_from_frontier_to_bpo2(folder: str):
     while position < len(data):
         _, _, length, start = rlp.codec.consume_length_prefix(data, position)
         end = start + length
-        header = header_from_items(rlp.decode(data[position:end])[0])
+        header = decode_header(rlp.encode(rlp.decode(data[position:end])[0]))
         validate_header(genesis.config, header, parent)
         parent, position = header, end
     assert parent.number >= 45

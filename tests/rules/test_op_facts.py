@@ -28,7 +28,8 @@ from l2engine.types.header import Header
 from l2engine.types.payload import PayloadAttributes
 from l2engine.types.receipt import Log, Receipt
 from l2engine.types.state import Account
-from l2engine.types.transaction import decode_transaction, encode_deposit
+from l2engine.types.transaction import DepositTransaction
+from l2engine.types.transaction_codec import decode_transaction, encode_transaction
 from l2engine.types.trie_root import ordered_root
 from tests.helpers.vectors import VECTORS, needs_vectors
 
@@ -133,7 +134,7 @@ def receipt_l1_fields(given: Any, expected: Expected) -> None:
             operator_fee_constant=given["operator_fee_constant"],
         )
         data = l1_attributes.encode_calldata(l1_attributes.Format.ISTHMUS, attributes)
-        system_tx, raw = encode_deposit(bytes(32), bytes(20), bytes(20), 0, 0, 0, False, data), b"\x02"
+        system_tx, raw = encode_transaction(DepositTransaction(bytes(32), bytes(20), bytes(20), 0, 0, 0, False, data)), b"\x02"
     config = config_of(forks.FORKS_BY_NAME[given.get("fork", "isthmus")])
     fields: dict[str, Any] = {}
     L1Costs(config, Block(header(), (system_tx, raw))).add_fields(fields, raw)
@@ -208,7 +209,12 @@ def deposit_tx(given: Any, expected: Expected) -> None:
         (expected["mint"] or 0, expected["value"], expected["gas"], expected["is_system_tx"])
     )
     assert tx.hash == unhex(expected["tx_hash"])
-    assert encode_deposit(tx.source_hash, tx.sender, tx.to, tx.mint, tx.value, tx.gas, tx.is_system_transaction, tx.data) == raw
+    assert (
+        encode_transaction(
+            DepositTransaction(tx.source_hash, tx.sender, tx.to, tx.mint, tx.value, tx.gas, tx.is_system_transaction, tx.data)
+        )
+        == raw
+    )
 
 
 def upgrade_deposit_tx(given: Any, expected: Expected) -> None:
@@ -245,7 +251,7 @@ def _deposit_from_event(given: Any) -> bytes:
     mint, value, gas = (int.from_bytes(part, "big") for part in (opaque[:32], opaque[32:64], opaque[64:72]))
     source = user_deposit_source(unhex(given["l1_block_hash"]), given["log_index"])
     to = None if opaque[72] else topics[2][12:]
-    return encode_deposit(source, topics[1][12:], to, mint, value, gas, False, opaque[73:length])
+    return encode_transaction(DepositTransaction(source, topics[1][12:], to, mint, value, gas, False, opaque[73:length]))
 
 
 class EmptyState:
@@ -277,7 +283,7 @@ def run_deposit(fork: Fork, mint: int = 0, balance: int = 0, gas: int = 100_000,
         1, parent.timestamp + 2, 30_000_000, bytes(20), bytes(32), 7, parent, bytes(32) if fork.has(forks.L1Rules.CANCUN) else None, 0
     )
     block = ReferenceExecutor(config_of(fork)).begin(EmptyState({SENDER: balance}), env)
-    result = block.apply(encode_deposit(bytes(32), SENDER, RECEIVER, mint, 0, gas, is_system, b""))
+    result = block.apply(encode_transaction(DepositTransaction(bytes(32), SENDER, RECEIVER, mint, 0, gas, is_system, b"")))
     return result, block.finish()
 
 

@@ -3,7 +3,8 @@
 import rlp
 
 from l2engine.types.base import encode_int
-from l2engine.types.transaction import DepositTransaction, decode_transaction, encode_deposit
+from l2engine.types.transaction import DepositTransaction, encode_deposit
+from l2engine.types.transaction_codec import decode_transaction
 
 TO = b"\x22" * 20
 

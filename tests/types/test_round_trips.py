@@ -10,9 +10,12 @@ from hypothesis import strategies as st
 from l2engine.errors import DecodeError, InvalidTransaction
 from l2engine.types.base import MAX_UINT64, MAX_UINT256, encode_int
 from l2engine.types.block import Block, Withdrawal, decode_block, decode_body
+from l2engine.types.delegation import Authorization, recover_authority, sign_authorization
 from l2engine.types.header import Header, decode_header
 from l2engine.types.receipt import Log, Receipt, decode_receipt
-from l2engine.types.transaction import DEPOSIT_TYPE, decode_transaction, encode_deposit, recover_sender
+from l2engine.types.signature import address_of, public_key
+from l2engine.types.transaction import DEPOSIT_TYPE, DepositTransaction
+from l2engine.types.transaction_codec import decode_transaction, encode_transaction, recover_sender, signed, signing_hash
 
 uint64 = st.integers(0, MAX_UINT64)
 uint256 = st.integers(0, MAX_UINT256)
@@ -73,7 +76,7 @@ def signed_transactions(draw):
 def test_signed_transactions(case):
     kind, fields, raw = case
     tx = decode_transaction(raw)
-    assert tx.type == kind and tx.raw == raw
+    assert tx.type == kind and tx.raw == raw == encode_transaction(tx)
     for name, value in fields.items():
         assert _plain(getattr(tx, name)) == _plain(value), name
     try:
@@ -152,12 +155,30 @@ def test_wrong_structure_is_a_decode_error_or_decodes_to_the_same(kind, draw):
 @given(hash32, address, maybe_address, uint256, uint256, uint64, st.booleans(), data)
 @settings(max_examples=200, deadline=None)
 def test_deposits(source_hash, sender, to, mint, value, gas, is_system, payload):
-    raw = encode_deposit(source_hash, sender, to, mint, value, gas, is_system, payload)
+    raw = encode_transaction(DepositTransaction(source_hash, sender, to, mint, value, gas, is_system, payload))
     tx = decode_transaction(raw)
     assert (tx.source_hash, tx.sender, tx.to, tx.mint, tx.value, tx.gas, tx.is_system_transaction, tx.data) == (
         (source_hash, sender, to, mint, value, gas, is_system, payload)
     )
     assert tx.raw == raw and recover_sender(tx) == sender
+
+
+@given(signed_transactions(), st.binary(min_size=31, max_size=31), st.booleans())
+@settings(max_examples=100, deadline=None)
+def test_a_signed_transaction_names_its_signer(case, key, is_protected):
+    tx, key = decode_transaction(case[2]), b"\1" + key
+    if tx.type == 0:
+        tx = dataclasses.replace(tx, v=35 + 2 * 901 if is_protected else 27)
+    again = decode_transaction(signed(tx, key).raw)
+    assert recover_sender(again) == address_of(public_key(key))
+    assert signing_hash(again) == signing_hash(tx)
+
+
+@given(authorization, st.binary(min_size=31, max_size=31))
+@settings(max_examples=50, deadline=None)
+def test_a_signed_authorization_names_its_signer(fields, key):
+    key = b"\1" + key
+    assert recover_authority(sign_authorization(Authorization(*fields[:3]), key)) == address_of(public_key(key))
 
 
 OPTIONAL_HEADER_FIELDS = {  # a header ends after any of them, never leaves one out in between

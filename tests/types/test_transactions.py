@@ -10,7 +10,7 @@ from l2engine.refusals import Reason
 from l2engine.rules import checks, forks
 from l2engine.rules.forks import Fork, L1Rules
 from l2engine.types.base import MAX_UINT64, MAX_UINT256
-from l2engine.types.transaction import decode_transaction, recover_sender
+from l2engine.types.transaction_codec import decode_transaction, recover_sender
 from tests.helpers.vectors import archive, needs_vectors
 
 FORKS = {

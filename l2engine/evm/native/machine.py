@@ -20,7 +20,7 @@ from l2engine.types.environment import BlockEnv
 from l2engine.types.execution import AccountOverride, BlockExecution, Call, CallResult, Deadline, Executor, TransactionResult
 from l2engine.types.native_core import PRECOMPILE_FAILED
 from l2engine.types.native_core import core as _native
-from l2engine.types.receipt import Log, Receipt
+from l2engine.types.receipt import Log, PackedReceipts, Receipt
 from l2engine.types.state import Account, AccountDiff, StateDiff, StateView
 from l2engine.types.tracing import Tracer
 
@@ -127,7 +127,7 @@ class NativeMachine:
         return NativeDiff(self._block.diff())  # type: ignore[return-value]
 
 
-class NativeReceipts(Sequence[Receipt]):
+class NativeReceipts(PackedReceipts):
     """A block's receipts, which leave Rust only when somebody asks; `row` is what the store keeps of them."""
 
     def __init__(self, native: Any, row: bytes) -> None:

@@ -113,25 +113,11 @@ def _price(call: Call, base_fee: Wei) -> Wei:
 
 def _likeness(call: Call) -> FeeMarketTransaction | SetCodeTransaction:
     """The transaction that the call would be, as far as its gas before execution depends on it."""
-    likeness = FeeMarketTransaction(b"", 0, 0, 0, 0, call.gas, call.to, call.value, call.data, call.access_list, 0, 0, 0)
+    likeness = FeeMarketTransaction(0, 0, 0, 0, call.gas, call.to, call.value, call.data, call.access_list)
     if not call.authorization_list:
         return likeness
-    return SetCodeTransaction(
-        b"",
-        0,
-        0,
-        0,
-        0,
-        call.gas,
-        call.to,  # type: ignore[arg-type]  # unlike such a transaction, a call may create
-        call.value,
-        call.data,
-        call.access_list,
-        call.authorization_list,
-        0,
-        0,
-        0,
-    )
+    to: Any = call.to  # unlike a transaction with authorizations, a call may create
+    return SetCodeTransaction(0, 0, 0, 0, call.gas, to, call.value, call.data, call.access_list, call.authorization_list)
 
 
 def _override(state: Any, overrides: Mapping[Address, AccountOverride]) -> None:

@@ -8,30 +8,23 @@ fit in a block. Gas is the business of `precompiles.py`.
 from collections.abc import Callable
 from typing import Any
 
-import coincurve
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 from py_arkworks_bls12381 import GT, G1Point, G2Point, Scalar
 from zksnake._algebra import ec_bn254
 
-from l2engine.types.base import keccak
-from l2engine.types.transaction import SECP256K1_N
+from l2engine.types.signature import address_of, recover_public_key
 
 # ---- secp256k1 and P-256 --------------------------------------------------------------------------------------------
 
 
 def ecrecover(message_hash: bytes, v: int, r: int, s: int) -> bytes | None:
     """The signer's address, or None when there is none. `v` is 27 or 28; s may lie in the upper half, unlike in transactions."""
-    if v not in (27, 28) or not (0 < r < SECP256K1_N and 0 < s < SECP256K1_N):
+    if v not in (27, 28):
         return None
-    signature = r.to_bytes(32, "big") + s.to_bytes(32, "big") + bytes([v - 27])
-    try:
-        key = coincurve.PublicKey.from_signature_and_message(signature, message_hash, hasher=None)
-    except Exception:  # coincurve raises bare Exception when no key fits
-        return None
-    address: bytes = keccak(key.format(compressed=False)[1:])[12:]
-    return address
+    public = recover_public_key(message_hash, v - 27, r, s)
+    return None if public is None else address_of(public)
 
 
 _P256_ALGORITHM = ec.ECDSA(utils.Prehashed(hashes.SHA256()))

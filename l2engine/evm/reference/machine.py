@@ -19,14 +19,15 @@ from l2engine.rules.forks import Fork, L1Rules
 from l2engine.rules.l1_attributes import L1Attributes, from_storage
 from l2engine.rules.predeploys import L1_BLOCK, SYSTEM_CALLER
 from l2engine.rules.system_calls import SYSTEM_CALL_GAS
-from l2engine.types.accelerated import ordered_root
 from l2engine.types.base import Address, Gas, Hash32, Wei
 from l2engine.types.environment import BlockEnv
 from l2engine.types.execution import AccountOverride, Call, CallResult, Deadline, TransactionResult
+from l2engine.types.native_functions import ordered_root
 from l2engine.types.receipt import Receipt, merge_blooms
 from l2engine.types.state import StateDiff, StateView
 from l2engine.types.tracing import Tracer
-from l2engine.types.transaction import BlobTransaction, DepositTransaction, SignedTransaction, Transaction, decode_transaction
+from l2engine.types.transaction import DEPOSIT_TYPE, BlobTransaction, DepositTransaction, SignedTransaction, Transaction
+from l2engine.types.transaction_codec import decode_transaction
 
 
 class ReferenceExecutor:
@@ -82,7 +83,7 @@ class ReferenceMachine:
         tx = decode_transaction(raw)
         self._state.deadline = deadline
         try:
-            if isinstance(tx, DepositTransaction):
+            if not tx.is_signed:
                 return self._run_deposit(tx, tracer)
             return self._run_signed(tx, sender, tracer)
         except ExecutionTimeout:
@@ -138,7 +139,7 @@ class ReferenceMachine:
         if isinstance(tx, BlobTransaction):
             self.blob_gas_used += blobs.GAS_PER_BLOB * len(tx.blob_versioned_hashes)
         self.value += gas_used * (plan.price - (self._env.base_fee_per_gas or 0))
-        if self._fork.da_footprint:
+        if self._fork.da_footprint and tx.counts_for_da:
             self.da_size += fees.da_size(tx.raw)
         receipt = self._receipt(tx, plan, execution, gas_used)
         return TransactionResult(receipt, gas_used, execution.output, phases.l1_fee, phases.operator_fee)
@@ -151,7 +152,7 @@ class ReferenceMachine:
     def _receipt(self, tx: Transaction, plan: Plan, execution: Execution, gas_used: Gas) -> Receipt:
         """The transaction's receipt, which the block keeps."""
         self.gas_used += gas_used
-        is_deposit, has_status = isinstance(tx, DepositTransaction), self._fork.has(L1Rules.BYZANTIUM)
+        is_deposit, has_status = tx.type == DEPOSIT_TYPE, self._fork.has(L1Rules.BYZANTIUM)
         receipt = Receipt(
             tx.type,
             int(execution.succeeded) if has_status else None,

@@ -11,7 +11,9 @@ from l2engine.rules.forks import L1Rules
 from l2engine.rules.l1_attributes import L1Attributes
 from l2engine.rules.predeploys import BASE_FEE_VAULT, L1_FEE_VAULT, OPERATOR_FEE_VAULT
 from l2engine.types.base import MAX_UINT64, Address, Gas, Wei
-from l2engine.types.transaction import BlobTransaction, SetCodeTransaction, SignedTransaction, is_delegation, recover_sender
+from l2engine.types.delegation import is_delegation
+from l2engine.types.transaction import BlobTransaction, SetCodeTransaction, SignedTransaction, effective_gas_price
+from l2engine.types.transaction_codec import recover_sender
 
 
 class Signed:
@@ -38,7 +40,7 @@ class Signed:
 
     def validate(self) -> Plan:
         tx, runner = self._tx, self._runner
-        fork = runner.fork
+        fork, env = runner.fork, runner.env
         checks.check_signer(fork, tx, runner.config.chain_id)
         sender = recover_sender(tx, allow_high_s=not fork.has(L1Rules.HOMESTEAD)) if self._sender is None else self._sender
         nonce = runner.accounts.get_nonce(sender)
@@ -65,7 +67,7 @@ class Signed:
             gas=tx.gas,
             intrinsic=intrinsic,
             floor=floor,
-            price=min(tx.max_fee_per_gas, tx.max_priority_fee_per_gas + self._base_fee),
+            price=effective_gas_price(tx, env.base_fee_per_gas),
             access_list=tx.access_list,
             authorizations=tx.authorization_list if isinstance(tx, SetCodeTransaction) else (),
             blob_versioned_hashes=tx.blob_versioned_hashes if isinstance(tx, BlobTransaction) else (),

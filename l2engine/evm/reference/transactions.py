@@ -14,10 +14,11 @@ from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import Fork, L1Rules
 from l2engine.rules.predeploys import BASE_FEE_VAULT
 from l2engine.types.base import MAX_UINT64, ZERO_ADDRESS, Address, Gas, Hash32, Wei
+from l2engine.types.delegation import DELEGATION, Authorization, is_delegation, recover_authority
 from l2engine.types.environment import BlockEnv
 from l2engine.types.receipt import Log
 from l2engine.types.tracing import TracedTransaction, Tracer
-from l2engine.types.transaction import DELEGATION, AccessList, Authorization, created_address, is_delegation
+from l2engine.types.transaction import AccessList, created_address
 
 _SELFDESTRUCT_REFUND = 24_000  # until London
 _AUTHORIZATION_REFUND = 12_500
@@ -166,7 +167,7 @@ class TransactionRunner:
         for item in authorizations:
             if item.chain_id not in (0, self.config.chain_id) or item.nonce >= MAX_UINT64:
                 continue
-            authority = item.authority()
+            authority = recover_authority(item)
             if authority is None:
                 continue
             accounts.mark_address_warm(authority)
@@ -200,7 +201,7 @@ class TransactionRunner:
                 gas=plan.gas,
                 precompiles=frozenset(self._precompiles),
                 state=self.accounts,
-                authorities=tuple(who for item in plan.authorizations if (who := item.authority()) is not None),
+                authorities=tuple(who for item in plan.authorizations if (who := recover_authority(item)) is not None),
                 base_fee_recipient=BASE_FEE_VAULT if self.fork.is_optimism else None,
             )
         )

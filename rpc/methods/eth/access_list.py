@@ -6,12 +6,12 @@ from typing import Any
 from l2engine.errors import ExecutionTimeout, InvalidTransaction
 from l2engine.evm.opcodes import ACCOUNT_OPCODES, CALL_OPCODES, SLOT_OPCODES, stack_address
 from l2engine.evm.tracers.base import NoopTracer
-from l2engine.types import rlp
-from l2engine.types.base import Address, Hash32, encode_int, keccak
+from l2engine.types.base import Address, Hash32, keccak
 from l2engine.types.execution import Call
 from l2engine.types.header import Header
 from l2engine.types.tracing import TracedFrame, TracedTransaction
-from l2engine.types.transaction import AccessList
+from l2engine.types.transaction import AccessList, FeeMarketTransaction, LegacyTransaction, SignedTransaction
+from l2engine.types.transaction_codec import encode_transaction
 from rpc.context import Context
 from rpc.errors import SERVER_ERROR, RpcError
 from rpc.jsonrpc import RunsOn, method
@@ -101,13 +101,12 @@ class _Touched(NoopTracer):
 def _transaction_hash(chain_id: int, message: Call, nonce: int, legacy: bool) -> Hash32:
     """The hash of the unsigned transaction that the message would be, by which geth names it in errors: of type 0 when a
     gas price was given, else of type 2."""
-    body = [encode_int(message.gas), message.to or b"", encode_int(message.value), message.data]
-    signature = [b"", b"", b""]
     if legacy:
-        return keccak(rlp.encode([encode_int(nonce), encode_int(message.gas_price), *body, *signature]))
-    prices = [message.max_priority_fee_per_gas or 0, message.max_fee_per_gas or 0]
-    entries = [[who, list(keys)] for who, keys in message.access_list]
-    return keccak(b"\x02" + rlp.encode([*map(encode_int, (chain_id, nonce, *prices)), *body, entries, *signature]))
+        tx: SignedTransaction = LegacyTransaction(nonce, message.gas_price, message.gas, message.to, message.value, message.data, v=0)
+    else:
+        prices = message.max_priority_fee_per_gas or 0, message.max_fee_per_gas or 0
+        tx = FeeMarketTransaction(chain_id, nonce, *prices, message.gas, message.to, message.value, message.data, message.access_list)
+    return keccak(encode_transaction(tx))
 
 
 METHODS = {

@@ -6,7 +6,8 @@ from typing import Any
 from l2engine.rules import blobs, eip1559
 from l2engine.types.base import Wei
 from l2engine.types.header import Header
-from l2engine.types.transaction import DepositTransaction, decode_transaction
+from l2engine.types.transaction import effective_tip
+from l2engine.types.transaction_codec import decode_transaction
 from rpc.context import Context, TimeLimit
 from rpc.errors import SERVER_ERROR, RpcError
 from rpc.fee_history import TipSteps, steps
@@ -45,17 +46,9 @@ def suggested_tip(context: Context) -> Wei:
     block = context.blocks.block(head.hash)
     if block is None or not block.transactions or largest > head.gas_limit or head.gas_used + largest <= head.gas_limit:
         return minimum
-    tips = sorted(effective_tip(raw, head.base_fee_per_gas) for raw in block.transactions)
+    tips = sorted(effective_tip(decode_transaction(raw), head.base_fee_per_gas) for raw in block.transactions)
     median = tips[len(tips) // 2]
     return min(max(minimum, median + median // 10), MAX_PRICE)
-
-
-def effective_tip(raw: bytes, base_fee: Wei | None) -> Wei:
-    """What a transaction pays the beneficiary per gas, in wei; deposits pay nothing."""
-    tx = decode_transaction(raw)
-    if isinstance(tx, DepositTransaction):
-        return 0
-    return min(tx.max_priority_fee_per_gas, tx.max_fee_per_gas - (base_fee or 0))
 
 
 def blob_base_fee(context: Context) -> str | None:
@@ -137,7 +130,7 @@ def _tips(context: Context, header: Header) -> TipSteps:
         block = context.blocks.block(header.hash)
         raws = () if block is None else block.transactions
         ends = [0, *(receipt.cumulative_gas_used for receipt in context.receipts(header.hash))]
-        return steps((effective_tip(raw, header.base_fee_per_gas), ends[i + 1] - ends[i]) for i, raw in enumerate(raws))
+        return steps((effective_tip(decode_transaction(raw), header.base_fee_per_gas), ends[i + 1] - ends[i]) for i, raw in enumerate(raws))
 
     return context.paid_tips.of(header.hash, compute)
 

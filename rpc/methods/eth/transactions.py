@@ -7,7 +7,7 @@ from l2engine.errors import PoolError
 from l2engine.refusals import Reason
 from l2engine.types.base import Hash32
 from l2engine.types.block import Block
-from l2engine.types.transaction import DepositTransaction, decode_transaction
+from l2engine.types.transaction_codec import decode_transaction
 from rpc.context import Context
 from rpc.jsonrpc import RunsOn, method
 from rpc.read.blocks import BlockTag, block_tag
@@ -34,7 +34,7 @@ def get_transaction_at(context: Context, reference: Hash32 | BlockTag, index: in
 
 def _in_block(context: Context, block: Block, index: int) -> Json:
     tx = decode_transaction(block.transactions[index])
-    receipt = context.receipts(block.hash)[index] if isinstance(tx, DepositTransaction) else None
+    receipt = None if tx.is_signed else context.receipts(block.hash)[index]
     return show_transaction(tx, block.header, index, receipt)
 
 
@@ -71,7 +71,7 @@ def send(context: Context, raw: bytes) -> Hash32:
     """Put a signed transaction into the pool and give its hash. With a sequencer configured it goes there first, and
     the sequencer's refusal is the answer."""
     tx = decode_pooled(raw)
-    if isinstance(tx, DepositTransaction):
+    if not tx.is_signed:
         raise PoolError(Reason.TYPE_NOT_ACCEPTED, type=tx.type)
     cap = context.settings.tx_fee_cap_wei
     fee = tx.max_fee_per_gas * tx.gas

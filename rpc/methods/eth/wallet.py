@@ -6,11 +6,11 @@ A node without keys answers "unknown account", as geth does. Fields that are lef
 import threading
 from typing import Any
 
-import coincurve
-
-from l2engine.types import rlp
-from l2engine.types.base import Address, Hash32, encode_int, keccak
-from l2engine.types.transaction import decode_transaction
+from l2engine.types import signature
+from l2engine.types.base import Address, keccak
+from l2engine.types.delegation import Authorization
+from l2engine.types.transaction import AccessListTransaction, FeeMarketTransaction, LegacyTransaction, SetCodeTransaction, SignedTransaction
+from l2engine.types.transaction_codec import decode_transaction, signed
 from rpc.context import Context
 from rpc.errors import SERVER_ERROR, RpcError
 from rpc.jsonrpc import RunsOn, method
@@ -34,7 +34,7 @@ def send_transaction(context: Context, args: dict[str, Any]) -> str:
     """Complete, sign and send a transaction; its hash."""
     key = _key(context, args.get("from"))
     with _one_at_a_time:
-        return "0x" + send(context, _sign(_completed(context, args), key)).hex()
+        return "0x" + send(context, _sign(_completed(context, args), key).raw).hex()
 
 
 def sign_transaction(context: Context, args: dict[str, Any]) -> dict[str, Any]:
@@ -46,21 +46,21 @@ def sign_transaction(context: Context, args: dict[str, Any]) -> dict[str, Any]:
         raise RpcError(SERVER_ERROR, "missing gasPrice or maxFeePerGas/maxPriorityFeePerGas")
     if "nonce" not in args:
         raise RpcError(SERVER_ERROR, "not specify Nonce")
-    raw = _sign(_completed(context, args), key)
+    raw = _sign(_completed(context, args), key).raw
     return {"raw": "0x" + raw.hex(), "tx": show_transaction(decode_transaction(raw))}
 
 
 def sign(context: Context, who: Address, message: bytes) -> str:
     """A signature over a message with Ethereum's prefix (EIP-191), 65 bytes that end with 27 or 28."""
     key = _key(context, who)
-    r, s, y_parity = _signature(key, keccak(b"\x19Ethereum Signed Message:\n%d" % len(message) + message))
+    y_parity, r, s = signature.sign(keccak(b"\x19Ethereum Signed Message:\n%d" % len(message) + message), key)
     return "0x" + (r.to_bytes(32, "big") + s.to_bytes(32, "big") + bytes([27 + y_parity])).hex()
 
 
-def _key(context: Context, who: Address | None) -> coincurve.PrivateKey:
+def _key(context: Context, who: Address | None) -> bytes:
     if who is None or who not in context.keys:
         raise RpcError(SERVER_ERROR, "unknown account")
-    return coincurve.PrivateKey(context.keys[who])
+    return context.keys[who]
 
 
 def _completed(context: Context, args: dict[str, Any]) -> dict[str, Any]:
@@ -81,36 +81,22 @@ def _completed(context: Context, args: dict[str, Any]) -> dict[str, Any]:
     return full
 
 
-def _sign(args: dict[str, Any], key: coincurve.PrivateKey) -> bytes:
-    """The EIP-2718 bytes of the transaction that these arguments describe, in the smallest type that holds them."""
-    chain_id, access = args["chainId"], [[entry["address"], entry["storageKeys"]] for entry in args.get("accessList", ())]
+def _sign(args: dict[str, Any], key: bytes) -> SignedTransaction:
+    """The signed transaction that these arguments describe, of the smallest type that holds them."""
+    chain_id, nonce, gas, to, value = args["chainId"], args["nonce"], args["gas"], args.get("to"), args["value"]
     payload = args.get("input", args.get("data", b""))
-    tail = [encode_int(args["gas"]), args.get("to") or b"", encode_int(args["value"]), payload]
-    head = [encode_int(args["nonce"])]
+    access = tuple((entry["address"], tuple(entry["storageKeys"])) for entry in args.get("accessList", ()))
     if "gasPrice" in args and "accessList" not in args:
-        fields: list[Any] = [*head, encode_int(args["gasPrice"]), *tail]
-        r, s, y_parity = _signature(key, keccak(rlp.encode([*fields, encode_int(chain_id), b"", b""])))
-        return rlp.encode([*fields, *map(encode_int, (35 + 2 * chain_id + y_parity, r, s))])
+        return signed(LegacyTransaction(nonce, args["gasPrice"], gas, to, value, payload, 35 + 2 * chain_id), key)
     if "gasPrice" in args:
-        kind, prices = 1, [args["gasPrice"]]
-    else:
-        kind, prices = 4 if "authorizationList" in args else 2, [args["maxPriorityFeePerGas"], args["maxFeePerGas"]]
-    fields = [encode_int(chain_id), *head, *map(encode_int, prices), *tail, access]
-    if kind == 4:
-        fields.append([_authorization(item) for item in args["authorizationList"]])
-    prefix = bytes([kind])
-    r, s, y_parity = _signature(key, keccak(prefix + rlp.encode(fields)))
-    return prefix + rlp.encode([*fields, *map(encode_int, (y_parity, r, s))])
-
-
-def _authorization(item: dict[str, Any]) -> list[bytes]:
-    numbers = [encode_int(item[name]) for name in ("nonce", "yParity", "r", "s")]
-    return [encode_int(item["chainId"]), item["address"], *numbers]
-
-
-def _signature(key: coincurve.PrivateKey, digest: Hash32) -> tuple[int, int, int]:
-    signature = key.sign_recoverable(digest, hasher=None)
-    return int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:64], "big"), signature[64]
+        return signed(AccessListTransaction(chain_id, nonce, args["gasPrice"], gas, to, value, payload, access), key)
+    prices = args["maxPriorityFeePerGas"], args["maxFeePerGas"]
+    if "authorizationList" not in args:
+        return signed(FeeMarketTransaction(chain_id, nonce, *prices, gas, to, value, payload, access), key)
+    delegations = tuple(
+        Authorization(*(item[name] for name in ("chainId", "address", "nonce", "yParity", "r", "s"))) for item in args["authorizationList"]
+    )
+    return signed(SetCodeTransaction(chain_id, nonce, *prices, gas, to or b"", value, payload, access, delegations), key)
 
 
 METHODS = {

@@ -6,7 +6,7 @@ from l2engine.errors import DecodeError
 from l2engine.types import trie_root
 from l2engine.types.base import Hash32, keccak
 from l2engine.types.native_core import core as _native
-from l2engine.types.transaction import decode_transaction
+from l2engine.types.transaction_codec import decode_transaction
 
 fast_lz_length: Callable[[bytes], int] | None = None if _native is None else _native.fast_lz_length
 """Stands in for `rules.fees.fast_lz_length`; None without the native core."""
@@ -29,8 +29,8 @@ def keccak_all(values: Sequence[bytes]) -> list[Hash32]:
     return _native.keccak_all(values)  # type: ignore[no-any-return]
 
 
-def undecodable(raws: Sequence[bytes]) -> tuple[int, DecodeError] | None:
-    """The first that is no transaction: its place and the reason; None when all are transactions."""
+def first_undecodable(raws: Sequence[bytes]) -> tuple[int, DecodeError] | None:
+    """Index of the first item that does not decode, with the reason; None if all decode."""
     first = 0 if _native is None else _native.undecodable(raws)
     for index in range(len(raws) if first is None else first, len(raws)):
         try:
