@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use revm::precompile::{PrecompileSpecId, Precompiles, secp256r1};
 use revm::primitives::hardfork::SpecId;
 use revm::primitives::{Address, B256, U256, address};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -16,6 +16,7 @@ pub struct Row {
     #[pyo3(attribute("l1"), from_py_with = spec)]
     pub spec: SpecId,
     pub is_optimism: bool,
+    pub transaction_types: HashSet<u8>,
     pub blobs: Option<BlobSchedule>,
     pub deposit_nonce_in_receipt: bool,
     pub deposits_report_gas: bool,

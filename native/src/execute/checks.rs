@@ -34,13 +34,7 @@ pub struct Sender {
 
 /// The checks that come before the sender's signature counts.
 pub fn form(fork: &Fork, chain_id: u64, tx: &Transaction) -> Checked {
-    let supported = match tx.kind {
-        0..=2 => true,
-        3 => fork.blobs.is_some(),
-        4 => fork.has(SpecId::PRAGUE),
-        _ => fork.is_optimism,
-    };
-    if !supported {
+    if !fork.transaction_types.contains(&tx.kind) {
         return refuse!(TypeNotSupported);
     }
     match tx.chain_id {
