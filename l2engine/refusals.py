@@ -49,6 +49,8 @@ class Reason(StrEnum):
     # the pool
     POOL_NOT_READY = "pool_not_ready"
     OVERSIZED = "oversized"
+    TYPE_NOT_YET_SUPPORTED = "type_not_yet_supported"
+    TYPE_NOT_ACCEPTED = "type_not_accepted"
     ALREADY_KNOWN = "already_known"
     ABOVE_BLOCK_GAS_LIMIT = "above_block_gas_limit"
     TIP_TOO_LOW = "tip_too_low"
@@ -58,7 +60,6 @@ class Reason(StrEnum):
     ACCOUNT_QUEUE_FULL = "account_queue_full"
     UNDERPRICED = "underpriced"
     # over RPC
-    TYPE_NOT_ACCEPTED = "type_not_accepted"
     FEE_ABOVE_CAP = "fee_above_cap"
 
 
@@ -100,6 +101,7 @@ WORDS: Mapping[Reason, str] = {
     Reason.NOT_A_PRECOMPILE: "account {address} is not a precompile",
     Reason.POOL_NOT_READY: "the pool is not ready",
     Reason.OVERSIZED: "oversized data: transaction size {size}, limit {limit}",
+    Reason.TYPE_NOT_YET_SUPPORTED: "transaction type not supported: type {type} rejected, pool not yet in {fork}",
     Reason.ALREADY_KNOWN: "already known",
     Reason.ABOVE_BLOCK_GAS_LIMIT: "exceeds block gas limit",
     Reason.TIP_TOO_LOW: "transaction gas price below minimum: gas tip cap {tip}, minimum needed {minimum}",

@@ -25,7 +25,7 @@ from l2engine.rules.config import ChainConfig
 from l2engine.rules.header import MAX_GAS_LIMIT
 from l2engine.rules.intrinsic_gas import TRANSACTION_GAS
 from l2engine.rules.l1_attributes import Format, deposit_format, from_calldata
-from l2engine.types.base import Gas, Hash32, keccak
+from l2engine.types.base import ZERO_ADDRESS, Gas, Hash32, checksum_address, keccak
 from l2engine.types.block import Block
 from l2engine.types.execution import BlockExecution, Deadline, Executor
 from l2engine.types.header import Header
@@ -120,13 +120,10 @@ class Builder:
         if not fork.is_optimism:
             return
         for raw in transactions:
-            kind = record_of(raw).type
-            if kind not in fork.transaction_types:
-                raise InvalidAttributes(f"failed to force-include tx: 0x{keccak(raw).hex()} type: {kind}: transaction type not supported")
+            if record_of(raw).type not in fork.transaction_types:
+                raise _not_forced(raw, InvalidTransaction(Reason.TYPE_NOT_SUPPORTED))
             if mint_overflows(raw):
-                raise InvalidAttributes(
-                    f"failed to force-include tx: 0x{keccak(raw).hex()} type: 126: {InvalidTransaction(Reason.MINT_OVERFLOWS)}"
-                )
+                raise _not_forced(raw, InvalidTransaction(Reason.MINT_OVERFLOWS))
         if not fork.da_footprint:
             return
         try:
@@ -324,14 +321,7 @@ class _Task:
         failed = apply_all(execution, raws)
         if failed is not None:
             index, error = failed
-            tx = decode_transaction(raws[index])
-            try:
-                who = "0x" + recover_sender(tx).hex()
-            except InvalidTransaction:
-                who = "unknown"
-            raise InvalidAttributes(
-                f"failed to force-include tx: 0x{tx.hash.hex()} type: {tx.type} sender: {who} nonce: {tx.nonce if tx.is_signed else 0}, err: {error}"
-            ) from error
+            raise _not_forced(raws[index], error) from error
         return execution
 
     def _read_footprint_scalar(self) -> int:
@@ -342,3 +332,16 @@ class _Task:
         if deposit_format(first) is not Format.JOVIAN:
             return 0
         return from_calldata(first.data).da_footprint_gas_scalar or 0
+
+
+_WITHOUT_SENDER = {Reason.TYPE_NOT_SUPPORTED, Reason.WRONG_CHAIN_ID, Reason.INVALID_SIGNATURE, Reason.RECOVERY_FAILED}
+"""op-geth finds these while it recovers the sender, and tells the zero address."""
+
+
+def _not_forced(raw: bytes, error: Exception) -> InvalidAttributes:
+    """The error for a forced transaction that the block cannot hold, in op-geth's words."""
+    tx = decode_transaction(raw)
+    is_unknown = isinstance(error, InvalidTransaction) and error.reason in _WITHOUT_SENDER
+    sender = checksum_address(ZERO_ADDRESS if is_unknown else recover_sender(tx))
+    nonce = tx.nonce if tx.is_signed else 0
+    return InvalidAttributes(f"failed to force-include tx: 0x{tx.hash.hex()} type: {tx.type} sender: {sender} nonce: {nonce}, err: {error}")

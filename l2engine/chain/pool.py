@@ -24,12 +24,14 @@ from l2engine.types.block import Block
 from l2engine.types.header import Header
 from l2engine.types.native_functions import fast_lz_length
 from l2engine.types.state import Account, StateView
-from l2engine.types.transaction import SignedTransaction, Transaction, effective_tip, record_of
+from l2engine.types.transaction import SetCodeTransaction, SignedTransaction, Transaction, effective_tip, record_of
 from l2engine.types.transaction_codec import decode_transaction, recover_sender
 
 ByNonce: TypeAlias = dict[Address, dict[int, bytes]]
 
 MAX_TRANSACTION_SIZE = 128 * 1024
+_CAME_WITH = {1: "Berlin", 2: "London", SetCodeTransaction.type: "Prague"}
+"""The Ethereum fork that a type came with, as geth's pool names it."""
 _L1_ATTRIBUTES_GAS = 70_000  # what op-geth keeps free of a block for the L1-attributes deposit
 
 
@@ -164,7 +166,7 @@ class Pool:
         if self._fork is None or self._head is None:
             raise PoolError(Reason.POOL_NOT_READY)
         if not tx.is_pooled or not tx.is_signed:
-            raise PoolError(Reason.TYPE_NOT_SUPPORTED)
+            raise PoolError(Reason.TYPE_NOT_ACCEPTED, type=tx.type)
         if tx.hash in self._by_hash:
             raise PoolError(Reason.ALREADY_KNOWN)
         try:
@@ -173,14 +175,14 @@ class Pool:
             raise
         except InvalidTransaction as error:
             raise PoolError(error.reason, **error.facts) from error
-        if tx.max_priority_fee_per_gas < self.minimum_tip:
-            raise PoolError(Reason.TIP_TOO_LOW, tip=tx.max_priority_fee_per_gas, minimum=self.minimum_tip)
         pooled = Pooled(tx, sender, tx.hash, self._now(), self._cost(tx))
         self._check_account(pooled)
         return pooled
 
     def _check_form(self, fork: Fork, head: Header, tx: SignedTransaction) -> Address:
         """The checks that need no account; the sender."""
+        if tx.type not in fork.transaction_types and tx.type in _CAME_WITH:
+            raise PoolError(Reason.TYPE_NOT_YET_SUPPORTED, type=tx.type, fork=_CAME_WITH[tx.type])
         checks.check_type(fork, tx)
         checks.check_initcode(fork, tx.to, tx.data)
         checks.check_gas_cap(fork, tx.gas)
@@ -192,6 +194,8 @@ class Pool:
         if tx.nonce == MAX_UINT64:
             raise PoolError(Reason.NONCE_MAX)
         checks.check_gas(fork, tx)
+        if tx.max_priority_fee_per_gas < self.minimum_tip:
+            raise PoolError(Reason.TIP_TOO_LOW, tip=tx.max_priority_fee_per_gas, minimum=self.minimum_tip)
         checks.check_authorizations(tx, sender)
         return sender
 

@@ -79,13 +79,15 @@ impl<'a> Reader<'a> {
         self.bytes()?.try_into().map_err(|_| "wrong length")
     }
 
+    /// The bytes of a big-endian number, as many as there are.
+    pub fn digits(&mut self) -> Result<&'a [u8], Reason> {
+        let digits = self.bytes()?;
+        if digits.first() == Some(&0) { Err("non-canonical integer (leading zero bytes)") } else { Ok(digits) }
+    }
+
     /// A big-endian number of at most 32 bytes.
     pub fn uint(&mut self) -> Result<revm::primitives::U256, Reason> {
-        let digits = self.bytes()?;
-        if digits.first() == Some(&0) {
-            return Err("non-canonical integer (leading zero bytes)");
-        }
-        revm::primitives::U256::try_from_be_slice(digits).ok_or("out of range")
+        revm::primitives::U256::try_from_be_slice(self.digits()?).ok_or("out of range")
     }
 
     pub fn u64(&mut self) -> Result<u64, Reason> {

@@ -13,8 +13,8 @@ from l2engine.rules.forks import Fork, L1Rules, OperatorFeeRule
 from l2engine.rules.intrinsic_gas import floor_gas, intrinsic_gas
 from l2engine.types.base import MAX_UINT64, MAX_UINT256, Address, encode_int, keccak
 from l2engine.types.signature import SECP256K1_N
-from l2engine.types.transaction import encode_deposit
-from l2engine.types.transaction_codec import decode_transaction
+from l2engine.types.transaction import DepositTransaction
+from l2engine.types.transaction_codec import decode_transaction, encode_transaction
 
 CHAIN_ID, GAS_LIMIT, GAS_CAP, NONCE = 901, 30_000_000, 2**24, 7
 SINK: Address = bytes([7]) * 20
@@ -77,7 +77,9 @@ class Draft:
     def sign(self, key: coincurve.PrivateKey) -> bytes:
         """The raw transaction."""
         if self.type == DEPOSIT:
-            return encode_deposit(b"\x03" * 32, sender_of(key), self.to, self.mint, self.value, self.gas, self.is_system, self.data)
+            return encode_transaction(
+                DepositTransaction(b"\x03" * 32, sender_of(key), self.to, self.mint, self.value, self.gas, self.is_system, self.data)
+            )
         prefix, fields = bytes([self.type] if self.type else []), self.fields()
         protection = [encode_int(self.chain_id), b"", b""] if self.type == 0 and self.chain_id else []
         signature = key.sign_recoverable(keccak(prefix + rlp.encode(fields + protection)), hasher=None)

@@ -17,8 +17,9 @@ CRASHED = "method handler crashed"
 """What op-geth says when it has panicked over a request."""
 ANYTHING = "refused"
 """Stands in for an answer that nobody should follow: the transaction is refused, for whatever reason."""
-NOT_FOLLOWED = ("type 0x7d", "deposit type")
-"""op-geth decodes Lagoon's transactions before Lagoon, and executes deposits on Ethereum's chains too."""
+NOT_FOLLOWED = re.compile("^type 0x7d|^deposit type|257 bits|v of 29|blob type, data too long")
+"""op-geth decodes Lagoon's transactions before Lagoon, executes deposits on Ethereum's chains too, decodes numbers beyond 256 bits to
+refuse them later, and names chains and mints by numbers that have wrapped around. Its pool looks at a transaction's type before its size."""
 
 ACCEPTED = ("gapped-nonce tx from delegated accounts",)
 """What keeps a transaction out of op-geth's pool alone (docs/differences.md)."""
@@ -69,7 +70,7 @@ def group(answers: Mapping[str, Mapping[str, Answer]]) -> str:
 
 def _wanted(text: str | None, case: Case) -> str | None:
     """The answer to give: op-geth's with the case's hash and sender in their places, where it can be followed."""
-    if text == CRASHED or case.name.startswith(NOT_FOLLOWED):
+    if text == CRASHED or NOT_FOLLOWED.search(case.name):
         return ANYTHING
     if text in ACCEPTED:
         return None

@@ -24,8 +24,8 @@ from l2engine.types.base import MAX_UINT256, Address
 from l2engine.types.block import Block
 from l2engine.types.native_functions import ordered_root
 from l2engine.types.payload import ExecutionPayload, PayloadAttributes
-from l2engine.types.transaction import encode_deposit
-from l2engine.types.transaction_codec import decode_transaction
+from l2engine.types.transaction import DepositTransaction
+from l2engine.types.transaction_codec import decode_transaction, encode_transaction
 from tests.helpers.faults import CHAIN_ID, DEPOSIT, FAULTS, GAS_LIMIT, SINK, TYPES_BY_CUSTOM, Draft, Fault, gas_needed, key_of, sender_of
 
 CHAINS = ("holocene", "isthmus", "jovian", "karst", "prague", "osaka")
@@ -89,12 +89,12 @@ class Chain:
         if not self.fork.is_optimism:
             return tuple(_filler(nonce, gas) for nonce, gas in enumerate((GAS_LIMIT // 2, GAS_LIMIT // 2 - LEFT))) if crowded else ()
         data = encode_calldata(format_of(self.fork), ATTRIBUTES)
-        first = encode_deposit(b"\x01" * 32, DEPOSITOR, L1_BLOCK, 0, 0, 1_000_000, False, data)
+        first = encode_transaction(DepositTransaction(b"\x01" * 32, DEPOSITOR, L1_BLOCK, 0, 0, 1_000_000, False, data))
         if not crowded:
             return (first,)
         tx = decode_transaction(first)
         gas = GAS_LIMIT - max(intrinsic_gas(self.fork, tx), floor_gas(self.fork, tx)) - LEFT
-        return first, encode_deposit(b"\x02" * 32, BURNER, BURNER, 0, 0, gas, False, b"")
+        return first, encode_transaction(DepositTransaction(b"\x02" * 32, BURNER, BURNER, 0, 0, gas, False, b""))
 
     def attributes(self, case: Case) -> PayloadAttributes:
         """Attributes that force the case's transaction into the block after genesis."""
@@ -115,7 +115,7 @@ class Chain:
 
     def payload(self, case: Case) -> ExecutionPayload:
         """The payload that carries the case's block."""
-        payload = from_block(self.block(case))
+        payload = from_block(self.config, self.block(case))
         return payload if self.fork.is_optimism else replace(payload, withdrawals_root=None)
 
     # ---- cases ------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ def test_calldata_creation_and_access_list():
     assert intrinsic_gas(forks.BEDROCK, fee_market(data=data)) == 21_000 + 3 * 4 + 5 * 16
     assert intrinsic_gas(forks.BEDROCK, fee_market(to=None, data=bytes(33))) == 21_000 + 32_000 + 33 * 4
     assert intrinsic_gas(forks.CANYON, fee_market(to=None, data=bytes(33))) == 21_000 + 32_000 + 33 * 4 + 2 * 2
-    listed = fee_market(access_list=[[TO, [bytes(32), bytes(32)]], [TO, []]])
+    listed = fee_market(access_list=((TO, (bytes(32), bytes(32))), (TO, ())))
     assert intrinsic_gas(forks.BEDROCK, listed) == 21_000 + 2 * 2400 + 2 * 1900
     assert intrinsic_gas(forks.ISTHMUS, set_code(3)) == 21_000 + 3 * 25_000
 

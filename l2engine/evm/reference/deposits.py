@@ -23,6 +23,8 @@ class Deposit:
     def validate(self) -> Plan:
         tx, fork, accounts = self._tx, self._runner.fork, self._runner.accounts
         check_type(fork, tx)
+        if tx.mint > MAX_UINT256:
+            raise InvalidTransaction(Reason.MINT_OVERFLOWS)
         if tx.is_system_transaction and fork.deposits_report_gas:
             raise InvalidTransaction(Reason.SYSTEM_DEPOSIT, address=tx.sender)
         if not self._unmetered and tx.gas > self._gas_left:

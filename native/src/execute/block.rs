@@ -203,6 +203,7 @@ impl BlockExecution {
     fn apply_deposit(&mut self, tx: &Transaction, deposit: &Deposit) -> Result<Outcome, ExecutionError> {
         self.check_form(tx)?;
         let sender = deposit.sender;
+        let Some(mint) = deposit.mint else { return refuse!(MintOverflows) };
         let reports_gas = self.fork.deposits_report_gas;
         if deposit.is_system && reports_gas {
             return refuse!(SystemDeposit, address = sender);
@@ -212,7 +213,7 @@ impl BlockExecution {
         }
         self.machine.set_transaction(transaction_env(tx, sender, U256::ZERO));
         let balance = self.machine.journal().load_account(sender)?.data.info.balance;
-        if balance.checked_add(deposit.mint).is_none() {
+        if balance.checked_add(mint).is_none() {
             return refuse!(MintOverflows);
         }
         self.machine.begin()?;
@@ -221,7 +222,7 @@ impl BlockExecution {
         {
             let mut account = self.machine.journal().load_account_mut(sender)?.data;
             nonce = account.nonce();
-            account.incr_balance(deposit.mint);
+            account.incr_balance(mint);
             can_pay = *account.balance() >= tx.value;
         }
         let initial = self.machine.initial_gas();

@@ -46,7 +46,8 @@ pub struct Transaction {
 #[derive(Clone, Debug)]
 pub struct Deposit {
     pub sender: Address,
-    pub mint: U256,
+    /// None where it is beyond 256 bits: it decodes, and is refused when it is executed.
+    pub mint: Option<U256>,
     pub is_system: bool,
 }
 
@@ -195,7 +196,7 @@ fn deposit(tx: &mut Transaction, raw: &Bytes) -> Result<(), Reason> {
     items.fixed::<32>()?; // the source hash has no meaning for execution
     let sender = Address::from(items.fixed::<20>()?);
     tx.to = to(&mut items)?;
-    let mint = items.uint()?;
+    let mint = U256::try_from_be_slice(items.digits()?);
     tx.value = items.uint()?;
     tx.gas = items.u64()?;
     let is_system = match items.u64()? {
