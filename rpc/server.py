@@ -21,7 +21,7 @@ from aiohttp import WSMsgType, web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_exceptions import HTTPRequestEntityTooLarge
 
-from l2engine.errors import ConfigError
+from l2engine.errors import ConfigError, L2EngineError
 from l2engine.types.base import Hash32
 from rpc import auth
 from rpc.codec import string
@@ -123,6 +123,9 @@ class Server:
             news = await self._news.get()
             try:
                 messages = await asyncio.get_running_loop().run_in_executor(self._newscaster, self._messages, news)
+            except L2EngineError as error:
+                log.error("Subscriptions failed", extra={"fields": {"err": error}})
+                continue
             except Exception:
                 log.exception("subscriptions failed")
                 continue

@@ -5,7 +5,6 @@ A LevelDB directory is ours or empty: locked, foreign and newer ones are refused
 notices neither a second opener in its own process nor whose data it holds.
 """
 
-import itertools
 import os
 import threading
 import weakref
@@ -15,8 +14,9 @@ from pathlib import Path
 import plyvel
 from sortedcontainers import SortedList
 
-from l2engine.errors import StoreError
+from l2engine.errors import StoreError, StoreUnreadable
 from l2engine.store import schema
+from l2engine.store.files import find_damage, refuse_damaged_lengths
 from l2engine.types.state import Batch, KeyValue, Snapshot
 
 _MEGABYTE = 1 << 20
@@ -27,7 +27,7 @@ _open_lock = threading.Lock()
 
 
 class LevelDB:
-    """A LevelDB directory. Snapshots and iterators die with `close`; reading damaged files raises `StoreError`."""
+    """A LevelDB directory. Snapshots and iterators die with `close`; reading damaged files raises `StoreUnreadable`."""
 
     get: Callable[[bytes], bytes | None]
 
@@ -36,6 +36,7 @@ class LevelDB:
         claim_path(self.path)
         try:
             refuse_other_files(self.path)
+            refuse_damaged_lengths(self.path)
             if create:
                 os.makedirs(self.path, exist_ok=True)
             self._db = plyvel.DB(
@@ -45,10 +46,11 @@ class LevelDB:
                 write_buffer_size=write_buffer_mb * _MEGABYTE,
                 bloom_filter_bits=10,
                 max_open_files=512,
+                paranoid_checks=True,
             )
         except plyvel.Error as error:
             release_path(self.path)
-            raise StoreError(explain(self.path, _text(error))) from error
+            raise explain(self.path, _text(error)) from error
         except BaseException:
             release_path(self.path)
             raise
@@ -195,24 +197,36 @@ class _MemorySnapshot:
             start, stop = (start, keys[-1]) if reverse else (keys[-1] + b"\0", stop)
 
 
-def _guarded(get: Callable[[bytes], bytes | None]) -> Callable[[bytes], bytes | None]:
+def _guarded(get: Callable[..., bytes | None]) -> Callable[[bytes], bytes | None]:
     def read(key: bytes) -> bytes | None:
         try:
-            return get(key)
+            return get(key, verify_checksums=True)
         except plyvel.Error as error:
-            raise StoreError(_text(error)) from error
+            raise StoreUnreadable(_text(error)) from error
 
     return read
 
 
 def _iterate(source: "plyvel.DB | plyvel.Snapshot", start: bytes, stop: bytes, reverse: bool) -> Iterator[tuple[bytes, bytes]]:
+    """Rows in order or against it, over a raw iterator: plyvel's other one ends without an error when nothing readable follows a
+    damaged block."""
     try:
-        if reverse:  # plyvel 1.5.1 misses `start` itself when it is the database's last key, so the lower end is checked here
-            yield from itertools.takewhile(lambda row: row[0] >= start, source.iterator(stop=stop, reverse=True))
-        else:
-            yield from source.iterator(start=start, stop=stop)
+        rows = source.raw_iterator(verify_checksums=True)
+        rows.seek(stop if reverse else start)
+        if reverse:
+            if rows.valid():
+                rows.prev()
+            else:
+                rows.seek_to_last()
+        step = rows.prev if reverse else rows.next
+        while rows.valid():
+            row = rows.item()
+            if not start <= row[0] < stop:
+                break
+            yield row
+            step()
     except plyvel.Error as error:
-        raise StoreError(_text(error)) from error
+        raise StoreUnreadable(_text(error)) from error
 
 
 def _text(error: plyvel.Error) -> str:
@@ -273,10 +287,13 @@ def refuse_other_files(path: str) -> None:
         raise StoreError(f"{path} is a file, not a database directory")
 
 
-def explain(path: str, message: str) -> str:
-    """LevelDB's own message in the operator's words."""
+def explain(path: str, message: str) -> StoreError:
+    """Why LevelDB did not open `path`, in the operator's words, from its own `message`."""
     if "lock" in message.lower():
-        return f"database {path} is in use by another process"
+        return StoreError(f"database {path} is in use by another process")
     if "does not exist" in message:
-        return f"no database at {path}"
-    return f"cannot open database {path}: {message}"
+        return StoreError(f"no database at {path}")
+    damage = find_damage(path)
+    if damage is not None:
+        return StoreUnreadable(f"database {path} is damaged: {damage}")
+    return StoreError(f"cannot open database {path}: {message}")

@@ -8,8 +8,10 @@ use std::fmt;
 /// Why state could not be read or written.
 #[derive(Debug)]
 pub enum StateError {
-    /// The database is damaged or cannot be read.
+    /// The database contradicts itself, or takes no more.
     Store(String),
+    /// LevelDB cannot read its files: damaged ones, or a failing disk.
+    Unreadable(String),
     /// The state asked for is not kept.
     Unavailable(String),
     /// A Python view raised.
@@ -19,7 +21,7 @@ pub enum StateError {
 impl fmt::Display for StateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Store(text) | Self::Unavailable(text) => f.write_str(text),
+            Self::Store(text) | Self::Unreadable(text) | Self::Unavailable(text) => f.write_str(text),
             Self::Python(error) => write!(f, "{error}"),
         }
     }
@@ -64,6 +66,7 @@ impl From<StateError> for PyErr {
     fn from(error: StateError) -> Self {
         match error {
             StateError::Store(text) => raise("StoreError", text),
+            StateError::Unreadable(text) => raise("StoreUnreadable", text),
             StateError::Unavailable(text) => raise("StateUnavailable", text),
             StateError::Python(error) => error,
         }
