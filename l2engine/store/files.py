@@ -9,12 +9,14 @@ The two are told apart by the checksum: it fits a shorter content only where the
 Tables (`*.ldb`) need nothing of this: their blocks are checked on every read. Source: LevelDB's doc/log_format.md, db/log_reader.cc.
 """
 
+import fcntl
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from l2engine.errors import StoreUnreadable
+from l2engine.errors import StoreError, StoreUnreadable
 
 _BLOCK = 32_768
 _HEADER = 7
@@ -64,7 +66,12 @@ def find_damage(directory: str | Path) -> Damage | None:
 def cut_damaged_logs(directory: str | Path) -> list[str]:
     """Drop the records of write-ahead logs from the first damaged one on, and the logs after it: what is left is the database
     as it was a little earlier. Dropped bytes are kept in files beside them. Says what was done; `StoreUnreadable` when other
-    files than logs are damaged. Nobody may have the database open."""
+    files than logs are damaged, `StoreError` when the database is in use."""
+    with _locked(Path(directory)):
+        return _cut(Path(directory))
+
+
+def _cut(directory: Path) -> list[str]:
     done: list[str] = []
     while (damage := find_damage(directory)) is not None:
         if damage.file.suffix != ".log":
@@ -78,6 +85,17 @@ def cut_damaged_logs(directory: str | Path) -> list[str]:
                 opened.truncate(offset)
             done.append(f"{file}: {len(content) - offset} bytes from byte {offset} on dropped, and kept in {kept.name}")
     return done
+
+
+@contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """Hold LevelDB's own lock."""
+    with open(directory / "LOCK", "ab") as lock:
+        try:
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise StoreError(f"database {directory} is in use by another process") from error
+        yield
 
 
 def _manifest(directory: Path) -> Path | None:

@@ -10,6 +10,7 @@ from l2engine.evm import native
 from l2engine.store.blocks import BlockStore
 from l2engine.store.kv import LevelDB
 from l2engine.store.native import NativeKeyValue
+from l2engine.types.block import Block
 from l2engine.types.state import KeyValue
 from tests.helpers.dev_chain import Forge, adopt, document, funded, open_engine
 
@@ -20,8 +21,8 @@ needs_native = pytest.mark.skipif(not native.available(), reason="the native cor
 each_store = pytest.mark.parametrize("opening", [pytest.param(LevelDB, id="python"), pytest.param(NativeKeyValue, id="native", marks=needs_native)])
 
 
-def make_database(path: Path) -> None:
-    """Two thirds of the blocks are in tables, the rest in the write-ahead log."""
+def make_database(path: Path) -> Block:
+    """Two thirds of the blocks are in tables, the rest in the write-ahead log. The block that would come next."""
     forge, alice = Forge(document()), funded("alice")
     blocks = []
     parent = forge.genesis
@@ -30,10 +31,13 @@ def make_database(path: Path) -> None:
         logs = alice.sign(to=None, data=bytes.fromhex("602a60005260206000a060006000f3"), gas=100_000)
         blocks.append(forge.block(parent, *transfers, logs))
         parent = blocks[-1].header
+    transfers = [alice.sign(to=bytes([number, 0]) * 10, value=1) for number in range(10)]
+    following = forge.block(parent, *transfers)
     for part in (blocks[: BLOCKS * 2 // 3], blocks[BLOCKS * 2 // 3 :]):
         kv = LevelDB(path, write_buffer_mb=1)
         adopt(open_engine(document(), kv, layers=5), *part)
         kv.close()
+    return following
 
 
 def copy(source: Path, target: Path) -> Path:
