@@ -17,6 +17,7 @@ from sortedcontainers import SortedList
 from l2engine.errors import StoreError, StoreUnreadable
 from l2engine.store import schema
 from l2engine.store.files import find_damage, refuse_damaged_lengths
+from l2engine.store.upgrades import upgrade
 from l2engine.types.state import Batch, KeyValue, Snapshot
 
 _MEGABYTE = 1 << 20
@@ -54,12 +55,12 @@ class LevelDB:
         except BaseException:
             release_path(self.path)
             raise
+        self.get = _guarded(self._db.get)
         try:
             claim_schema(self, self.path)
         except BaseException:
             self.close()
             raise
-        self.get = _guarded(self._db.get)
 
     def iterate(self, start: bytes, stop: bytes, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
         return _iterate(self._db, start, stop, reverse)
@@ -250,13 +251,13 @@ def release_path(path: str) -> None:
 
 
 def claim_schema(kv: KeyValue, name: str) -> None:
-    """Mark an empty store as ours; `StoreError` for one that is foreign or newer than this program."""
+    """Mark an empty store as ours and upgrade an older one; `StoreError` for one that is foreign or newer than this program."""
     row = next(iter(kv.iterate(schema.SCHEMA, schema.SCHEMA + b"\0")), None)
     if row is None:
         if next(iter(kv.iterate(b"", b"\xff")), None) is not None:
             raise StoreError(f"database {name} holds data of another program")
         batch = kv.batch()
-        batch.put(schema.SCHEMA, schema.schema_row())
+        batch.put(schema.SCHEMA, schema.schema_row(schema.VERSION))
         batch.write(sync=True)
         return
     found = row[1]
@@ -265,8 +266,7 @@ def claim_schema(kv: KeyValue, name: str) -> None:
     version = int.from_bytes(found[len(schema.MAGIC) :], "big")
     if version > schema.VERSION:
         raise StoreError(f"database {name} has schema version {version}; this program knows versions up to {schema.VERSION}")
-    if version < schema.VERSION:
-        raise StoreError(f"database {name} has schema version {version}, which this program no longer reads")
+    upgrade(kv, name, version)
 
 
 def _still_read(versions: tuple[tuple[int, bytes | None], ...], oldest: int) -> tuple[tuple[int, bytes | None], ...]:

@@ -90,7 +90,11 @@ def test_payload_over_damaged_tables_gets_no_verdict(node) -> None:
     node, following, path = node
     payload = _payload_json(node.context, following)
     params = (payload, [], "0x" + (following.header.parent_beacon_block_root or b"").hex(), [])
-    forkchoice = {"headBlockHash": payload["blockHash"], "safeBlockHash": "0x" + bytes(32).hex(), "finalizedBlockHash": "0x" + bytes(32).hex()}
+    forkchoice = {
+        "headBlockHash": payload["blockHash"],
+        "safeBlockHash": "0x" + bytes(32).hex(),
+        "finalizedBlockHash": "0x" + bytes(32).hex(),
+    }
     with damaged(path):
         for _ in range(2):
             assert node.call("engine_newPayloadV4", *params)["error"] == ERROR

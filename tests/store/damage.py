@@ -18,21 +18,27 @@ Opening = Callable[[Path], KeyValue]
 BLOCKS = 24
 
 needs_native = pytest.mark.skipif(not native.available(), reason="the native core is not installed")
-each_store = pytest.mark.parametrize("opening", [pytest.param(LevelDB, id="python"), pytest.param(NativeKeyValue, id="native", marks=needs_native)])
+each_store = pytest.mark.parametrize(
+    "opening", [pytest.param(LevelDB, id="python"), pytest.param(NativeKeyValue, id="native", marks=needs_native)]
+)
 
 
-def make_database(path: Path) -> Block:
-    """Two thirds of the blocks are in tables, the rest in the write-ahead log. The block that would come next."""
+def make_blocks() -> tuple[list[Block], Block]:
+    """A chain with transfers and logs, and the block that comes next."""
     forge, alice = Forge(document()), funded("alice")
-    blocks = []
+    blocks: list[Block] = []
     parent = forge.genesis
     for number in range(BLOCKS):
         transfers = [alice.sign(to=bytes([number, index]) * 10, value=1 + index) for index in range(3)]
         logs = alice.sign(to=None, data=bytes.fromhex("602a60005260206000a060006000f3"), gas=100_000)
         blocks.append(forge.block(parent, *transfers, logs))
         parent = blocks[-1].header
-    transfers = [alice.sign(to=bytes([number, 0]) * 10, value=1) for number in range(10)]
-    following = forge.block(parent, *transfers)
+    return blocks, forge.block(parent, *[alice.sign(to=bytes([number, 0]) * 10, value=1) for number in range(10)])
+
+
+def make_database(path: Path) -> Block:
+    """Two thirds of the blocks are in tables, the rest in the write-ahead log. The block that would come next."""
+    blocks, following = make_blocks()
     for part in (blocks[: BLOCKS * 2 // 3], blocks[BLOCKS * 2 // 3 :]):
         kv = LevelDB(path, write_buffer_mb=1)
         adopt(open_engine(document(), kv, layers=5), *part)
