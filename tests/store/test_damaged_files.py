@@ -69,7 +69,7 @@ def footer_and_filter(file: Path) -> range:
     content = file.read_bytes()
     footer = content[-48:]
     meta, at = varint(footer, 0)
-    size, at = varint(footer, at)
+    _, at = varint(footer, at)
     index, _ = varint(footer, at)
     return range(8 * (meta - 64), 8 * index)
 
