@@ -70,7 +70,7 @@ def build(engine: Any, accounts: int) -> list[Any]:
         for _ in range((GAS - 400_000) // 21_000):
             raws.append(transfer(DEV_ACCOUNTS[0], nonce, address(chance.randrange(accounts)), 1))
             nonce += 1
-        forced = replace(attributes, transactions=(*attributes.transactions, *raws), no_tx_pool=True)
+        forced = replace(attributes, transactions=(*(attributes.transactions or ()), *raws), no_tx_pool=True)
         state = ForkchoiceState(head.hash, bytes(32), bytes(32))
         block = engine.get_payload(engine.forkchoice_updated(state, forced, 3).payload_id).block
         submit(engine, block)

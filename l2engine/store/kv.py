@@ -16,7 +16,7 @@ from sortedcontainers import SortedList
 
 from l2engine.errors import StoreError, StoreUnreadable
 from l2engine.store import schema
-from l2engine.store.files import find_damage, refuse_damaged_lengths
+from l2engine.store.files import IMPORT_AGAIN, find_damage, refuse_damaged_lengths
 from l2engine.store.upgrades import upgrade
 from l2engine.types.state import Batch, KeyValue, Snapshot
 
@@ -252,7 +252,10 @@ def release_path(path: str) -> None:
 
 def claim_schema(kv: KeyValue, name: str) -> None:
     """Mark an empty store as ours and upgrade an older one; `StoreError` for one that is foreign or newer than this program."""
-    row = next(iter(kv.iterate(schema.SCHEMA, schema.SCHEMA + b"\0")), None)
+    try:
+        row = next(iter(kv.iterate(schema.SCHEMA, schema.SCHEMA + b"\0")), None)
+    except StoreUnreadable as error:
+        raise StoreUnreadable(f"database {name} is damaged ({error}): {IMPORT_AGAIN}") from error
     if row is None:
         if next(iter(kv.iterate(b"", b"\xff")), None) is not None:
             raise StoreError(f"database {name} holds data of another program")

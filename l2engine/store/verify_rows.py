@@ -134,13 +134,13 @@ def _verify_indexes(snapshot: Snapshot, counts: Counter[bytes]) -> Iterator[str]
     expected: Counter[bytes] = Counter()
     for key, block_hash in snapshot.iterate(b"c", schema.prefix_end(b"c")):
         number = int.from_bytes(key[1:], "big")
-        header = _header(snapshot, schema.header_key(number, block_hash))
-        rows = [snapshot.get(kind(number, block_hash)) for kind in (schema.body_key, schema.receipts_key)]
-        if header is None or rows[0] is None or rows[1] is None:
+        kinds = (schema.header_key, schema.body_key, schema.receipts_key)
+        header_row, body_row, receipts_row = (snapshot.get(kind(number, block_hash)) for kind in kinds)
+        if header_row is None or body_row is None or receipts_row is None:
             yield f"block {number} 0x{block_hash.hex()} of the canonical chain is missing or not whole"
             continue
         try:
-            block, receipts = decode_body(header, rows[0]), _receipts(rows[1])
+            block, receipts = decode_body(decode_header(header_row), body_row), _receipts(receipts_row)
         except DecodeError:
             continue  # told already
         for index, transaction_hash in enumerate(keccak_all(block.transactions)):
