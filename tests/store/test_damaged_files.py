@@ -8,6 +8,8 @@ import pytest
 from l2engine.errors import StoreError, StoreUnreadable
 from l2engine.store.files import cut_damaged_logs
 from l2engine.store.kv import LevelDB
+from l2engine.store.native import NativeKeyValue, NativeState
+from l2engine.store.state import LayeredState
 from l2engine.store.verify import verify
 from tests.store.damage import BLOCKS, Opening, copy, dump, each_store, flip, head_number, make_database, only
 
@@ -96,6 +98,34 @@ def test_flip_in_what_no_row_needs_changes_no_answer(opening, part, database, ro
         flip(path / source.name, chance.choice(bits))
         result = outcome(opening, path, rows)
         assert result == "harmless" or part == "footer", result
+
+
+@each_store
+def test_state_over_damaged_tables_is_refused_and_keeps_its_diffs(opening, database, tmp_path) -> None:
+    """What cannot be read says nothing of the diffs above it, which are acknowledged blocks."""
+    path = copy(database, tmp_path / "db")
+    opening(path).close()  # moves the log into tables
+    chance, refused = random.Random(3), 0
+    for number in range(20):
+        spoiled = copy(path, tmp_path / str(number))
+        table = max(spoiled.glob("*.ldb"), key=lambda file: file.stat().st_size)
+        bit = chance.randrange(table.stat().st_size * 8)
+        flip(table, bit)
+        try:
+            kv = opening(spoiled)
+        except StoreUnreadable:
+            continue
+        try:
+            NativeState(kv) if isinstance(kv, NativeKeyValue) else LayeredState(kv)
+        except StoreUnreadable:
+            refused += 1
+        finally:
+            kv.close()
+        flip(table, bit)
+        kv = opening(spoiled)
+        assert sum(1 for _ in kv.iterate(b"d", b"e")) == 5
+        kv.close()
+    assert refused
 
 
 @each_store
