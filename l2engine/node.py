@@ -24,7 +24,7 @@ from l2engine.assembly import Chain
 from l2engine.chain.events import Event, NewHead
 from l2engine.settings import Settings
 from l2engine.types.base import Address
-from l2engine.types.state import KeyValue
+from l2engine.types.storage import KeyValue
 from rpc import auth
 from rpc.context import Context, RpcSettings
 from rpc.forward import forwarder

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 from l2engine.errors import StoreError
 from l2engine.store import schema
-from l2engine.types.state import KeyValue
+from l2engine.types.storage import KeyValue
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from l2engine.store.blocks import BlockStore
 from l2engine.store.kv import LevelDB
 from l2engine.store.native import NativeKeyValue
 from l2engine.types.block import Block
-from l2engine.types.state import KeyValue
+from l2engine.types.storage import KeyValue
 from tests.helpers.dev_chain import Forge, adopt, document, funded, open_engine
 
 Opening = Callable[[Path], KeyValue]

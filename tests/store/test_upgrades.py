@@ -1,6 +1,6 @@
 """Databases of earlier versions: upgraded in place, also after an interruption, or refused; those of 94a7e4a go on as they are."""
 
-import pickle
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +13,7 @@ from l2engine.store.kv import LevelDB, MemoryKeyValue
 from l2engine.store.native import NativeKeyValue
 from l2engine.store.verify import verify
 from l2engine.types.payload import Status
-from l2engine.types.state import KeyValue
+from l2engine.types.storage import KeyValue
 from tests.helpers.dev_chain import document, forkchoice, submit
 from tests.helpers.in_process import InProcess
 from tests.store.damage import BLOCKS, Opening, dump, each_store, head_number, make_blocks
@@ -102,13 +102,14 @@ def test_new_database_needs_no_upgrade(monkeypatch) -> None:
 
 
 MAKE = """
-import pickle, sys
+import json, sys
 from pathlib import Path
 import l2engine
 assert Path(l2engine.__file__).is_relative_to(sys.argv[1]), l2engine.__file__
 from l2engine.store.kv import LevelDB
+from l2engine.types.block import decode_block
 from tests.helpers.dev_chain import adopt, document, open_engine
-blocks = pickle.loads(Path(sys.argv[3]).read_bytes())
+blocks = [decode_block(bytes.fromhex(block)) for block in json.loads(Path(sys.argv[3]).read_text())]
 for part in (blocks[:len(blocks) // 2], blocks[len(blocks) // 2:]):
     kv = LevelDB(sys.argv[2], write_buffer_mb=1)
     adopt(open_engine(document(), kv, layers=5), *part)
@@ -131,7 +132,7 @@ def first_release(tmp_path_factory) -> Path:
 @each_store
 def test_database_of_the_first_release_goes_on(opening: Opening, first_release: Path, tmp_path) -> None:
     blocks, following = make_blocks()
-    (tmp_path / "blocks").write_bytes(pickle.dumps(blocks))
+    (tmp_path / "blocks").write_text(json.dumps([block.encode().hex() for block in blocks]))
     command = [sys.executable, "-c", MAKE, str(first_release), str(tmp_path / "db"), str(tmp_path / "blocks")]
     made = subprocess.run(command, cwd=first_release, capture_output=True, text=True, check=False)
     assert made.returncode == 0, made.stderr

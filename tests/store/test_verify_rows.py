@@ -9,7 +9,7 @@ from l2engine.store import schema
 from l2engine.store.kv import MemoryKeyValue
 from l2engine.store.verify import verify
 from l2engine.types import rlp
-from l2engine.types.block import decode_receipt
+from l2engine.types.receipt import decode_receipt
 from tests.helpers.dev_chain import adopt, document, open_engine
 from tests.store.damage import make_blocks
 
