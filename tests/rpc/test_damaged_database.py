@@ -2,18 +2,21 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from l2engine.chain.sequencer import SequencerSettings, dev_attributes
 from l2engine.store.kv import LevelDB
 from l2engine.store.native import NativeKeyValue
 from l2engine.types.base import keccak
 from rpc.engine import _payload_json
 from tests.helpers.dev_chain import document
 from tests.helpers.in_process import InProcess
-from tests.store.damage import make_database, needs_native
+from tests.helpers.rollup_node import attributes_json
+from tests.store.damage import make_database, needs_native, settle
 
 EARLY = "0x" + (bytes([3, 1]) * 10).hex()
 ORACLE = "0x420000000000000000000000000000000000000f"
@@ -42,7 +45,7 @@ def damaged(path: Path) -> Iterator[None]:
 def node(evm, tmp_path) -> Iterator[Any]:
     following = make_database(tmp_path / "db")
     opening = LevelDB if evm == "py" else NativeKeyValue
-    opening(tmp_path / "db").close()  # moves the log into tables
+    settle(tmp_path / "db")
     kv = opening(tmp_path / "db", cache_mb=0, create=False)  # without a cache every read is one of the files
     node = InProcess(document(), kv, evm=evm)
     yield node, following, tmp_path / "db"
@@ -102,3 +105,15 @@ def test_payload_over_damaged_tables_gets_no_verdict(node) -> None:
     assert node.call("engine_newPayloadV4", *params)["status"] == "VALID"
     assert node.call("engine_forkchoiceUpdatedV3", forkchoice, None)["payloadStatus"]["status"] == "VALID"
     assert node.call("eth_getBalance", EARLY, "latest") == "0x2"
+
+
+@each_executor
+def test_build_over_damaged_tables_is_an_error(node) -> None:
+    node, following, path = node
+    head = node.engine.head
+    plain = dev_attributes(node.engine.config, head, following.header.timestamp, SequencerSettings())
+    attributes = attributes_json(replace(plain, transactions=following.transactions, no_tx_pool=True))
+    forkchoice = {name: "0x" + head.hash.hex() for name in ("headBlockHash", "safeBlockHash", "finalizedBlockHash")}
+    with damaged(path):
+        assert node.call("engine_forkchoiceUpdatedV3", forkchoice, attributes)["error"] == ERROR
+    assert node.call("engine_forkchoiceUpdatedV3", forkchoice, attributes)["payloadId"]

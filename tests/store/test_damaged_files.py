@@ -11,7 +11,7 @@ from l2engine.store.kv import LevelDB
 from l2engine.store.native import NativeKeyValue, NativeState
 from l2engine.store.state import LayeredState
 from l2engine.store.verify import verify
-from tests.store.damage import BLOCKS, Opening, copy, dump, each_store, flip, head_number, make_database, only
+from tests.store.damage import BLOCKS, Opening, copy, dump, each_store, flip, head_number, make_database, only, settle
 
 FLIPS = {"*.ldb": 24, "*.log": 16, "MANIFEST-*": 12, "CURRENT": 12, "LOG": 2}
 
@@ -104,7 +104,7 @@ def test_flip_in_what_no_row_needs_changes_no_answer(opening, part, database, ro
 def test_state_over_damaged_tables_is_refused_and_keeps_its_diffs(opening, database, tmp_path) -> None:
     """What cannot be read says nothing of the diffs above it, which are acknowledged blocks."""
     path = copy(database, tmp_path / "db")
-    opening(path).close()  # moves the log into tables
+    settle(path)
     chance, refused = random.Random(3), 0
     for number in range(20):
         spoiled = copy(path, tmp_path / str(number))
