@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 from l2engine import __version__
-from l2engine.errors import L2EngineError
+from l2engine.errors import L2EngineError, StoreUnreadable
 
 COMMANDS = {
     "run": "run a node, driven by a rollup node through the Engine API",
@@ -45,7 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return status
     except L2EngineError as error:
-        print(f"l2engine: {error}", file=sys.stderr)
+        hint = " (docs/operations.md says what to do with a damaged database)" if isinstance(error, StoreUnreadable) else ""
+        print(f"l2engine: {error}{hint}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

@@ -77,6 +77,16 @@ def open_database(settings: Settings, create: bool = True) -> KeyValue:
     return LevelDB(path, **sizes, create=create)
 
 
+def repair_database(settings: Settings) -> list[str]:
+    """Drop what is damaged at the end of the LevelDB's logs; what was done. `StoreError` when it is in use or damaged elsewhere."""
+    from l2engine.store.files import cut_damaged_logs
+
+    path = _database(settings)
+    if not path.is_dir():
+        raise ConfigError(f"no database at {path}; `l2engine init` makes one")
+    return cut_damaged_logs(path)
+
+
 def memory_database(settings: Settings) -> KeyValue:
     """An empty database that ends with the process."""
     from l2engine.evm.choose import is_native

@@ -22,6 +22,7 @@
     │   └── GenesisMismatch    the computed genesis hash is not the expected one
     ├── ExecutorsDisagree      `--evm both`: the two executors came to different results       -32603
     └── StoreError             the database is locked, foreign, newer, damaged or full
+        └── StoreUnreadable    its files cannot be read: damaged ones, or a failing disk
 
 `rpc/errors.py` maps them to JSON-RPC codes. INVALID and SYNCING are answers of the Engine API, not errors.
 """
@@ -155,6 +156,10 @@ class ExecutorsDisagree(L2EngineError):
 
 class StoreError(L2EngineError):
     """A database that is locked, foreign, newer than this program or damaged."""
+
+
+class StoreUnreadable(StoreError):
+    """Files of the database that LevelDB cannot read, or that fail their checksums: nothing is known of what they hold."""
 
 
 def _text(value: object) -> str:

@@ -19,6 +19,7 @@ from l2engine.errors import (
     L2EngineError,
     RequestTooLarge,
     StateUnavailable,
+    StoreUnreadable,
     UnknownBlock,
     UnknownFork,
     UnknownPayload,
@@ -99,5 +100,6 @@ _TABLE: tuple[tuple[type[Exception], Callable[[Exception], dict[str, Any]]], ...
     (UnknownBlock, _plain(SERVER_ERROR)),
     (StateUnavailable, _plain(SERVER_ERROR)),
     (ExecutorsDisagree, _plain(INTERNAL_ERROR)),
+    (StoreUnreadable, lambda error: {"code": SERVER_ERROR, "message": f"the node's database cannot be read: {error}"}),
     (L2EngineError, _plain(SERVER_ERROR)),
 )

@@ -1,7 +1,9 @@
-"""Check a database, or count what is in it.
+"""Check a database, count what is in it, or drop the damaged end of its log.
 
-`verify` builds the tries anew from the flat state and compares them, the base's root and the chain below the head: exit status
-0 when all agree, 1 with the first difference otherwise (--all prints up to a hundred). `stats` prints rows and bytes by kind.
+`verify` reads every row. It builds the tries anew from the flat state and compares them, all blocks with the roots in their headers,
+the indexes, the base's root and the chain below the head: exit status 0 when all agree, 1 with the first difference otherwise
+(--all prints up to a hundred). `stats` prints rows and bytes by kind. `repair` is for a database that is refused because of a
+damaged log: it drops what the log holds from the damaged record on, so that the chain ends a little earlier.
 """
 
 import argparse
@@ -12,14 +14,18 @@ from l2engine.store import verify
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """verify or stats, and the data directory."""
-    parser.add_argument("action", choices=("verify", "stats"), help="what to do")
+    """verify, stats or repair, and the data directory."""
+    parser.add_argument("action", choices=("verify", "stats", "repair"), help="what to do")
     parser.add_argument("--all", action="store_true", help="verify: print every difference")
     settings.add_flags(parser, "datadir", "cache")
 
 
 def run(args: argparse.Namespace) -> int:
-    kv = assembly.open_database(settings.resolve(args), create=False)
+    chosen = settings.resolve(args)
+    if args.action == "repair":
+        print("\n".join(assembly.repair_database(chosen)) or "ok: no log is damaged")
+        return 0
+    kv = assembly.open_database(chosen, create=False)
     try:
         if args.action == "stats":
             rows = verify.stats(kv)
@@ -30,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
             )
             return 0
         differences = list(itertools.islice(verify.verify(kv), None if args.all else 1))
-        print("\n".join(differences) or "ok: flat state, tries, blocks and head agree")
+        print("\n".join(differences) or "ok: flat state, tries, blocks, indexes and head agree")
         return 1 if differences else 0
     finally:
         kv.close()

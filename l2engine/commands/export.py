@@ -13,7 +13,7 @@ from typing import IO, cast
 
 from l2engine import assembly, settings
 from l2engine.commands.progress import Progress
-from l2engine.errors import ConfigError, StoreError
+from l2engine.errors import ConfigError, StoreError, StoreUnreadable
 from l2engine.store.blocks import BlockStore
 
 
@@ -56,7 +56,10 @@ def _write(path: Path, compressed: bool, blocks: BlockStore, numbers: range) -> 
     start = time.monotonic()
     with Progress("exporting", len(numbers)) as progress, _open(path, compressed) as file:
         for done, number in enumerate(numbers, 1):
-            block = blocks.canonical_block(number)
+            try:
+                block = blocks.canonical_block(number)
+            except StoreUnreadable as error:
+                raise StoreUnreadable(f"block {number} cannot be read: {error}") from error
             if block is None:
                 raise StoreError(f"block {number} is missing")
             file.write(block.encode())

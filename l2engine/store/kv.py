@@ -5,7 +5,6 @@ A LevelDB directory is ours or empty: locked, foreign and newer ones are refused
 notices neither a second opener in its own process nor whose data it holds.
 """
 
-import itertools
 import os
 import threading
 import weakref
@@ -15,8 +14,10 @@ from pathlib import Path
 import plyvel
 from sortedcontainers import SortedList
 
-from l2engine.errors import StoreError
+from l2engine.errors import StoreError, StoreUnreadable
 from l2engine.store import schema
+from l2engine.store.files import IMPORT_AGAIN, find_damage, refuse_damaged_lengths
+from l2engine.store.upgrades import upgrade
 from l2engine.types.storage import Batch, KeyValue, Snapshot
 
 _MEGABYTE = 1 << 20
@@ -27,7 +28,7 @@ _open_lock = threading.Lock()
 
 
 class LevelDB:
-    """A LevelDB directory. Snapshots and iterators die with `close`; reading damaged files raises `StoreError`."""
+    """A LevelDB directory. Snapshots and iterators die with `close`; reading damaged files raises `StoreUnreadable`."""
 
     get: Callable[[bytes], bytes | None]
 
@@ -36,6 +37,7 @@ class LevelDB:
         claim_path(self.path)
         try:
             refuse_other_files(self.path)
+            refuse_damaged_lengths(self.path)
             if create:
                 os.makedirs(self.path, exist_ok=True)
             self._db = plyvel.DB(
@@ -45,19 +47,20 @@ class LevelDB:
                 write_buffer_size=write_buffer_mb * _MEGABYTE,
                 bloom_filter_bits=10,
                 max_open_files=512,
+                paranoid_checks=True,
             )
         except plyvel.Error as error:
             release_path(self.path)
-            raise StoreError(explain(self.path, _text(error))) from error
+            raise explain(self.path, _text(error)) from error
         except BaseException:
             release_path(self.path)
             raise
+        self.get = _guarded(self._db.get)
         try:
             claim_schema(self, self.path)
         except BaseException:
             self.close()
             raise
-        self.get = _guarded(self._db.get)
 
     def iterate(self, start: bytes, stop: bytes, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
         return _iterate(self._db, start, stop, reverse)
@@ -195,24 +198,36 @@ class _MemorySnapshot:
             start, stop = (start, keys[-1]) if reverse else (keys[-1] + b"\0", stop)
 
 
-def _guarded(get: Callable[[bytes], bytes | None]) -> Callable[[bytes], bytes | None]:
+def _guarded(get: Callable[..., bytes | None]) -> Callable[[bytes], bytes | None]:
     def read(key: bytes) -> bytes | None:
         try:
-            return get(key)
+            return get(key, verify_checksums=True)
         except plyvel.Error as error:
-            raise StoreError(_text(error)) from error
+            raise StoreUnreadable(_text(error)) from error
 
     return read
 
 
 def _iterate(source: "plyvel.DB | plyvel.Snapshot", start: bytes, stop: bytes, reverse: bool) -> Iterator[tuple[bytes, bytes]]:
+    """Rows in order or against it, over a raw iterator: plyvel's other one ends without an error when nothing readable follows a
+    damaged block."""
     try:
-        if reverse:  # plyvel 1.5.1 misses `start` itself when it is the database's last key, so the lower end is checked here
-            yield from itertools.takewhile(lambda row: row[0] >= start, source.iterator(stop=stop, reverse=True))
-        else:
-            yield from source.iterator(start=start, stop=stop)
+        rows = source.raw_iterator(verify_checksums=True)
+        rows.seek(stop if reverse else start)
+        if reverse:
+            if rows.valid():
+                rows.prev()
+            else:
+                rows.seek_to_last()
+        step = rows.prev if reverse else rows.next
+        while rows.valid():
+            row = rows.item()
+            if not start <= row[0] < stop:
+                break
+            yield row
+            step()
     except plyvel.Error as error:
-        raise StoreError(_text(error)) from error
+        raise StoreUnreadable(_text(error)) from error
 
 
 def _text(error: plyvel.Error) -> str:
@@ -236,13 +251,16 @@ def release_path(path: str) -> None:
 
 
 def claim_schema(kv: KeyValue, name: str) -> None:
-    """Mark an empty store as ours; `StoreError` for one that is foreign or newer than this program."""
-    row = next(iter(kv.iterate(schema.SCHEMA, schema.SCHEMA + b"\0")), None)
+    """Mark an empty store as ours and upgrade an older one; `StoreError` for one that is foreign or newer than this program."""
+    try:
+        row = next(iter(kv.iterate(schema.SCHEMA, schema.SCHEMA + b"\0")), None)
+    except StoreUnreadable as error:
+        raise StoreUnreadable(f"database {name} is damaged ({error}): {IMPORT_AGAIN}") from error
     if row is None:
         if next(iter(kv.iterate(b"", b"\xff")), None) is not None:
             raise StoreError(f"database {name} holds data of another program")
         batch = kv.batch()
-        batch.put(schema.SCHEMA, schema.schema_row())
+        batch.put(schema.SCHEMA, schema.schema_row(schema.VERSION))
         batch.write(sync=True)
         return
     found = row[1]
@@ -251,8 +269,7 @@ def claim_schema(kv: KeyValue, name: str) -> None:
     version = int.from_bytes(found[len(schema.MAGIC) :], "big")
     if version > schema.VERSION:
         raise StoreError(f"database {name} has schema version {version}; this program knows versions up to {schema.VERSION}")
-    if version < schema.VERSION:
-        raise StoreError(f"database {name} has schema version {version}, which this program no longer reads")
+    upgrade(kv, name, version)
 
 
 def _still_read(versions: tuple[tuple[int, bytes | None], ...], oldest: int) -> tuple[tuple[int, bytes | None], ...]:
@@ -273,10 +290,13 @@ def refuse_other_files(path: str) -> None:
         raise StoreError(f"{path} is a file, not a database directory")
 
 
-def explain(path: str, message: str) -> str:
-    """LevelDB's own message in the operator's words."""
+def explain(path: str, message: str) -> StoreError:
+    """Why LevelDB did not open `path`, in the operator's words, from its own `message`."""
     if "lock" in message.lower():
-        return f"database {path} is in use by another process"
+        return StoreError(f"database {path} is in use by another process")
     if "does not exist" in message:
-        return f"no database at {path}"
-    return f"cannot open database {path}: {message}"
+        return StoreError(f"no database at {path}")
+    damage = find_damage(path)
+    if damage is not None:
+        return StoreUnreadable(f"database {path} is damaged: {damage}")
+    return StoreError(f"cannot open database {path}: {message}")

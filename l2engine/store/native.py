@@ -12,6 +12,7 @@ from typing import Any
 
 from l2engine.errors import ConfigError, StoreError
 from l2engine.store.diffs import encode_diff
+from l2engine.store.files import refuse_damaged_lengths
 from l2engine.store.kv import claim_path, claim_schema, explain, refuse_other_files, release_path
 from l2engine.store.layers import hash_address, hash_slot
 from l2engine.store.state import HISTORY_PROOFS, HISTORY_STATE, LAYERS, SIDE_BYTES
@@ -45,14 +46,16 @@ class NativeKeyValue:
         try:
             if self.path is not None:
                 refuse_other_files(self.path)
+                refuse_damaged_lengths(self.path)
                 if create:
                     os.makedirs(self.path, exist_ok=True)
-            self.native = _native.KeyValue(self.path, cache_mb * _MEGABYTE, write_buffer_mb * _MEGABYTE, create)
-        except BaseException as error:
+            try:
+                self.native = _native.KeyValue(self.path, cache_mb * _MEGABYTE, write_buffer_mb * _MEGABYTE, create)
+            except StoreError as error:
+                raise explain(str(path), str(error)) from error
+        except BaseException:
             if self.path is not None:
                 release_path(self.path)
-            if isinstance(error, StoreError):
-                raise StoreError(explain(str(path), str(error))) from error
             raise
         self.get, self.iterate = self.native.get, self.native.iterate
         self.batch, self.snapshot = self.native.batch, self.native.snapshot

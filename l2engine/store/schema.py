@@ -54,6 +54,8 @@ from l2engine.errors import StoreError
 from l2engine.types.base import EMPTY_CODE_HASH, EMPTY_ROOT, BlockNumber, Hash32, Wei, encode_int
 
 VERSION = 1
+"""Raised with every change to what is above; `upgrades` then gets the step from the version before."""
+
 MAGIC = b"l2engine"
 
 META = ("schema", "genesis", "config", "head", "safe", "finalized", "base", "past-state", "past-proofs")

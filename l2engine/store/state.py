@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from l2engine.errors import StateUnavailable, StoreError
+from l2engine.errors import StateUnavailable, StoreError, StoreUnreadable
 from l2engine.store import past, schema
 from l2engine.store.diffs import decode_diff, encode_diff
 from l2engine.store.layers import MERGE_EVERY, Changes, Layer, LayeredView, flat_rows, hash_address, hash_slot, merge, weigh
@@ -335,6 +335,8 @@ class LayeredState:
                     raise StoreError(f"its root is 0x{prepared.root.hex()}, recorded was 0x{root.hex()}")
             except StateUnavailable:
                 lost.append(key)  # a side branch whose parent the base left behind
+            except StoreUnreadable:  # says nothing of the diff
+                raise
             except StoreError as error:
                 log.warning("dropped the stored state of block %d 0x%s: %s", number, block_hash.hex(), error)
                 lost.append(key)

@@ -1,17 +1,20 @@
 """Checks a database against itself, and counts what it holds: `db verify` and `db stats`.
 
-The check builds every trie anew from the flat rows and compares each node, so it finds a wrong, a missing and a left-over
-row alike; then that the base has the state root of its header, and that blocks and markers lead where they say.
+The check reads every row. It builds every trie anew from the flat rows and compares each node, so it finds a wrong, a missing
+and a left-over row alike; compares blocks with their headers' roots (`verify_rows`); then that the base has the state root of its
+header, and that blocks and markers lead where they say.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from l2engine.errors import DecodeError, StateUnavailable, StoreError
+from l2engine.errors import DecodeError, StateUnavailable, StoreError, StoreUnreadable
 from l2engine.store import schema
 from l2engine.store.blocks import BlockStore
+from l2engine.store.files import IMPORT_AGAIN
 from l2engine.store.state import LayeredState
 from l2engine.store.trie import Item, build
+from l2engine.store.verify_rows import verify_rows
 from l2engine.types.base import EMPTY_CODE_HASH, EMPTY_ROOT, Hash32, keccak
 from l2engine.types.storage import KeyValue, Snapshot
 
@@ -29,7 +32,15 @@ class PrefixStats:
 
 
 def verify(kv: KeyValue, deep: bool = True) -> Iterator[str]:
-    """What does not agree, one line each, worst first known; nothing when all is well. `deep` False leaves out the tries."""
+    """What does not agree, one line each, worst first known; nothing when all is well. `deep` False leaves out tries and rows.
+    Files that cannot be read end the check."""
+    try:
+        yield from _verify(kv, deep)
+    except StoreUnreadable as error:
+        yield f"the database cannot be read ({error}): {IMPORT_AGAIN}"
+
+
+def _verify(kv: KeyValue, deep: bool) -> Iterator[str]:
     snapshot = kv.snapshot()
     base = snapshot.get(schema.BASE)
     if base is None:
@@ -37,6 +48,7 @@ def verify(kv: KeyValue, deep: bool = True) -> Iterator[str]:
         return
     if deep:
         yield from _verify_tries(snapshot, base[40:])
+        yield from verify_rows(snapshot)
     yield from _verify_blocks(kv, base)
 
 
@@ -160,6 +172,8 @@ def _verify_blocks(kv: KeyValue, base: bytes) -> Iterator[str]:
             known = blocks.header(marker) if marker else None
             if marker and (known is None or not blocks.is_canonical(known)):
                 yield f"the {name} block is not on the head's chain"
+    except StoreUnreadable:
+        raise
     except (StoreError, StateUnavailable, DecodeError) as error:
         yield str(error)
 

@@ -9,8 +9,10 @@ use std::fmt;
 /// Why state could not be read or written.
 #[derive(Debug)]
 pub enum StateError {
-    /// The database is damaged or cannot be read.
+    /// The database contradicts itself, or takes no more.
     Store(String),
+    /// LevelDB cannot read its files: damaged ones, or a failing disk.
+    Unreadable(String),
     /// The state asked for is not kept.
     Unavailable(String),
     /// A Python view raised.
@@ -20,7 +22,7 @@ pub enum StateError {
 impl fmt::Display for StateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Store(text) | Self::Unavailable(text) => f.write_str(text),
+            Self::Store(text) | Self::Unreadable(text) | Self::Unavailable(text) => f.write_str(text),
             Self::Python(error) => write!(f, "{error}"),
         }
     }

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 
+from l2engine.errors import L2EngineError
 from l2engine.types.base import Hash32
 from rpc.context import Context
 from rpc.ports.answering import Answering
@@ -63,6 +64,9 @@ class Server:
             news = await self._news.get()
             try:
                 messages = await asyncio.get_running_loop().run_in_executor(self._news_thread, self._messages, news)
+            except L2EngineError as error:
+                log.error("Subscriptions failed", extra={"fields": {"err": error}})
+                continue
             except Exception:
                 log.exception("subscriptions failed")
                 continue

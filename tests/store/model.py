@@ -4,6 +4,7 @@ import random
 from dataclasses import dataclass, field
 
 import rlp
+from l2engine.types.accelerated import ordered_root
 from trie import HexaryTrie
 
 from l2engine.types.base import EMPTY_CODE_HASH, EMPTY_OMMERS_HASH, EMPTY_ROOT, Address, Hash32, encode_int, keccak
@@ -96,7 +97,7 @@ def make_block(parent: Header | None, root: Hash32, salt: int, transactions: tup
         ommers_hash=EMPTY_OMMERS_HASH,
         beneficiary=bytes(20),
         state_root=root,
-        transactions_root=EMPTY_ROOT,
+        transactions_root=ordered_root(transactions) if transactions else EMPTY_ROOT,
         receipts_root=EMPTY_ROOT,
         logs_bloom=bytes(256),
         difficulty=0,

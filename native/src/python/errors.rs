@@ -42,6 +42,7 @@ impl From<StateError> for PyErr {
     fn from(error: StateError) -> Self {
         match error {
             StateError::Store(text) => raise("StoreError", text),
+            StateError::Unreadable(text) => raise("StoreUnreadable", text),
             StateError::Unavailable(text) => raise("StateUnavailable", text),
             StateError::Python(error) => error,
         }

@@ -189,8 +189,10 @@ impl LevelDb {
             leveldb_options_set_write_buffer_size(handle, options.write_buffer);
             leveldb_options_set_max_open_files(handle, OPEN_FILES);
             leveldb_options_set_compression(handle, Compression::Snappy);
+            leveldb_options_set_paranoid_checks(handle, 1);
             let db = checked(|error| leveldb_open(handle, name.as_ptr(), error));
             let plain_read = leveldb_readoptions_create();
+            leveldb_readoptions_set_verify_checksums(plain_read, 1);
             let opened = Self {
                 handle: RwLock::new(Handle {
                     db: *db.as_ref().unwrap_or(&ptr::null_mut()),
@@ -217,7 +219,8 @@ impl LevelDb {
             let mut length = 0;
             let value = checked(|error| {
                 leveldb_get(handle.db, options.raw, key.as_ptr().cast::<c_char>(), key.len(), &mut length, error)
-            })?;
+            })
+            .map_err(unreadable)?;
             if value.is_null() {
                 return Ok(None);
             }
@@ -263,7 +266,7 @@ impl LevelDb {
             let mut error: *mut c_char = ptr::null_mut();
             leveldb_iter_get_error(iterator, (&raw mut error).cast());
             leveldb_iter_destroy(iterator);
-            take_error(error)?;
+            take_error(error).map_err(unreadable)?; // LevelDB skips a damaged block: the pairs may have a gap
         }
         Ok(pairs)
     }
@@ -358,6 +361,7 @@ impl ReadOptions {
         }
         unsafe {
             let raw = leveldb_readoptions_create();
+            leveldb_readoptions_set_verify_checksums(raw, 1);
             leveldb_readoptions_set_snapshot(raw, snapshot);
             Self { raw, own: true }
         }
@@ -388,6 +392,14 @@ unsafe fn checked<T>(work: impl FnOnce(*mut *mut c_char) -> T) -> Result<T> {
     let result = work(&mut error);
     unsafe { take_error(error) }?;
     Ok(result)
+}
+
+/// An error of LevelDB that came while reading.
+fn unreadable(error: StateError) -> StateError {
+    match error {
+        StateError::Store(text) => StateError::Unreadable(text),
+        other => other,
+    }
 }
 
 unsafe fn take_error(error: *mut c_char) -> Result<()> {

@@ -48,6 +48,7 @@ impl LayeredState {
                 Ok(prepared) => self.attach(number, hash, &prepared)?,
                 // a side branch whose parent the base left behind
                 Err(StateError::Unavailable(_)) => lost.push((key.into(), None)),
+                Err(error @ StateError::Unreadable(_)) => return Err(error), // says nothing of the diff
                 Err(error) => {
                     warnings.push(format!("dropped the stored state of block {number} {hash}: {error}"));
                     lost.push((key.into(), None));

@@ -1,0 +1,171 @@
+"""The files of a LevelDB directory: which one is damaged, and the one kind of damage that LevelDB itself passes over.
+
+Write-ahead logs (`*.log`) and manifests are made of blocks of 32 KiB, which hold records: checksum (u32, little-endian), length
+(u16), type (u8), content. LevelDB checks every record, and with `paranoid_checks` refuses a log in which one fails. But a record
+whose length reaches past the end of the file it takes for one that the process died in the midst of writing, and drops it in
+silence together with all that follows. For a torn end that is right; for a damaged length it would lose what was acknowledged.
+The two are told apart by the checksum: it fits a shorter content only where the length is wrong.
+
+Tables (`*.ldb`) need nothing of this: their blocks are checked on every read. Source: LevelDB's doc/log_format.md, db/log_reader.cc.
+"""
+
+import fcntl
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from l2engine.errors import StoreError, StoreUnreadable
+
+_BLOCK = 32_768
+_HEADER = 7
+
+IMPORT_AGAIN = "the chain must be imported again into an empty directory"
+CUT = "`l2engine db repair` drops what it holds from there on, and the rollup node sends those blocks again"
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Where a file can no longer be read, in bytes from its start."""
+
+    file: Path
+    offset: int
+
+    def __str__(self) -> str:
+        what = "is damaged" if self.file.name == "CURRENT" else f"is damaged at byte {self.offset}"
+        return f"{self.file} {what}: {CUT if self.file.suffix == '.log' else IMPORT_AGAIN}"
+
+
+def refuse_damaged_lengths(directory: str | Path) -> None:
+    """`StoreUnreadable` when LevelDB would silently drop records that were written whole. Reads the last block of each log."""
+    for file in _logs(Path(directory)):
+        with open(file, "rb") as opened:
+            size = opened.seek(0, 2)
+            start = size - size % _BLOCK
+            opened.seek(start)
+            block = opened.read()
+        for at, length in _records(block):
+            if at + _HEADER + length > len(block) and _has_shorter_content(block[at:]):
+                raise StoreUnreadable(f"database {directory} is damaged: {Damage(file, start + at)}")
+
+
+def find_damage(directory: str | Path) -> Damage | None:
+    """The first damage in CURRENT, the manifest and the logs, in this order. Reads them whole: seconds for a long log."""
+    directory = Path(directory)
+    current = directory / "CURRENT"
+    if current.exists() and _manifest(directory) is None:
+        return Damage(current, 0)
+    for file in _logs(directory):
+        offset = _first_damage(file.read_bytes())
+        if offset is not None:
+            return Damage(file, offset)
+    return None
+
+
+def cut_damaged_logs(directory: str | Path) -> list[str]:
+    """Drop the records of write-ahead logs from the first damaged one on, and the logs after it: what is left is the database
+    as it was a little earlier. Dropped bytes are kept in files beside them. Says what was done; `StoreUnreadable` when other
+    files than logs are damaged, `StoreError` when the database is in use."""
+    with _locked(Path(directory)):
+        return _cut(Path(directory))
+
+
+def _cut(directory: Path) -> list[str]:
+    done: list[str] = []
+    while (damage := find_damage(directory)) is not None:
+        if damage.file.suffix != ".log":
+            raise StoreUnreadable(str(damage))
+        for file in [log for log in _logs(damage.file.parent) if log.suffix == ".log" and log.name >= damage.file.name]:
+            offset = damage.offset if file == damage.file else 0
+            content = file.read_bytes()
+            kept = file.with_name(f"{file.name}.dropped")
+            kept.write_bytes(content[offset:])
+            with open(file, "r+b") as opened:
+                opened.truncate(offset)
+            done.append(f"{file}: {len(content) - offset} bytes from byte {offset} on dropped, and kept in {kept.name}")
+    return done
+
+
+@contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """Hold LevelDB's own lock."""
+    with open(directory / "LOCK", "ab") as lock:
+        try:
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise StoreError(f"database {directory} is in use by another process") from error
+        yield
+
+
+def _manifest(directory: Path) -> Path | None:
+    """The manifest that CURRENT names; None when it names none."""
+    name = (directory / "CURRENT").read_bytes()
+    manifest = directory / name[:-1].decode(errors="replace") if re.fullmatch(rb"MANIFEST-\d{6,}\n", name) else None
+    return manifest if manifest is not None and manifest.is_file() else None
+
+
+def _logs(directory: Path) -> Iterator[Path]:
+    """The manifest and the write-ahead logs, oldest first."""
+    if (directory / "CURRENT").is_file():
+        manifest = _manifest(directory)
+        if manifest is not None:
+            yield manifest
+        yield from sorted(directory.glob("*.log"))
+
+
+def _records(block: bytes) -> Iterator[tuple[int, int]]:
+    """Offset and length of the records in one block."""
+    at = 0
+    while at + _HEADER <= len(block):
+        length = int.from_bytes(block[at + 4 : at + 6], "little")
+        yield at, length
+        at += _HEADER + length
+
+
+def _first_damage(content: bytes) -> int | None:
+    """The offset of the first record whose checksum fails; None when only the end may be torn."""
+    for start in range(0, len(content), _BLOCK):
+        block = content[start : start + _BLOCK]
+        for at, length in _records(block):
+            record = block[at : at + _HEADER + length]
+            torn = len(record) < _HEADER + length and len(block) < _BLOCK
+            if torn and not _has_shorter_content(record):
+                return None
+            if record[6] == 0 and length == 0:  # LevelDB skips the rest of such a block
+                break
+            if torn or len(record) < _HEADER + length or _masked(_crc(record[6:])) != record[:4]:
+                return start + at
+    return None
+
+
+def _has_shorter_content(record: bytes) -> bool:
+    """Whether the checksum in the record's header fits its content up to some byte."""
+    state = 0xFFFFFFFF
+    for byte in record[6:]:
+        state = _TABLE[(state ^ byte) & 0xFF] ^ (state >> 8)
+        if _masked(state ^ 0xFFFFFFFF) == record[:4]:
+            return True
+    return False
+
+
+def _crc(data: bytes) -> int:
+    """CRC-32C."""
+    state, table = 0xFFFFFFFF, _TABLE
+    for byte in data:
+        state = table[(state ^ byte) & 0xFF] ^ (state >> 8)
+    return state ^ 0xFFFFFFFF
+
+
+def _masked(crc: int) -> bytes:
+    """A checksum as LevelDB stores it: rotated, so that sums of data with sums in it stay good ones."""
+    return ((((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF).to_bytes(4, "little")
+
+
+def _entry(value: int) -> int:
+    for _ in range(8):
+        value = (value >> 1) ^ (0x82F63B78 if value & 1 else 0)
+    return value
+
+
+_TABLE = tuple(_entry(value) for value in range(256))

@@ -1,0 +1,34 @@
+"""Bringing a database written by an earlier version of the schema up to this one, in place.
+
+`STEPS` has a row for each version that changed something on disk: from that version to the next. A step may be interrupted at any
+moment and is then run again from its beginning, so it must come to the same end whatever part of it was done before. The row with the
+version is written last, on its own and to the disk, so that a database says of itself only what is wholly true.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+
+from l2engine.errors import StoreError
+from l2engine.store import schema
+from l2engine.types.storage import KeyValue
+
+log = logging.getLogger(__name__)
+
+Step = Callable[[KeyValue], None]
+"""Rewrites what one version has differently; idempotent, in as many batches as it likes."""
+
+STEPS: Mapping[int, Step] = {}
+"""By the version that a step begins with. Version 1 is the first, so there are none yet."""
+
+
+def upgrade(kv: KeyValue, name: str, found: int) -> None:
+    """Take the database from version `found` to this program's; `StoreError` when a version in between is no longer known."""
+    missing = next((version for version in range(found, schema.VERSION) if version not in STEPS), None)
+    if missing is not None:
+        raise StoreError(f"database {name} has schema version {found}, which this program no longer reads")
+    for version in range(found, schema.VERSION):
+        log.info("Upgrading the database", extra={"fields": {"path": name, "from": version, "to": version + 1}})
+        STEPS[version](kv)
+        batch = kv.batch()
+        batch.put(schema.SCHEMA, schema.schema_row(version + 1))
+        batch.write(sync=True)
