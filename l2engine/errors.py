@@ -20,7 +20,8 @@
     ├── ConfigError            flags, files or genesis that cannot work together; shown to the operator
     │   └── GenesisMismatch    the computed genesis hash is not the expected one
     ├── ExecutorsDisagree      `--evm both`: the two executors came to different results       -32603
-    └── StoreError             the database is locked, foreign, newer, damaged or full
+    └── StoreError             the database is locked, foreign, newer or damaged
+        └── StoreUnavailable   it takes no writes since one failed, or it is closed
 
 `rpc/errors.py` maps them to JSON-RPC codes. INVALID and SYNCING are answers of the Engine API, not errors.
 """
@@ -132,6 +133,11 @@ class ExecutorsDisagree(L2EngineError):
 
 class StoreError(L2EngineError):
     """A database that is locked, foreign, newer than this program or damaged."""
+
+
+class StoreUnavailable(StoreError):
+    """A write failed, as on a full disk, and none is taken until the database is reopened; or it is closed, or has been reopened
+    since the read at hand began."""
 
 
 def _text(value: object) -> str:

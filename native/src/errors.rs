@@ -10,6 +10,8 @@ use std::fmt;
 pub enum StateError {
     /// The database is damaged or cannot be read.
     Store(String),
+    /// A write failed, or the database is closed: nothing works until it is reopened.
+    StoreUnavailable(String),
     /// The state asked for is not kept.
     Unavailable(String),
     /// A Python view raised.
@@ -19,7 +21,7 @@ pub enum StateError {
 impl fmt::Display for StateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Store(text) | Self::Unavailable(text) => f.write_str(text),
+            Self::Store(text) | Self::StoreUnavailable(text) | Self::Unavailable(text) => f.write_str(text),
             Self::Python(error) => write!(f, "{error}"),
         }
     }
@@ -64,6 +66,7 @@ impl From<StateError> for PyErr {
     fn from(error: StateError) -> Self {
         match error {
             StateError::Store(text) => raise("StoreError", text),
+            StateError::StoreUnavailable(text) => raise("StoreUnavailable", text),
             StateError::Unavailable(text) => raise("StateUnavailable", text),
             StateError::Python(error) => error,
         }

@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "settings": _BASE | {"rules"},
 }
 SEES_EVERYTHING = {"node", "assembly", "commands", "__main__"}
-MAY_WAIT = {"rpc", "p2p", "node", "commands", "chain.sequencer"}
+MAY_WAIT = {"rpc", "p2p", "node", "commands", "chain.recovery", "chain.sequencer"}
 LONGEST = 600
 
 
