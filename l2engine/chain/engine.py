@@ -181,6 +181,11 @@ class Engine:
             self.events.publish(StoreReopened())
             return True
 
+    @property
+    def failure(self) -> str | None:
+        """Why a write failed, until `recover` has succeeded; None while all is well."""
+        return self._failure
+
     # ---- payloads ---------------------------------------------------------------------------------------------------
 
     def new_payload(
