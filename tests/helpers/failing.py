@@ -3,7 +3,7 @@
 import os
 import resource
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from l2engine.errors import StoreError, StoreUnavailable
 from l2engine.store.kv import MemoryKeyValue
@@ -59,4 +59,5 @@ def file_size_limit(size: int, process: int | None = None) -> Iterator[None]:
     try:
         yield
     finally:
-        resource.prlimit(process, resource.RLIMIT_FSIZE, before)
+        with suppress(ProcessLookupError):  # it has ended
+            resource.prlimit(process, resource.RLIMIT_FSIZE, before)
