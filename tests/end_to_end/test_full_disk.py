@@ -128,6 +128,16 @@ def test_node_stops_with_status_1_when_no_room_comes(evm: str, tmp_path: Path) -
 
 
 @each_executor
+def test_stop_without_room_has_status_1_and_loses_nothing(evm: str, tmp_path: Path) -> None:
+    with RunningNode("dev", f"--evm={evm}", datadir=tmp_path) as node:
+        send(node)
+        wait_until(lambda: head(node) == 1)
+        with file_size_limit(1000, node.process.pid):
+            assert node.terminate() == 1
+    assert verified_head(tmp_path) == 1
+
+
+@each_executor
 def test_import_without_room_stops_and_goes_on_later(evm: str, chain_file: tuple[Path, Path], tmp_path: Path) -> None:
     genesis, chain = chain_file
     words = ["import", f"--evm={evm}", "--genesis", str(genesis), "--datadir", str(tmp_path), str(chain)]
