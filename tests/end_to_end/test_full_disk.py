@@ -86,7 +86,7 @@ def survive(evm: str, datadir: Path, full: Callable[[RunningNode], AbstractConte
         with full(node):
             send(node)
             wait_until(lambda: refused(node))
-            time.sleep(1)
+            time.sleep(0.5)
             assert refused(node) and head(node) == 3
             assert int(node.call("eth_getBalance", "0x" + DEV_ACCOUNTS[1].address.hex(), "0x2"), 16) > 0
         wait_until(lambda: head(node) == 4)  # the waiting transaction, without anybody's call
@@ -107,12 +107,12 @@ def test_node_goes_on_when_the_disk_has_room_again(evm: str, small_disk: Path) -
 
 
 class ImpatientNode(RunningNode):
-    """It waits a second for space, not a minute."""
+    """It waits half a second for space, not a minute."""
 
     program = (
         "-c",
         "import sys; from l2engine.__main__ import main; from l2engine.chain import recovery; "
-        "recovery.PATIENCE_SECONDS = 1; sys.exit(main(sys.argv[1:]))",
+        "recovery.PATIENCE_SECONDS = recovery.LONGEST_PAUSE_SECONDS = 0.5; sys.exit(main(sys.argv[1:]))",
     )
 
 
