@@ -176,6 +176,7 @@ def kill_on_full_disks(rounds: int, evm: str, kind: type[LimitedFiles | SmallDis
 
         def hear(event: tuple[str, object]) -> None:
             nonlocal acknowledged, failures, ended
+            assert event[0] != "crashed", event[1]
             if event[0] == "head":
                 assert isinstance(event[1], int) and event[1] >= acknowledged
                 acknowledged = event[1]

@@ -7,6 +7,8 @@ import os
 import random
 import resource
 import shutil
+import traceback
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -45,7 +47,7 @@ class SmallDisk:
 
     def fill(self) -> None:
         left = shutil.disk_usage(self._filler.parent).free - self._chance.randrange(60_000)
-        with self._filler.open("wb") as file:
+        with self._filler.open("wb") as file, suppress(OSError):  # LevelDB's own thread may have taken room meanwhile
             os.posix_fallocate(file.fileno(), 0, max(left, 1))
 
     def free(self) -> None:
@@ -60,7 +62,18 @@ def blocks_of(chain: Path) -> list[Block]:
 def feed(
     folder: Path, genesis: Path, chain: Path, evm: str, disk_kind: type[LimitedFiles | SmallDisk], seed: int, tell: Connection
 ) -> None:
-    """Open the chain in `folder` and go on with it to its end. Told are ("head", number) and ("failed", reason)."""
+    """Open the chain in `folder` and go on with it to its end. Told are ("head", number), ("failed", reason), ("end", None) and
+    ("crashed", traceback)."""
+    try:
+        _feed(folder, genesis, chain, evm, disk_kind, seed, tell)
+    except BaseException:
+        tell.send(("crashed", traceback.format_exc()))
+        raise
+
+
+def _feed(
+    folder: Path, genesis: Path, chain: Path, evm: str, disk_kind: type[LimitedFiles | SmallDisk], seed: int, tell: Connection
+) -> None:
     chance = random.Random(seed)
     disk = disk_kind(folder, chance)
     opened = assembly.open_chain(Settings(datadir=folder, genesis=genesis, evm=evm, cache=16))
