@@ -28,8 +28,8 @@ from l2engine.store.blocks import BlockStore
 from l2engine.store.genesis import write_genesis
 from l2engine.store.kv import MemoryKeyValue
 from l2engine.store.state import LayeredState
+from l2engine.types.execution import Executor
 from l2engine.types.payload import PayloadAttributes
-from l2engine.types.state import Executor
 from l2engine.types.transaction import recover_address
 
 

@@ -24,7 +24,8 @@ import orjson
 from bench import drivers
 from bench.share import open_context
 from l2engine.evm import native
-from l2engine.types.state import BlockEnv, Call
+from l2engine.types.environment import BlockEnv
+from l2engine.types.execution import Call
 from rpc.context import Context
 from rpc.jsonrpc import handle
 from rpc.registry import methods_for

@@ -34,7 +34,7 @@ from l2engine.store.blocks import BlockStore
 from l2engine.store.genesis import write_genesis
 from l2engine.store.native import NativeKeyValue, NativePrepared, NativeState
 from l2engine.types.base import EMPTY_CODE_HASH, EMPTY_ROOT
-from l2engine.types.block import Header
+from l2engine.types.header import Header
 from rpc.context import Context
 from rpc.jsonrpc import handle
 from rpc.registry import methods_for

@@ -16,7 +16,8 @@ from l2engine.store.kv import LevelDB, MemoryKeyValue
 from l2engine.store.state import LayeredState
 from l2engine.store.verify import stats
 from l2engine.types.base import EMPTY_OMMERS_HASH, EMPTY_ROOT
-from l2engine.types.block import Block, Header
+from l2engine.types.block import Block
+from l2engine.types.header import Header
 from l2engine.types.state import Account, AccountDiff, StateDiff
 
 LAYERS = 128

@@ -22,7 +22,8 @@ from l2engine.conformance.world import World
 from l2engine.evm import native, tracers
 from l2engine.evm.reference import ReferenceExecutor
 from l2engine.types.base import ZERO_HASH
-from l2engine.types.state import BlockEnv, Executor
+from l2engine.types.environment import BlockEnv
+from l2engine.types.execution import Executor
 
 TRACERS: dict[str, dict[str, Any] | None] = {
     "no tracer": None,

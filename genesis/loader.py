@@ -30,7 +30,8 @@ from l2engine.types.base import (
     encode_int,
     keccak,
 )
-from l2engine.types.block import Block, Header
+from l2engine.types.block import Block
+from l2engine.types.header import Header
 from l2engine.types.trie_root import rlp_encode, trie_root
 
 _DEFAULT_GAS_LIMIT, _DEFAULT_DIFFICULTY = 4_712_388, 131_072  # geth's, when the file names none

@@ -17,7 +17,8 @@ from l2engine.errors import ConfigError, GenesisMismatch
 from l2engine.rules.config import ChainConfig, chain_config
 from l2engine.settings import Settings
 from l2engine.types.base import Hash32
-from l2engine.types.state import Executor, KeyValue, StateStore
+from l2engine.types.execution import Executor
+from l2engine.types.storage import KeyValue, StateStore
 
 if TYPE_CHECKING:
     from l2engine.chain.engine import Engine

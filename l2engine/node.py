@@ -25,7 +25,7 @@ from l2engine.chain import recovery
 from l2engine.chain.events import Event, NewHead, PooledTransaction, StoreFailed
 from l2engine.settings import Settings
 from l2engine.types.base import Address
-from l2engine.types.state import KeyValue
+from l2engine.types.storage import KeyValue
 from rpc import auth
 from rpc.context import Context, RpcSettings
 from rpc.forward import forwarder

@@ -11,8 +11,12 @@ from l2engine.errors import UnknownBlock
 from l2engine.rules.config import ChainConfig
 from l2engine.store.blocks import BlockStore
 from l2engine.types.base import Address, Hash32, Wei
-from l2engine.types.block import Block, Header, Receipt
-from l2engine.types.state import Executor, StateStore, StateView
+from l2engine.types.block import Block
+from l2engine.types.execution import Executor
+from l2engine.types.header import Header
+from l2engine.types.receipt import Receipt
+from l2engine.types.state import StateView
+from l2engine.types.storage import StateStore
 from rpc.codec import BlockReference, CanonicalHash
 from rpc.errors import NO_HISTORICAL_FALLBACK, SERVER_ERROR, TIMEOUT, RpcError
 from rpc.filters import Filters

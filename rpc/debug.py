@@ -15,8 +15,8 @@ from l2engine.errors import DecodeError, ExecutionTimeout, InvalidParams, Invali
 from l2engine.evm import tracers
 from l2engine.types.base import Hash32, keccak
 from l2engine.types.block import Block, decode_block
+from l2engine.types.execution import BlockExecution
 from l2engine.types.payload import PayloadAttributes
-from l2engine.types.state import BlockExecution
 from rpc.codec import (
     BlockReference,
     BlockTag,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from l2engine.types.base import Hash32
-from l2engine.types.block import Header
+from l2engine.types.header import Header
 from rpc.codec import LogFilter
 from rpc.errors import SERVER_ERROR, RpcError
 

@@ -14,7 +14,9 @@ from l2engine.rules.l1_attributes import L1Attributes
 from l2engine.types import rlp
 from l2engine.types.accelerated import fast_lz_length
 from l2engine.types.base import ZERO_ADDRESS, Address, Hash32, Timestamp, Wei, keccak
-from l2engine.types.block import Block, Header, Log, Receipt, Withdrawal
+from l2engine.types.block import Block, Withdrawal
+from l2engine.types.header import Header
+from l2engine.types.receipt import Log, Receipt
 from l2engine.types.transaction import (
     AccessList,
     AccessListTransaction,

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from l2engine.types.base import Hash32
-from l2engine.types.block import Header
+from l2engine.types.header import Header
 from l2engine.types.transaction import decode_transaction
 from rpc import render
 from rpc.codec import LogFilter, Optional, Parser, boolean, log_filter, string

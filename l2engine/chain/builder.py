@@ -26,9 +26,11 @@ from l2engine.rules.header import MAX_GAS_LIMIT
 from l2engine.rules.l1_attributes import Format, calldata_format, from_calldata
 from l2engine.types.accelerated import fast_lz_length, undecodable
 from l2engine.types.base import Gas, Hash32, keccak
-from l2engine.types.block import Block, Header
+from l2engine.types.block import Block
+from l2engine.types.execution import BlockExecution, Deadline, Executor
+from l2engine.types.header import Header
 from l2engine.types.payload import BuiltPayload, PayloadAttributes
-from l2engine.types.state import BlockExecution, Deadline, Executor, StateStore
+from l2engine.types.storage import StateStore
 from l2engine.types.transaction import BlobTransaction, DepositTransaction, decode_transaction, recover_sender
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,8 @@ from l2engine.chain.witness import ExecutionWitness, Witnesses
 from l2engine.errors import ExecutorsDisagree, L2EngineError
 from l2engine.rules.config import ChainConfig, geth_config
 from l2engine.types.accelerated import ordered_root
-from l2engine.types.block import Block, Header
+from l2engine.types.block import Block
+from l2engine.types.header import Header
 
 log = logging.getLogger(__name__)
 

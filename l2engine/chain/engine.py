@@ -36,7 +36,9 @@ from l2engine.errors import (
 from l2engine.rules.config import ChainConfig
 from l2engine.store.blocks import BlockStore
 from l2engine.types.base import ZERO_HASH, BlockNumber, Hash32
-from l2engine.types.block import Block, Header
+from l2engine.types.block import Block
+from l2engine.types.execution import Executor
+from l2engine.types.header import Header
 from l2engine.types.payload import (
     BuiltPayload,
     ExecutionPayload,
@@ -46,7 +48,7 @@ from l2engine.types.payload import (
     PayloadStatus,
     Status,
 )
-from l2engine.types.state import Executor, KeyValue, StateStore
+from l2engine.types.storage import KeyValue, StateStore
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from l2engine.types.base import Hash32
-from l2engine.types.block import Block, Header
+from l2engine.types.block import Block
+from l2engine.types.header import Header
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from l2engine.errors import InvalidForkchoice, UnknownBlock
 from l2engine.store.blocks import BlockStore
 from l2engine.types.base import ZERO_HASH, Hash32
-from l2engine.types.block import Block, Header
+from l2engine.types.block import Block
+from l2engine.types.header import Header
 from l2engine.types.payload import ForkchoiceState
 
 

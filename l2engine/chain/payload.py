@@ -15,7 +15,8 @@ from l2engine.rules.header import validate_static
 from l2engine.types import rlp
 from l2engine.types.accelerated import keccak_all, ordered_root, undecodable
 from l2engine.types.base import EMPTY_BLOOM, EMPTY_OMMERS_HASH, EMPTY_REQUESTS_HASH, EMPTY_ROOT, Hash32
-from l2engine.types.block import Block, Header, Withdrawal
+from l2engine.types.block import Block, Withdrawal
+from l2engine.types.header import Header
 from l2engine.types.payload import ExecutionPayload, PayloadAttributes
 from l2engine.types.transaction import POST_EXECUTION_TYPE, BlobTransaction, Transaction, decode_transaction
 from l2engine.types.trie_root import rlp_encode

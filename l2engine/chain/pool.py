@@ -21,7 +21,8 @@ from l2engine.rules.l1_attributes import L1Attributes, from_storage
 from l2engine.rules.predeploys import L1_BLOCK
 from l2engine.types.accelerated import fast_lz_length
 from l2engine.types.base import Address, Gas, Hash32, Wei, keccak
-from l2engine.types.block import Block, Header
+from l2engine.types.block import Block
+from l2engine.types.header import Header
 from l2engine.types.state import Account, StateView
 from l2engine.types.transaction import (
     BlobTransaction,

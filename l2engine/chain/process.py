@@ -14,8 +14,13 @@ from l2engine.rules.l1_attributes import Format, calldata_format
 from l2engine.rules.predeploys import L2_TO_L1_MESSAGE_PASSER
 from l2engine.types.accelerated import ordered_root, undecodable
 from l2engine.types.base import EMPTY_REQUESTS_HASH, EMPTY_ROOT, MAX_UINT256, Hash32, keccak
-from l2engine.types.block import Block, Header, Receipt, merge_blooms, ommers_hash
-from l2engine.types.state import BlockEnv, BlockExecution, BlockResult, Executor, PreparedState, StateStore, Tracer
+from l2engine.types.block import Block
+from l2engine.types.environment import BlockEnv
+from l2engine.types.execution import BlockExecution, BlockResult, Executor
+from l2engine.types.header import Header, ommers_hash
+from l2engine.types.receipt import Receipt, merge_blooms
+from l2engine.types.storage import PreparedState, StateStore
+from l2engine.types.tracing import Tracer
 from l2engine.types.transaction import BlobTransaction, DepositTransaction, decode_transaction
 
 

@@ -21,7 +21,8 @@ from l2engine.rules.forks import ExtraDataForm, Fork, L1Rules
 from l2engine.rules.l1_attributes import L1Attributes, encode_calldata, format_of
 from l2engine.rules.predeploys import DEPOSITOR, L1_BLOCK, SEQUENCER_FEE_VAULT
 from l2engine.types.base import ZERO_HASH, Gas, Hash32, Timestamp, keccak
-from l2engine.types.block import Block, Header
+from l2engine.types.block import Block
+from l2engine.types.header import Header
 from l2engine.types.payload import ForkchoiceState, PayloadAttributes, Status
 from l2engine.types.transaction import encode_deposit
 

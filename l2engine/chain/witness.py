@@ -26,9 +26,12 @@ from l2engine.store.blocks import BlockStore
 from l2engine.store.layers import hash_address, hash_slot
 from l2engine.store.trie import Trie, prove
 from l2engine.types.base import EMPTY_CODE_HASH, EMPTY_ROOT, Address, BlockNumber, Hash32
-from l2engine.types.block import Block, Header
+from l2engine.types.block import Block
+from l2engine.types.execution import Executor
+from l2engine.types.header import Header
 from l2engine.types.payload import PayloadAttributes
-from l2engine.types.state import Account, Executor, StateDiff, StateStore, TrieView
+from l2engine.types.state import Account, StateDiff, TrieView
+from l2engine.types.storage import StateStore
 from l2engine.types.transaction import DepositTransaction, decode_transaction
 
 _FEE_SLOTS = (1, 3, 5, 6, 7, 8)  # of L1Block: every fork's fees come from some of them

@@ -25,7 +25,7 @@ from l2engine.commands.run import serve
 from l2engine.errors import ConfigError
 from l2engine.rules.forks import OP_FORKS
 from l2engine.settings import Settings
-from l2engine.types.state import KeyValue
+from l2engine.types.storage import KeyValue
 
 if TYPE_CHECKING:
     from l2engine.node import Endpoints, Node

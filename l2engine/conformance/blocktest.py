@@ -20,8 +20,12 @@ from l2engine.rules.config import Activation, ChainConfig
 from l2engine.rules.forks import L1Rules
 from l2engine.rules.header import validate_header
 from l2engine.types.base import BlockNumber, Hash32
-from l2engine.types.block import Block, Header, decode_block
-from l2engine.types.state import Account, AccountDiff, Executor, StateDiff, StateStore, Tracer
+from l2engine.types.block import Block, decode_block
+from l2engine.types.execution import Executor
+from l2engine.types.header import Header
+from l2engine.types.state import Account, AccountDiff, StateDiff
+from l2engine.types.storage import StateStore
+from l2engine.types.tracing import Tracer
 
 MAINNET_DEPOSIT_CONTRACT = bytes.fromhex("00000000219ab540356cbb839cbe05303d7705fa")
 

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 
 from l2engine.errors import ConfigError
 from l2engine.rules.config import ChainConfig
-from l2engine.types.state import Executor
+from l2engine.types.execution import Executor
 
 KINDS = ("auto", "py", "native", "both")
 

@@ -17,8 +17,12 @@ from l2engine.rules.config import Activation, ChainConfig
 from l2engine.rules.forks import BlobSchedule, Fork, L1Rules
 from l2engine.types import rlp
 from l2engine.types.base import EMPTY_OMMERS_HASH, EMPTY_ROOT, ZERO_ADDRESS, ZERO_HASH, Hash32, encode_int, keccak
-from l2engine.types.block import Header, Log
-from l2engine.types.state import Account, AccountDiff, BlockEnv, Executor, StateDiff, Tracer
+from l2engine.types.environment import BlockEnv
+from l2engine.types.execution import Executor
+from l2engine.types.header import Header
+from l2engine.types.receipt import Log
+from l2engine.types.state import Account, AccountDiff, StateDiff
+from l2engine.types.tracing import Tracer
 
 FORKS: dict[str, Fork] = {
     "Frontier": forks.FRONTIER,

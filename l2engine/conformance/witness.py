@@ -31,9 +31,12 @@ from l2engine.types.base import (
     encode_int,
     keccak,
 )
-from l2engine.types.block import Block, Header, decode_block, decode_header
+from l2engine.types.block import Block, decode_block
+from l2engine.types.execution import Executor
+from l2engine.types.header import Header, decode_header
 from l2engine.types.payload import PayloadAttributes
-from l2engine.types.state import Account, Executor, StateDiff, StateStore
+from l2engine.types.state import Account, StateDiff
+from l2engine.types.storage import StateStore
 
 
 @dataclass(frozen=True, slots=True)

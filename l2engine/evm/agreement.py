@@ -15,22 +15,10 @@ from l2engine.evm.reference import ReferenceExecutor
 from l2engine.rules.config import ChainConfig
 from l2engine.types.accelerated import ordered_root
 from l2engine.types.base import Address, Gas, Hash32, keccak
-from l2engine.types.state import (
-    Account,
-    AccountDiff,
-    AccountOverride,
-    BlockEnv,
-    BlockExecution,
-    BlockResult,
-    Call,
-    CallResult,
-    Deadline,
-    Executor,
-    StateDiff,
-    StateView,
-    Tracer,
-    TransactionResult,
-)
+from l2engine.types.environment import BlockEnv
+from l2engine.types.execution import AccountOverride, BlockExecution, BlockResult, Call, CallResult, Deadline, Executor, TransactionResult
+from l2engine.types.state import Account, AccountDiff, StateDiff, StateView
+from l2engine.types.tracing import Tracer
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +30,7 @@ _LOGGED = 20  # differences of one block that the log lists
 
 
 class AgreementExecutor:
-    """Implements `types.state.Executor`; answers with what the native executor gives."""
+    """Implements `types.execution.Executor`; answers with what the native executor gives."""
 
     def __init__(self, config: ChainConfig, native: Executor | None = None, reference: Executor | None = None) -> None:
         self.native, self.reference = native or NativeExecutor(config), reference or ReferenceExecutor(config)
@@ -76,7 +64,7 @@ class AgreementExecutor:
 
 
 class AgreementBlockExecution:
-    """One block under execution, twice; implements `types.state.BlockExecution`."""
+    """One block under execution, twice; implements `types.execution.BlockExecution`."""
 
     def __init__(
         self,

@@ -18,7 +18,10 @@ from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import Fork, L1Rules
 from l2engine.rules.intrinsic_gas import MAX_INITCODE_SIZE, floor_gas, intrinsic_gas
 from l2engine.types.base import Address, Wei
-from l2engine.types.state import AccountOverride, BlockEnv, Call, CallResult, Deadline, StateView, Tracer
+from l2engine.types.environment import BlockEnv
+from l2engine.types.execution import AccountOverride, Call, CallResult, Deadline
+from l2engine.types.state import StateView
+from l2engine.types.tracing import Tracer
 from l2engine.types.transaction import FeeMarketTransaction, SetCodeTransaction, created_address
 
 
@@ -70,7 +73,7 @@ def run_call(
         raise InvalidTransaction(f"max initcode size exceeded: code size {len(call.data)} limit {MAX_INITCODE_SIZE}")
 
     nonce = accounts.get_nonce(call.sender)
-    authorizations: tuple[Any, ...] = call.authorization_list
+    authorizations = call.authorization_list
     runner.begin(call.sender, call.to, call.access_list, nonce)
     if tracer is not None:
         runner.start_tracing(tracer, call.sender, call.to, call.gas, nonce, authorizations)
@@ -119,8 +122,7 @@ def _likeness(call: Call) -> Any:
     """The transaction that the call would be, as far as its gas before execution depends on it."""
     fields = (b"", 0, 0, 0, 0, call.gas, call.to, call.value, call.data, call.access_list)
     if call.authorization_list:
-        authorizations: Any = call.authorization_list
-        return SetCodeTransaction(*fields, authorizations, 0, 0, 0)  # type: ignore[arg-type]
+        return SetCodeTransaction(*fields, call.authorization_list, 0, 0, 0)  # type: ignore[arg-type]
     return FeeMarketTransaction(*fields, 0, 0, 0)
 
 

@@ -1,4 +1,4 @@
-"""The native executor: `types.state.Executor` over the Rust core (`native/`), for OP chains and Ethereum from Paris on.
+"""The native executor: `types.execution.Executor` over the Rust core (`native/`), for OP chains and Ethereum from Paris on.
 
 Rust runs transactions and keeps the block's state; what a block does around its transactions is orchestrated here from the
 same tables that the reference executor uses. Blocks before the merge go to the reference executor.
@@ -16,25 +16,13 @@ from l2engine.rules.l1_attributes import Format, calldata_format, from_calldata
 from l2engine.rules.predeploys import CONSOLIDATION_REQUESTS, CREATE2_DEPLOYER, SYSTEM_CALLER, WITHDRAWAL_REQUESTS, create2_deployer_code
 from l2engine.rules.system_calls import system_calls
 from l2engine.types.base import MAX_UINT64, Address, BlockNumber, Gas, Hash32, Wei
-from l2engine.types.block import Log, Receipt
+from l2engine.types.environment import BlockEnv
+from l2engine.types.execution import AccountOverride, BlockExecution, BlockResult, Call, CallResult, Deadline, Executor, TransactionResult
 from l2engine.types.native_core import PRECOMPILE_FAILED
 from l2engine.types.native_core import core as _native
-from l2engine.types.state import (
-    Account,
-    AccountDiff,
-    AccountOverride,
-    BlockEnv,
-    BlockExecution,
-    BlockResult,
-    Call,
-    CallResult,
-    Deadline,
-    Executor,
-    StateDiff,
-    StateView,
-    Tracer,
-    TransactionResult,
-)
+from l2engine.types.receipt import Log, Receipt
+from l2engine.types.state import Account, AccountDiff, StateDiff, StateView
+from l2engine.types.tracing import Tracer
 from l2engine.types.transaction import DepositTransaction, decode_transaction
 
 _DEPOSIT_EVENT: Hash32 = bytes.fromhex("649bbc62d0e31342afea4e5cd82d4049e7e1ee912fc0889aa790803be39038c5")
@@ -48,7 +36,7 @@ def available() -> bool:
 
 
 class NativeExecutor:
-    """Implements `types.state.Executor`; `ConfigError` when the native core is not installed."""
+    """Implements `types.execution.Executor`; `ConfigError` when the native core is not installed."""
 
     def __init__(self, config: ChainConfig) -> None:
         if _native is None:
@@ -98,7 +86,7 @@ def _is_unusual(env: BlockEnv, overrides: Mapping[Address, AccountOverride]) -> 
 
 
 class NativeBlockExecution:
-    """One block under execution in Rust; implements `types.state.BlockExecution`."""
+    """One block under execution in Rust; implements `types.execution.BlockExecution`."""
 
     def __init__(self, executor: NativeExecutor, view: StateView, env: BlockEnv, fork: Fork) -> None:
         self._executor, self._env, self._fork = executor, env, fork

@@ -1,4 +1,4 @@
-"""How a tracer listens to the native core: the hooks that Rust calls while it runs one transaction or call (`native/src/tracing.rs`)."""
+"""How a tracer listens to the native core: the hooks that Rust calls while it runs one transaction or call (`native/src/execute/tracing.rs`)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,8 +8,10 @@ from l2engine.evm.step_gas import Step, failure, whole_cost
 from l2engine.rules.forks import Fork, L1Rules
 from l2engine.rules.predeploys import BASE_FEE_VAULT
 from l2engine.types.base import Address, Gas, Hash32, Wei
+from l2engine.types.environment import BlockEnv
 from l2engine.types.native_core import PRECOMPILE_FAILED
-from l2engine.types.state import Account, BlockEnv, TracedTransaction, Tracer
+from l2engine.types.state import Account
+from l2engine.types.tracing import TracedTransaction, Tracer
 
 _PUSH0, _CLZ = 0x5F, 0x1E
 _CANCUN = frozenset((0x49, 0x4A, 0x5C, 0x5D, 0x5E))  # BLOBHASH, BLOBBASEFEE, TLOAD, TSTORE, MCOPY

@@ -27,8 +27,9 @@ from l2engine.evm.accounts import AccountDatabase
 from l2engine.evm.precompiles import precompiles
 from l2engine.rules.forks import Fork, L1Rules
 from l2engine.types.base import MAX_UINT64, Address, BlockNumber, Gas, Hash32, Wei
-from l2engine.types.block import Log
-from l2engine.types.state import BlockEnv, StateView
+from l2engine.types.environment import BlockEnv
+from l2engine.types.receipt import Log
+from l2engine.types.state import StateView
 
 # A frame of the EVM takes about nine of Python, more under a tracer; 1,024 may be open at once.
 sys.setrecursionlimit(max(sys.getrecursionlimit(), 1024 * 24))

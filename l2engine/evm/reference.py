@@ -18,19 +18,11 @@ from l2engine.rules.l1_attributes import Format, calldata_format, from_calldata
 from l2engine.rules.predeploys import CONSOLIDATION_REQUESTS, CREATE2_DEPLOYER, SYSTEM_CALLER, WITHDRAWAL_REQUESTS, create2_deployer_code
 from l2engine.rules.system_calls import SYSTEM_CALL_GAS, system_calls
 from l2engine.types.base import Address, Gas, Hash32
-from l2engine.types.block import Receipt
-from l2engine.types.state import (
-    AccountOverride,
-    BlockEnv,
-    BlockResult,
-    Call,
-    CallResult,
-    Deadline,
-    StateDiff,
-    StateView,
-    Tracer,
-    TransactionResult,
-)
+from l2engine.types.environment import BlockEnv
+from l2engine.types.execution import AccountOverride, BlockResult, Call, CallResult, Deadline, TransactionResult
+from l2engine.types.receipt import Receipt
+from l2engine.types.state import StateDiff, StateView
+from l2engine.types.tracing import Tracer
 from l2engine.types.transaction import BlobTransaction, DepositTransaction, decode_transaction
 
 _DEPOSIT_EVENT: Hash32 = bytes.fromhex("649bbc62d0e31342afea4e5cd82d4049e7e1ee912fc0889aa790803be39038c5")
@@ -39,7 +31,7 @@ _DEPOSIT_FIELDS = ((160, 48), (256, 32), (320, 8), (384, 96), (512, 8))
 
 
 class ReferenceExecutor:
-    """Implements `types.state.Executor` on py-evm."""
+    """Implements `types.execution.Executor` on py-evm."""
 
     def __init__(self, config: ChainConfig) -> None:
         self.config = config
@@ -63,7 +55,7 @@ class ReferenceExecutor:
 
 
 class ReferenceBlockExecution:
-    """One block under execution; implements `types.state.BlockExecution`."""
+    """One block under execution; implements `types.execution.BlockExecution`."""
 
     def __init__(
         self, config: ChainConfig, view: StateView, env: BlockEnv, intermediate_root: Callable[[StateDiff], Hash32] | None = None

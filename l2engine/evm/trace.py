@@ -17,7 +17,7 @@ from eth.vm.logic.invalid import InvalidOpcode
 from l2engine.evm import opcodes
 from l2engine.evm.step_gas import CREATES, MEMORY_LIMIT, OVERFLOW, SELFDESTRUCT, SENTRY, SSTORE, Kind, failure, whole_cost
 from l2engine.types.base import MAX_UINT64, Address, Gas, Wei, keccak
-from l2engine.types.state import Tracer
+from l2engine.types.tracing import Tracer
 from l2engine.types.transaction import created_address
 
 _OPENS_FRAMES = CREATES | opcodes.CALL_OPCODES | {SELFDESTRUCT}
@@ -69,7 +69,7 @@ class _Session:
 
 
 class _Step:
-    """One opcode under way: `types.state.TracedFrame`, and `step_gas.Step` before it runs."""
+    """One opcode under way: `types.tracing.TracedFrame`, and `step_gas.Step` before it runs."""
 
     __slots__ = ("added_refund", "computation", "reported")
 

@@ -20,8 +20,9 @@ from l2engine.rules.intrinsic_gas import MAX_INITCODE_SIZE, floor_gas, intrinsic
 from l2engine.rules.l1_attributes import L1Attributes, from_storage
 from l2engine.rules.predeploys import BASE_FEE_VAULT, L1_BLOCK, L1_FEE_VAULT, OPERATOR_FEE_VAULT
 from l2engine.types.base import MAX_UINT64, MAX_UINT256, ZERO_ADDRESS, Address, Gas, Wei
-from l2engine.types.block import Log
-from l2engine.types.state import BlockEnv, TracedTransaction, Tracer
+from l2engine.types.environment import BlockEnv
+from l2engine.types.receipt import Log
+from l2engine.types.tracing import TracedTransaction, Tracer
 from l2engine.types.transaction import (
     DELEGATION,
     AccessList,

@@ -3,7 +3,7 @@
 from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import Fork, L1Rules
 from l2engine.types.base import Gas, Wei
-from l2engine.types.block import Header
+from l2engine.types.header import Header
 
 GAS_PER_BLOB = 2**17
 MAX_BLOBS_PER_TRANSACTION = 6  # from Osaka on (EIP-7594)

@@ -10,7 +10,7 @@ from l2engine.errors import InvalidAttributes, InvalidBlock
 from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import ExtraDataForm, Fork, L1Rules
 from l2engine.types.base import BlockNumber, Timestamp, Wei
-from l2engine.types.block import Header
+from l2engine.types.header import Header
 
 INITIAL_BASE_FEE: Wei = 1_000_000_000
 

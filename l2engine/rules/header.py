@@ -9,7 +9,7 @@ from l2engine.rules import blobs, eip1559
 from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import ExtraDataForm, Fork, L1Rules
 from l2engine.types.base import EMPTY_OMMERS_HASH, EMPTY_REQUESTS_HASH, EMPTY_ROOT, Hash32
-from l2engine.types.block import Header
+from l2engine.types.header import Header
 
 MAX_GAS_LIMIT = 2**63 - 1
 MIN_GAS_LIMIT = 5000

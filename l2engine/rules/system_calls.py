@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from l2engine.rules.forks import Fork, L1Rules
 from l2engine.rules.predeploys import BEACON_ROOTS, HISTORY_STORAGE
 from l2engine.types.base import Address
-from l2engine.types.state import BlockEnv
+from l2engine.types.environment import BlockEnv
 
 SYSTEM_CALL_GAS = 30_000_000
 

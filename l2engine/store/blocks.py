@@ -16,8 +16,10 @@ from l2engine.store import schema
 from l2engine.types import rlp
 from l2engine.types.accelerated import keccak_all
 from l2engine.types.base import Address, BlockNumber, Hash32, keccak
-from l2engine.types.block import Block, Header, Receipt, decode_body, decode_header, decode_receipt
-from l2engine.types.state import Batch, KeyValue
+from l2engine.types.block import Block, decode_body
+from l2engine.types.header import Header, decode_header
+from l2engine.types.receipt import Receipt, decode_receipt
+from l2engine.types.storage import Batch, KeyValue
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from l2engine.store.blocks import BlockStore
 from l2engine.store.trie import build
 from l2engine.types.base import EMPTY_CODE_HASH, EMPTY_ROOT, Address, Hash32, Wei, encode_int, keccak
 from l2engine.types.block import Block
-from l2engine.types.state import Batch, KeyValue
+from l2engine.types.storage import Batch, KeyValue
 
 
 class GenesisAccount(Protocol):

@@ -1,6 +1,6 @@
 """Ordered byte stores: LevelDB on disk, and one in memory for the dev chain and tests.
 
-Both offer `types.state.KeyValue`: reads, iteration, atomic batches, frozen snapshots. Any thread may read; one writes.
+Both offer `types.storage.KeyValue`: reads, iteration, atomic batches, frozen snapshots. Any thread may read; one writes.
 A LevelDB directory is ours or empty: locked, foreign and newer ones are refused with `StoreError`, since LevelDB itself
 notices neither a second opener in its own process nor whose data it holds.
 """
@@ -20,7 +20,7 @@ from sortedcontainers import SortedList
 from l2engine.errors import StoreError, StoreUnavailable
 from l2engine.store import schema
 from l2engine.store.room import has_room
-from l2engine.types.state import Batch, KeyValue, Snapshot
+from l2engine.types.storage import Batch, KeyValue, Snapshot
 
 _MEGABYTE = 1 << 20
 _CHUNK = 256  # rows that one step of an iteration takes under the lock, or before LevelDB may be closed

@@ -12,7 +12,8 @@ from typing import Any
 
 from l2engine.store import schema
 from l2engine.types.base import EMPTY_ROOT, Address, BlockNumber, Hash32, encode_int, keccak
-from l2engine.types.state import Account, Snapshot
+from l2engine.types.state import Account
+from l2engine.types.storage import Snapshot
 
 MERGE_EVERY = 16
 _UNKNOWN: Any = object()

@@ -18,9 +18,11 @@ from l2engine.store.room import has_room
 from l2engine.store.state import HISTORY_PROOFS, HISTORY_STATE, LAYERS, SIDE_BYTES
 from l2engine.store.trie import prove
 from l2engine.types.base import EMPTY_ROOT, ZERO_HASH, Address, BlockNumber, Hash32
-from l2engine.types.block import Block, Header
+from l2engine.types.block import Block
+from l2engine.types.header import Header
 from l2engine.types.native_core import core as _native
-from l2engine.types.state import Account, AccountProof, Batch, PreparedState, Snapshot, StateDiff
+from l2engine.types.state import Account, StateDiff
+from l2engine.types.storage import AccountProof, Batch, PreparedState, Snapshot
 
 log = logging.getLogger(__name__)
 
@@ -117,7 +119,7 @@ class NativePrepared:
 
 
 class NativeState:
-    """Implements `types.state.StateStore`; the twin of `store.state.LayeredState`, where the methods are explained."""
+    """Implements `types.storage.StateStore`; the twin of `store.state.LayeredState`, where the methods are explained."""
 
     def __init__(
         self,

@@ -7,7 +7,7 @@ its values back; pruning forgets the oldest block's values.
 
 from l2engine.store import schema
 from l2engine.types.base import BlockNumber
-from l2engine.types.state import Batch, Snapshot
+from l2engine.types.storage import Batch, Snapshot
 
 _LAST = b"\xff" * 8
 

@@ -1,6 +1,6 @@
 """The state of every kept block: one base on disk with its past, and one layer in memory per recent block.
 
-`LayeredState` implements `types.state.StateStore`. One thread changes it; any thread may read: everything a reader needs
+`LayeredState` implements `types.storage.StateStore`. One thread changes it; any thread may read: everything a reader needs
 stands in one immutable record that is swapped whole. Each change of the base is one atomic batch, so after a crash the
 database holds the state after some block, the diffs of acknowledged blocks above it, and nothing half done. The head
 marker, written before the base moves, is what a restart carries on towards.
@@ -18,8 +18,10 @@ from l2engine.store.layers import MERGE_EVERY, Changes, Layer, LayeredView, flat
 from l2engine.store.past import PastReader
 from l2engine.store.trie import Trie, prove
 from l2engine.types.base import EMPTY_CODE_HASH, EMPTY_ROOT, Address, BlockNumber, Hash32, encode_int
-from l2engine.types.block import Block, Header
-from l2engine.types.state import Account, AccountProof, Batch, KeyValue, PreparedState, Snapshot, StateDiff
+from l2engine.types.block import Block
+from l2engine.types.header import Header
+from l2engine.types.state import Account, StateDiff
+from l2engine.types.storage import AccountProof, Batch, KeyValue, PreparedState, Snapshot
 
 log = logging.getLogger(__name__)
 

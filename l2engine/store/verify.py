@@ -13,7 +13,7 @@ from l2engine.store.blocks import BlockStore
 from l2engine.store.state import LayeredState
 from l2engine.store.trie import Item, build
 from l2engine.types.base import EMPTY_CODE_HASH, EMPTY_ROOT, Hash32, keccak
-from l2engine.types.state import KeyValue, Snapshot
+from l2engine.types.storage import KeyValue, Snapshot
 
 _MANY = 100  # differences after which the search stops
 

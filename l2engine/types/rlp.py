@@ -36,6 +36,20 @@ def decode(data: bytes) -> Any:
     return item
 
 
+def uint64(item: Any, name: str) -> int:
+    """A decoded item as an integer of at most 64 bits."""
+    if not isinstance(item, bytes) or len(item) > 8 or item[:1] == b"\0":
+        raise DecodeError(f"{name}: not an integer of 64 bits without leading zeros")
+    return int.from_bytes(item, "big")
+
+
+def fixed(item: Any, length: int) -> bytes:
+    """A decoded item as bytes of this length."""
+    if not isinstance(item, bytes) or len(item) != length:
+        raise DecodeError(f"expected {length} bytes")
+    return item
+
+
 def _item(data: bytes, start: int, stop: int, depth: int) -> tuple[Any, int]:
     """The item that begins at `start` and has to end at or before `stop`, and where it ends.
 

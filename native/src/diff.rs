@@ -1,10 +1,7 @@
-//! What a block changed, against the state that it began with.
+//! What a block changes, as data: execution finds it, the store keeps it.
 
-use crate::errors::StateError;
-use crate::execution::BlockExecution;
 use crate::view::Account;
-use revm::Database;
-use revm::primitives::{Address, AddressMap, B256, Bytes, KECCAK_EMPTY, U256};
+use revm::primitives::{Address, B256, Bytes, U256};
 
 /// One account after the block, as far as the block changed it.
 #[derive(Clone, Debug, Default)]
@@ -23,54 +20,4 @@ pub struct StateDiff {
     /// In order of address.
     pub accounts: Vec<(Address, AccountDiff)>,
     pub codes: Vec<(B256, Bytes)>,
-}
-
-impl BlockExecution {
-    /// What the block changed so far, against the state that it began with.
-    pub fn diff(&mut self) -> Result<StateDiff, StateError> {
-        let journal = &mut self.machine.0.ctx.journaled_state;
-        let originals = &journal.database.originals;
-        let mut accounts = Vec::new();
-        let mut codes: AddressMap<B256> = AddressMap::default();
-        for (address, account) in &journal.inner.state {
-            let original = originals.get(address);
-            let before = original.and_then(|original| original.account);
-            let after = journal.database.current(address, &account.info);
-            let destroyed = before.is_some() && account.is_selfdestructed();
-            let slot_before = |slot: &U256| match original {
-                Some(original) if !destroyed => original.slots.get(slot).copied().unwrap_or_default(),
-                _ => U256::ZERO,
-            };
-            let mut storage: Vec<(U256, U256)> = account
-                .storage
-                .iter()
-                .map(|(slot, value)| (*slot, value.present_value))
-                .filter(|(slot, value)| *value != slot_before(slot))
-                .collect();
-            if after == before && storage.is_empty() && !destroyed {
-                continue;
-            }
-            storage.sort_unstable_by_key(|(slot, _)| *slot);
-            if let Some(after) = &after
-                && after.code_hash != KECCAK_EMPTY
-                && before.is_none_or(|before| before.code_hash != after.code_hash)
-            {
-                codes.insert(*address, after.code_hash);
-            }
-            accounts.push((*address, AccountDiff { account: after, storage, destroyed }));
-        }
-        accounts.sort_unstable_by_key(|(address, _)| *address);
-        let mut deployed = Vec::with_capacity(codes.len());
-        for (address, hash) in codes {
-            let known = journal.inner.state[&address].info.code.clone();
-            let code = match known {
-                Some(code) => code,
-                None => journal.database.code_by_hash(hash)?,
-            };
-            deployed.push((hash, code.original_bytes()));
-        }
-        deployed.sort_unstable();
-        deployed.dedup();
-        Ok(StateDiff { accounts, codes: deployed })
-    }
 }

@@ -1,7 +1,7 @@
 //! Errors on their way to Python, where they become those of `l2engine/errors.py`.
 
 use pyo3::prelude::*;
-use revm::context::result::InvalidTransaction;
+use revm::context::result::{EVMError, InvalidTransaction};
 use revm::database_interface::DBErrorMarker;
 use std::fmt;
 
@@ -85,9 +85,13 @@ impl From<ExecutionError> for PyErr {
     }
 }
 
-/// revm's handler wants to be able to say this; with all checks made beforehand it never does.
-impl From<InvalidTransaction> for ExecutionError {
-    fn from(error: InvalidTransaction) -> Self {
-        Self::Invalid(error.to_string())
+/// With all checks made beforehand, revm itself never finds a transaction invalid.
+impl From<EVMError<StateError, InvalidTransaction>> for ExecutionError {
+    fn from(error: EVMError<StateError, InvalidTransaction>) -> Self {
+        match error {
+            EVMError::Database(error) => Self::State(error),
+            EVMError::Transaction(error) => Self::Invalid(error.to_string()),
+            other => Self::State(StateError::Store(other.to_string())),
+        }
     }
 }

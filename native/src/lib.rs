@@ -1,30 +1,56 @@
 //! The native core of l2engine: what must not wait for Python. See README.md.
+//!
+//! Three wings on common ground. The ground and the wings `execute` and `store` know nothing of each other's users:
+//! `python` alone sees all of them.
 
-mod cache;
-mod call;
-mod checks;
-mod convert;
 mod diff;
 mod errors;
-mod execution;
-mod failure;
-mod fees;
 mod fork;
-mod kv;
-mod layers;
-mod live;
-mod machine;
-mod node;
-mod python;
-mod receipt;
 mod rlp;
-mod schema;
-mod state;
-mod store;
-mod tracing;
-mod transaction;
-mod trie;
 mod view;
+
+/// Running transactions: decoding, checks, fees, frames, tracing, receipts.
+mod execute {
+    pub mod block;
+    pub mod call;
+    pub mod changes;
+    pub mod checks;
+    pub mod deadline;
+    pub mod fees;
+    pub mod frame_failure;
+    pub mod machine;
+    pub mod precompiles;
+    pub mod receipt;
+    pub mod recovery;
+    pub mod tracing;
+    pub mod transaction;
+}
+
+/// Keeping state: the byte store and its rows, the trie, the base on disk and the layers above it.
+mod store {
+    pub mod cache;
+    pub mod kv;
+    pub mod layers;
+    pub mod node;
+    pub mod schema;
+    pub mod state;
+    pub mod trie;
+}
+
+/// What Python sees: bytes in, tuples and bytes out. Long work runs without the GIL.
+mod python {
+    pub mod block;
+    pub mod call;
+    pub mod convert;
+    pub mod diff;
+    pub mod functions;
+    pub mod kv;
+    pub mod state;
+    pub mod tracer;
+    pub mod tracer_view;
+    pub mod values;
+    pub mod view;
+}
 
 use pyo3::prelude::*;
 
@@ -35,24 +61,24 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[pymodule]
 fn l2engine_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<fork::Fork>()?;
-    module.add_class::<python::Block>()?;
-    module.add_class::<python::Receipts>()?;
-    module.add_class::<python::Diff>()?;
-    module.add_class::<live::LiveState>()?;
-    module.add_class::<live::Frame>()?;
-    module.add_function(wrap_pyfunction!(python::call_message, module)?)?;
-    module.add_function(wrap_pyfunction!(python::recover_senders, module)?)?;
-    module.add_function(wrap_pyfunction!(python::undecodable, module)?)?;
-    module.add_function(wrap_pyfunction!(python::ordered_root, module)?)?;
-    module.add_function(wrap_pyfunction!(python::keccak_all, module)?)?;
-    module.add_function(wrap_pyfunction!(python::encode_transactions, module)?)?;
-    module.add_function(wrap_pyfunction!(python::fast_lz_length, module)?)?;
-    module.add_class::<store::KeyValue>()?;
-    module.add_class::<store::Snapshot>()?;
-    module.add_class::<store::Batch>()?;
-    module.add_class::<store::State>()?;
-    module.add_class::<store::Prepared>()?;
-    module.add_class::<store::View>()?;
-    module.add_function(wrap_pyfunction!(store::diff_from_row, module)?)?;
+    module.add_class::<python::block::BlockUnderExecution>()?;
+    module.add_class::<python::block::Receipts>()?;
+    module.add_class::<python::diff::Diff>()?;
+    module.add_class::<python::tracer_view::LiveState>()?;
+    module.add_class::<python::tracer_view::Frame>()?;
+    module.add_function(wrap_pyfunction!(python::call::call_message, module)?)?;
+    module.add_function(wrap_pyfunction!(python::functions::recover_senders, module)?)?;
+    module.add_function(wrap_pyfunction!(python::functions::undecodable, module)?)?;
+    module.add_function(wrap_pyfunction!(python::functions::ordered_root, module)?)?;
+    module.add_function(wrap_pyfunction!(python::functions::keccak_all, module)?)?;
+    module.add_function(wrap_pyfunction!(python::functions::encode_transactions, module)?)?;
+    module.add_function(wrap_pyfunction!(python::functions::fast_lz_length, module)?)?;
+    module.add_class::<python::kv::KeyValue>()?;
+    module.add_class::<python::kv::Snapshot>()?;
+    module.add_class::<python::kv::Batch>()?;
+    module.add_class::<python::state::State>()?;
+    module.add_class::<python::state::Prepared>()?;
+    module.add_class::<python::state::View>()?;
+    module.add_function(wrap_pyfunction!(python::diff::diff_from_row, module)?)?;
     Ok(())
 }

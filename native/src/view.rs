@@ -1,11 +1,11 @@
-//! What state looks like to execution: `StateView`, its Python form, and the database that revm reads, which remembers what it read.
+//! What state looks like to execution: `StateView`, the database that revm reads, which remembers what it read, and reads of
+//! what stands in the journal above it.
 
 use crate::errors::StateError;
 use lru::LruCache;
-use pyo3::prelude::*;
-use pyo3::types::PyBytes;
 use revm::Database;
 use revm::bytecode::Bytecode;
+use revm::context::Journal;
 use revm::primitives::{Address, AddressMap, AddressSet, B256, Bytes, HashMap, KECCAK_EMPTY, U256};
 use revm::state::AccountInfo;
 use std::num::NonZeroUsize;
@@ -45,80 +45,6 @@ pub trait StateView: Send + Sync {
     fn shares_code(&self) -> bool {
         true
     }
-}
-
-/// A `StateView` written in Python; each read takes the GIL.
-pub struct PythonView(pub Py<PyAny>);
-
-impl StateView for PythonView {
-    fn account(&self, address: Address) -> Result<Option<Account>, StateError> {
-        Python::attach(|py| {
-            let found = self.0.bind(py).call_method1("account", (PyBytes::new(py, address.as_slice()),))?;
-            if found.is_none() {
-                return Ok(None);
-            }
-            Ok(Some(Account {
-                nonce: found.getattr("nonce")?.extract()?,
-                balance: uint(&found.getattr("balance")?)?,
-                code_hash: B256::from_slice(found.getattr("code_hash")?.extract()?),
-            }))
-        })
-        .map_err(StateError::Python)
-    }
-
-    fn storage(&self, address: Address, slot: U256) -> Result<U256, StateError> {
-        Python::attach(|py| {
-            let view = self.0.bind(py);
-            uint(&view.call_method1("storage", (PyBytes::new(py, address.as_slice()), to_python(py, slot)?))?)
-        })
-        .map_err(StateError::Python)
-    }
-
-    fn code(&self, code_hash: B256) -> Result<Bytes, StateError> {
-        Python::attach(|py| {
-            let code = self.0.bind(py).call_method1("code", (PyBytes::new(py, code_hash.as_slice()),))?;
-            Ok(Bytes::copy_from_slice(code.extract()?))
-        })
-        .map_err(StateError::Python)
-    }
-
-    fn block_hash(&self, number: u64) -> Result<Option<B256>, StateError> {
-        Python::attach(|py| {
-            let hash = self.0.bind(py).call_method1("block_hash", (number,))?;
-            if hash.is_none() { Ok(None) } else { Ok(Some(B256::from_slice(hash.extract()?))) }
-        })
-        .map_err(StateError::Python)
-    }
-
-    fn has_storage(&self, address: Address) -> Result<bool, StateError> {
-        Python::attach(|py| {
-            self.0.bind(py).call_method1("has_storage", (PyBytes::new(py, address.as_slice()),))?.extract()
-        })
-        .map_err(StateError::Python)
-    }
-
-    /// It may be recording what is read.
-    fn shares_code(&self) -> bool {
-        false
-    }
-}
-
-/// A Python int as 256 bits.
-pub fn uint(value: &Bound<'_, PyAny>) -> PyResult<U256> {
-    if let Ok(small) = value.extract::<u64>() {
-        return Ok(U256::from(small));
-    }
-    let bytes = value.call_method1("to_bytes", (32, "big"))?;
-    Ok(U256::from_be_slice(bytes.extract()?))
-}
-
-/// 256 bits as a Python int.
-pub fn to_python<'py>(py: Python<'py>, value: U256) -> PyResult<Bound<'py, PyAny>> {
-    if let Ok(small) = u64::try_from(value) {
-        return Ok(small.into_pyobject(py)?.into_any());
-    }
-    let bytes = PyBytes::new(py, &value.to_be_bytes::<32>());
-    py.get_type::<pyo3::types::PyInt>().call_method1("from_bytes", (bytes, "big"))
 }
 
 /// Analysed code by hash, shared by all blocks and calls: finding the jump targets costs more than reading the code.
@@ -197,5 +123,37 @@ impl Database for Source {
 
     fn block_hash(&mut self, number: u64) -> Result<B256, StateError> {
         Ok(self.view.block_hash(number)?.unwrap_or_default())
+    }
+}
+
+// ---- what stands in a journal at this moment, read without warming it ----
+
+/// An account, None where there is none.
+pub fn account_now(journal: &Journal<Source>, address: Address) -> Result<Option<Account>, StateError> {
+    let Some(found) = journal.inner.state.get(&address) else { return journal.database.view.account(address) };
+    Ok(journal.database.current(&address, &found.info))
+}
+
+/// A slot's value.
+pub fn storage_now(journal: &Journal<Source>, address: Address, slot: U256) -> Result<U256, StateError> {
+    let source = &journal.database;
+    if let Some(account) = journal.inner.state.get(&address) {
+        if let Some(slot) = account.storage.get(&slot) {
+            return Ok(slot.present_value);
+        }
+        if account.is_created() || source.gone.contains(&address) {
+            return Ok(U256::ZERO);
+        }
+    }
+    source.view.storage(address, slot)
+}
+
+/// Code, whether it was there before or has just been deployed.
+pub fn code_now(journal: &Journal<Source>, code_hash: B256) -> Result<Bytes, StateError> {
+    let mut accounts = journal.inner.state.values();
+    let deployed = accounts.find(|account| account.info.code_hash == code_hash && account.info.code.is_some());
+    match deployed.and_then(|account| account.info.code.as_ref()) {
+        Some(code) => Ok(code.original_bytes()),
+        None => journal.database.view.code(code_hash),
     }
 }

@@ -8,8 +8,9 @@ from l2engine.evm.opcodes import ACCOUNT_OPCODES, CALL_OPCODES, SLOT_OPCODES, st
 from l2engine.evm.tracers.base import NoopTracer
 from l2engine.types import rlp
 from l2engine.types.base import Address, Hash32, encode_int, keccak
-from l2engine.types.block import Header
-from l2engine.types.state import Call, TracedFrame, TracedTransaction
+from l2engine.types.execution import Call
+from l2engine.types.header import Header
+from l2engine.types.tracing import TracedFrame, TracedTransaction
 from l2engine.types.transaction import AccessList
 from rpc import render
 from rpc.codec import BlockReference, Optional

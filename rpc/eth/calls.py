@@ -14,8 +14,12 @@ from l2engine.evm.tracers.calls import revert_reason
 from l2engine.rules.blobs import GAS_PER_BLOB
 from l2engine.rules.forks import L1Rules
 from l2engine.types.base import ZERO_ADDRESS, Address, Wei
-from l2engine.types.block import Block, Header
-from l2engine.types.state import AccountOverride, BlockEnv, Call, CallResult, StateView, Tracer
+from l2engine.types.block import Block
+from l2engine.types.environment import BlockEnv
+from l2engine.types.execution import AccountOverride, Call, CallResult
+from l2engine.types.header import Header
+from l2engine.types.state import StateView
+from l2engine.types.tracing import Tracer
 from l2engine.types.transaction import Authorization
 from rpc import render
 from rpc.codec import (

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from l2engine.store.blocks import BlockStore
-from l2engine.types.block import Header
+from l2engine.types.header import Header
 
 MAX_DEPTH = 10_000  # a consumer further behind than this starts again at the head
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from l2engine.rules import blobs, eip1559
 from l2engine.types.base import Wei
-from l2engine.types.block import Header
+from l2engine.types.header import Header
 from l2engine.types.transaction import DepositTransaction, decode_transaction
 from rpc.codec import BlockTag, Optional, block_tag, hex_or_decimal, list_of, number
 from rpc.context import Context, TimeLimit

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from l2engine.types.base import MAX_UINT64, BlockNumber, Hash32, keccak
-from l2engine.types.block import Block, Log, Receipt
+from l2engine.types.block import Block
+from l2engine.types.receipt import Log, Receipt
 from rpc import render
 from rpc.codec import BlockTag, LogFilter, log_filter
 from rpc.context import Context, TimeLimit

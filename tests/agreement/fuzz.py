@@ -15,8 +15,11 @@ from l2engine.rules.forks import Fork, L1Rules
 from l2engine.rules.l1_attributes import L1Attributes, encode_calldata, format_of
 from l2engine.rules.predeploys import BEACON_ROOTS, CONSOLIDATION_REQUESTS, DEPOSITOR, HISTORY_STORAGE, L1_BLOCK, WITHDRAWAL_REQUESTS
 from l2engine.types.base import EMPTY_CODE_HASH, EMPTY_OMMERS_HASH, EMPTY_ROOT, Address, encode_int, keccak
-from l2engine.types.block import Header, Withdrawal
-from l2engine.types.state import Account, AccountOverride, BlockEnv, Call
+from l2engine.types.block import Withdrawal
+from l2engine.types.environment import BlockEnv
+from l2engine.types.execution import AccountOverride, Call
+from l2engine.types.header import Header
+from l2engine.types.state import Account
 from l2engine.types.transaction import encode_deposit
 from tests.agreement.precompile_inputs import NUMBERS, precompile_input
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from l2engine.errors import InvalidTransaction
 from l2engine.types.base import Address
-from l2engine.types.state import Account, AccountDiff, BlockExecution, BlockResult, Executor, StateDiff, TransactionResult
+from l2engine.types.execution import BlockExecution, BlockResult, Executor, TransactionResult
+from l2engine.types.state import Account, AccountDiff, StateDiff
 
 Lie = Callable[["LyingExecution", bytes, TransactionResult], TransactionResult]
 """Changes the result of a transaction, given the execution and the raw transaction, or notes what to change in the diff."""

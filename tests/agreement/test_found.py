@@ -8,7 +8,8 @@ from l2engine.conformance.world import World
 from l2engine.evm.agreement import AgreementExecutor
 from l2engine.rules import forks
 from l2engine.types.base import Address, keccak
-from l2engine.types.state import Account, AccountOverride, Call, CallResult
+from l2engine.types.execution import AccountOverride, Call, CallResult
+from l2engine.types.state import Account
 from tests.agreement.fuzz import FORKS, SENDERS, random_block, rules
 
 CONTRACT: Address = bytes([0xAA]) * 20

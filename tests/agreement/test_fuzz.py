@@ -9,7 +9,7 @@ from l2engine.errors import InvalidTransaction
 from l2engine.evm.agreement import AgreementExecutor
 from l2engine.rules.forks import Fork
 from l2engine.types.base import Address
-from l2engine.types.state import AccountOverride, Call
+from l2engine.types.execution import AccountOverride, Call
 from tests.agreement.fuzz import CONTRACTS, FORKS, PRECOMPILES, SENDERS, random_block, rules
 from tests.agreement.run_fuzz import run
 

@@ -11,7 +11,8 @@ from l2engine.evm.precompiles import precompiles
 from l2engine.rules import forks
 from l2engine.rules.forks import Fork
 from l2engine.types.base import Address, Gas
-from l2engine.types.state import BlockEnv, Call, CallResult
+from l2engine.types.environment import BlockEnv
+from l2engine.types.execution import Call, CallResult
 from tests.agreement.fuzz import FORKS, random_block, rules
 from tests.agreement.precompile_inputs import NUMBERS, lengths_at_limits, precompile_input
 from tests.helpers.vectors import VECTORS, archive, needs_vectors

@@ -10,7 +10,7 @@ from l2engine.store.kv import MemoryKeyValue
 from l2engine.store.native import NativeKeyValue, NativeState
 from l2engine.store.state import LayeredState
 from l2engine.types.block import Block
-from l2engine.types.state import Batch
+from l2engine.types.storage import Batch
 from tests.store import test_state
 from tests.store.test_state import Node
 

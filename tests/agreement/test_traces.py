@@ -12,7 +12,9 @@ from l2engine.evm.reference import ReferenceExecutor
 from l2engine.evm.step_gas import whole_cost
 from l2engine.rules.forks import Fork
 from l2engine.types.base import Address, Gas, Hash32, Wei
-from l2engine.types.state import Account, AccountOverride, Call, TracedFrame, TracedTransaction
+from l2engine.types.execution import AccountOverride, Call
+from l2engine.types.state import Account
+from l2engine.types.tracing import TracedFrame, TracedTransaction
 from l2engine.types.transaction import created_address
 from tests.agreement.fuzz import SENDERS, random_block
 

@@ -29,7 +29,8 @@ from l2engine.store.kv import MemoryKeyValue
 from l2engine.store.native import NativeKeyValue, NativeState
 from l2engine.store.state import LayeredState
 from l2engine.types.base import EMPTY_BLOOM, EMPTY_OMMERS_HASH, EMPTY_ROOT, Address, encode_int, keccak
-from l2engine.types.block import Block, Header, decode_block
+from l2engine.types.block import Block, decode_block
+from l2engine.types.header import Header
 from l2engine.types.state import Account
 from tests.agreement.fuzz import FORKS, RandomBlock, random_block, rules
 from tests.helpers import in_process

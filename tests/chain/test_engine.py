@@ -13,8 +13,10 @@ from l2engine.evm.reference import ReferenceExecutor
 from l2engine.store.kv import MemoryKeyValue
 from l2engine.types.base import ZERO_HASH, keccak
 from l2engine.types.block import Block
+from l2engine.types.environment import BlockEnv
+from l2engine.types.execution import BlockExecution
 from l2engine.types.payload import ForkchoiceState, Status
-from l2engine.types.state import BlockEnv, BlockExecution, StateView
+from l2engine.types.state import StateView
 from tests.helpers.dev_chain import Forge, adopt, document, forkchoice, funded, open_engine, spoiled, submit
 
 GENESIS = document()

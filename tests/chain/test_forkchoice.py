@@ -7,7 +7,8 @@ from l2engine.errors import InvalidForkchoice, UnknownBlock
 from l2engine.store.blocks import BlockStore
 from l2engine.store.kv import MemoryKeyValue
 from l2engine.types.base import EMPTY_BLOOM, EMPTY_OMMERS_HASH, EMPTY_ROOT, ZERO_HASH
-from l2engine.types.block import Block, Header
+from l2engine.types.block import Block
+from l2engine.types.header import Header
 
 
 class Tree:

@@ -15,7 +15,8 @@ from l2engine.rules.config import ChainConfig, chain_config
 from l2engine.rules.l1_attributes import from_storage
 from l2engine.rules.predeploys import L1_BLOCK
 from l2engine.types.base import EMPTY_BLOOM, EMPTY_OMMERS_HASH, EMPTY_ROOT, Address, Hash32, keccak
-from l2engine.types.block import Block, Header
+from l2engine.types.block import Block
+from l2engine.types.header import Header
 from l2engine.types.state import Account
 from l2engine.types.transaction import SECP256K1_N
 from tests.helpers.accounts import Signer, signer

@@ -16,7 +16,7 @@ from l2engine.evm import native
 from l2engine.evm.agreement import AgreementExecutor
 from l2engine.evm.reference import ReferenceExecutor
 from l2engine.rules.config import ChainConfig
-from l2engine.types.state import Executor
+from l2engine.types.execution import Executor
 from tests.helpers.vectors import archive
 
 MakeExecutor: TypeAlias = Callable[[ChainConfig], Executor]

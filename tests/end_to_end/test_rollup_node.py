@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import pytest
 
 from genesis import loader
-from l2engine.types.block import Header
+from l2engine.types.header import Header
 from tests.helpers.accounts import Signer
 from tests.helpers.dev_chain import GENESIS_TIME, document, funded
 from tests.helpers.in_process import InProcess

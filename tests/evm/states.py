@@ -9,8 +9,9 @@ from l2engine.rules.forks import Fork, L1Rules
 from l2engine.rules.l1_attributes import L1Attributes, encode_calldata, format_of
 from l2engine.rules.predeploys import DEPOSITOR, L1_BLOCK
 from l2engine.types.base import EMPTY_CODE_HASH, EMPTY_OMMERS_HASH, EMPTY_ROOT, ZERO_HASH, Address, keccak
-from l2engine.types.block import Header
-from l2engine.types.state import Account, BlockEnv
+from l2engine.types.environment import BlockEnv
+from l2engine.types.header import Header
+from l2engine.types.state import Account
 from l2engine.types.transaction import encode_deposit
 
 CHAIN_ID = 901

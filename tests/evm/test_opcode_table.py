@@ -12,7 +12,8 @@ from l2engine.evm.pyevm import state_class
 from l2engine.evm.reference import ReferenceExecutor
 from l2engine.rules import forks
 from l2engine.rules.forks import Fork
-from l2engine.types.state import BlockResult, Call, CallResult, Tracer
+from l2engine.types.execution import BlockResult, Call, CallResult
+from l2engine.types.tracing import Tracer
 from tests.evm.states import Before, block, config, deposit, env, world
 
 TARGET, SENDER = b"\x70" * 20, b"\xd0" * 20

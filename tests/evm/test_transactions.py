@@ -14,7 +14,8 @@ from l2engine.rules.forks import Fork, L1FeeRule, OperatorFeeRule
 from l2engine.rules.l1_attributes import L1Attributes
 from l2engine.rules.predeploys import BASE_FEE_VAULT, L1_BLOCK, L1_FEE_VAULT, OPERATOR_FEE_VAULT
 from l2engine.types.base import encode_int, keccak
-from l2engine.types.state import Account, Call
+from l2engine.types.execution import Call
+from l2engine.types.state import Account
 from l2engine.types.transaction import created_address
 from tests.evm.states import BASE_FEE, BENEFICIARY, ETHER, Before, block, config, env, l1_info, world
 from tests.helpers.accounts import Signer, signer

@@ -10,7 +10,8 @@ import zstandard
 from genesis.loader import GenesisAccount, load, state_root
 from l2engine.errors import ConfigError
 from l2engine.types.base import EMPTY_REQUESTS_HASH, EMPTY_ROOT, ZERO_HASH
-from l2engine.types.block import decode_block, decode_header
+from l2engine.types.block import decode_block
+from l2engine.types.header import decode_header
 from tests.helpers.vectors import VECTORS, json_lines, needs_vectors
 
 MESSAGE_PASSER = "4200000000000000000000000000000000000016"

@@ -18,9 +18,11 @@ from l2engine.store.genesis import write_genesis
 from l2engine.store.kv import MemoryKeyValue
 from l2engine.store.state import LayeredState
 from l2engine.types.base import ZERO_HASH, Hash32
-from l2engine.types.block import Block, Header
+from l2engine.types.block import Block
+from l2engine.types.execution import Executor
+from l2engine.types.header import Header
 from l2engine.types.payload import ForkchoiceState, PayloadAttributes, PayloadStatus, Status
-from l2engine.types.state import Executor, KeyValue
+from l2engine.types.storage import KeyValue
 from tests.helpers.accounts import Signer, signer
 
 GENESIS_TIME = 1_700_000_000

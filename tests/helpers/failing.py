@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 
 from l2engine.errors import StoreError, StoreUnavailable
 from l2engine.store.kv import MemoryKeyValue
-from l2engine.types.state import Batch
+from l2engine.types.storage import Batch
 
 
 class FailingKeyValue(MemoryKeyValue):

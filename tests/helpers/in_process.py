@@ -16,7 +16,7 @@ from l2engine.conformance.executors import executor_factory
 from l2engine.settings import Settings
 from l2engine.store.blocks import BlockStore
 from l2engine.store.genesis import write_genesis
-from l2engine.types.state import KeyValue
+from l2engine.types.storage import KeyValue
 from rpc.context import Context
 from rpc.jsonrpc import handle
 from rpc.registry import ENGINE_NAMESPACES, methods_for

@@ -12,7 +12,7 @@ from l2engine.chain.sequencer import SequencerSettings, dev_attributes
 from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import Fork, L1Rules
 from l2engine.types.base import ZERO_HASH, keccak
-from l2engine.types.block import Header, decode_header
+from l2engine.types.header import Header, decode_header
 from l2engine.types.payload import PayloadAttributes
 
 L1 = SequencerSettings

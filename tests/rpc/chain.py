@@ -14,7 +14,9 @@ from l2engine.store.blocks import BlockStore
 from l2engine.store.genesis import write_genesis
 from l2engine.store.kv import MemoryKeyValue
 from l2engine.store.state import LayeredState
-from l2engine.types.block import Block, decode_header, decode_receipt
+from l2engine.types.block import Block
+from l2engine.types.header import decode_header
+from l2engine.types.receipt import decode_receipt
 from rpc.context import Context, RpcSettings
 from rpc.jsonrpc import handle
 from rpc.registry import methods_for

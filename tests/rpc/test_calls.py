@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from l2engine.errors import ExecutionTimeout, InvalidTransaction
-from l2engine.types.state import Call, CallResult
+from l2engine.types.execution import Call, CallResult
 from rpc.context import Context
 from rpc.eth.calls import ESTIMATE_ERROR_RATIO, TX_GAS, _search
 from rpc.jsonrpc import handle

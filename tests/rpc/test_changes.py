@@ -7,7 +7,7 @@ import pytest
 
 from l2engine.errors import InvalidParams
 from l2engine.types.base import keccak
-from l2engine.types.block import Header
+from l2engine.types.header import Header
 from rpc.codec import log_filter
 from rpc.context import Context
 from rpc.errors import RpcError

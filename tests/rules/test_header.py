@@ -19,7 +19,7 @@ from l2engine.rules.eip1559 import base_fee
 from l2engine.rules.forks import OP_FORKS, Fork
 from l2engine.rules.header import validate_header
 from l2engine.types.base import EMPTY_OMMERS_HASH, EMPTY_REQUESTS_HASH, EMPTY_ROOT
-from l2engine.types.block import Header, decode_header, header_from_items
+from l2engine.types.header import Header, decode_header, header_from_items
 from tests.helpers.vectors import VECTORS, json_lines, needs_vectors
 
 OP_SECTION = {"eip1559Elasticity": 6, "eip1559Denominator": 50, "eip1559DenominatorCanyon": 250}

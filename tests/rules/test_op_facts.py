@@ -22,9 +22,12 @@ from l2engine.rules.header import validate_header
 from l2engine.rules.l1_attributes import L1Attributes
 from l2engine.rules.predeploys import CREATE2_DEPLOYER, create2_deployer_code
 from l2engine.types.base import EMPTY_OMMERS_HASH, EMPTY_ROOT, keccak
-from l2engine.types.block import Block, Header, Log, Receipt
+from l2engine.types.block import Block
+from l2engine.types.environment import BlockEnv
+from l2engine.types.header import Header
 from l2engine.types.payload import PayloadAttributes
-from l2engine.types.state import Account, BlockEnv
+from l2engine.types.receipt import Log, Receipt
+from l2engine.types.state import Account
 from l2engine.types.transaction import decode_transaction, encode_deposit
 from l2engine.types.trie_root import ordered_root
 from tests.helpers.vectors import VECTORS, needs_vectors

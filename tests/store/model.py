@@ -7,7 +7,8 @@ import rlp
 from trie import HexaryTrie
 
 from l2engine.types.base import EMPTY_CODE_HASH, EMPTY_OMMERS_HASH, EMPTY_ROOT, Address, Hash32, encode_int, keccak
-from l2engine.types.block import Block, Header
+from l2engine.types.block import Block
+from l2engine.types.header import Header
 from l2engine.types.state import Account, AccountDiff, StateDiff
 
 ADDRESSES = [bytes([i]) * 20 for i in range(1, 13)]

@@ -7,7 +7,8 @@ from l2engine.store import schema
 from l2engine.store.blocks import BlockStore
 from l2engine.store.kv import MemoryKeyValue
 from l2engine.types.base import EMPTY_ROOT, keccak
-from l2engine.types.block import Block, Log, Receipt
+from l2engine.types.block import Block
+from l2engine.types.receipt import Log, Receipt
 from tests.store.model import make_block
 
 A, B = b"\xaa" * 20, b"\xbb" * 20

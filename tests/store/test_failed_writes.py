@@ -9,7 +9,7 @@ from l2engine.errors import ConfigError, StoreError, StoreUnavailable
 from l2engine.store.kv import LevelDB
 from l2engine.store.native import NativeKeyValue
 from l2engine.store.room import has_room
-from l2engine.types.state import KeyValue
+from l2engine.types.storage import KeyValue
 from tests.helpers.failing import file_size_limit
 
 LIMIT = 100_000

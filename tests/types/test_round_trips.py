@@ -9,17 +9,9 @@ from hypothesis import strategies as st
 
 from l2engine.errors import DecodeError, InvalidTransaction
 from l2engine.types.base import MAX_UINT64, MAX_UINT256, encode_int
-from l2engine.types.block import (
-    Block,
-    Header,
-    Log,
-    Receipt,
-    Withdrawal,
-    decode_block,
-    decode_body,
-    decode_header,
-    decode_receipt,
-)
+from l2engine.types.block import Block, Withdrawal, decode_block, decode_body
+from l2engine.types.header import Header, decode_header
+from l2engine.types.receipt import Log, Receipt, decode_receipt
 from l2engine.types.transaction import DEPOSIT_TYPE, decode_transaction, encode_deposit, recover_sender
 
 uint64 = st.integers(0, MAX_UINT64)

@@ -9,7 +9,7 @@ from l2engine.evm.tracers.calls import CallTracer, FlatCallTracer, FourByteTrace
 from l2engine.evm.tracers.prestate import PrestateTracer
 from l2engine.evm.tracers.steps import StructLogger
 from l2engine.types.base import Address, Gas, Hash32, Wei
-from l2engine.types.state import TracedFrame, TracedTransaction
+from l2engine.types.tracing import TracedFrame, TracedTransaction
 
 __all__ = ["MuxTracer", "NoopTracer", "make", "revert_reason"]
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from l2engine.types.base import Address, Gas, Hash32, Wei
-from l2engine.types.state import TracedFrame, TracedTransaction
+from l2engine.types.tracing import TracedFrame, TracedTransaction
 
 
 class NoopTracer:

@@ -5,7 +5,8 @@ from typing import Any
 from l2engine.evm.opcodes import ACCOUNT_OPCODES, CALL_OPCODES, SLOT_OPCODES, stack_address
 from l2engine.evm.tracers.base import NoopTracer, to_hex
 from l2engine.types.base import EMPTY_CODE_HASH, ZERO_HASH, Address, Gas, Wei
-from l2engine.types.state import Account, TracedFrame, TracedTransaction
+from l2engine.types.state import Account
+from l2engine.types.tracing import TracedFrame, TracedTransaction
 from l2engine.types.transaction import is_delegation
 
 

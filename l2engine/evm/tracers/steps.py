@@ -8,7 +8,7 @@ from l2engine.errors import RequestTooLarge
 from l2engine.evm import opcodes
 from l2engine.evm.tracers.base import NoopTracer, to_hex
 from l2engine.types.base import Address, Gas, Wei
-from l2engine.types.state import TracedFrame
+from l2engine.types.tracing import TracedFrame
 
 MAX_BYTES = 256 * 1024 * 1024
 """As much as the steps of one transaction may take as JSON. Loops, and storage shown again with every access, go far beyond."""

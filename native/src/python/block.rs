@@ -1,45 +1,43 @@
-//! Execution as Python sees it: blocks and calls. Bytes in, tuples and bytes out; long work runs without the GIL.
+//! A block under execution, its receipts and its diff, as Python sees them.
 
-use crate::call::{self, CallOutcome};
-use crate::convert::{account_tuple, address, block_env, logs_tuple, message, override_of, receipt_tuple, view_of};
-use crate::diff::StateDiff;
 use crate::errors::ExecutionError;
-use crate::execution::{BlockExecution, Outcome};
+use crate::execute::block::{BlockExecution, Outcome};
+use crate::execute::deadline::{expired, with_deadline};
+use crate::execute::machine::Listener;
+use crate::execute::receipt::{BLOOM_BYTES, Receipt};
+use crate::execute::recovery::{Recovered, Recovery, remembered_sender};
+use crate::execute::transaction::{self, Transaction};
 use crate::fork::Fork;
-use crate::machine::with_deadline;
-use crate::receipt::{BLOOM_BYTES, Receipt};
+use crate::python::convert::{block_env, instant, receipt_tuple};
+use crate::python::diff::Diff;
+use crate::python::tracer;
+use crate::python::values::{address, to_python, uint};
+use crate::python::view::view_of;
 use crate::rlp;
-use crate::schema;
-use crate::tracing::Session;
-use crate::transaction::{self, Recovered, Recovery};
-use crate::trie;
-use crate::view::{to_python, uint};
+use crate::store::schema;
+use crate::store::trie;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
+use pyo3::types::{PyBytes, PyList, PyTuple};
 use rayon::prelude::*;
-use revm::primitives::{Address, B256, Bytes, HashSet, keccak256};
+use revm::primitives::{Address, Bytes, HashSet, keccak256};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-fn instant(seconds: Option<f64>) -> Option<Instant> {
-    seconds.map(|seconds| Instant::now() + Duration::from_secs_f64(seconds.max(0.0)))
-}
-
-/// A block under execution.
-#[pyclass(frozen, module = "l2engine_native")]
-pub struct Block {
+/// A block under execution; Python knows it as `Block`.
+#[pyclass(frozen, name = "Block", module = "l2engine_native")]
+pub struct BlockUnderExecution {
     execution: Mutex<BlockExecution>,
     receipts: Mutex<Vec<Receipt>>,
 }
 
-impl Block {
+impl BlockUnderExecution {
     fn lock(&self) -> MutexGuard<'_, BlockExecution> {
-        self.execution.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.execution.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[pymethods]
-impl Block {
+impl BlockUnderExecution {
     #[new]
     fn new(view: &Bound<'_, PyAny>, fork: &Bound<'_, Fork>, chain_id: u64, env: &Bound<'_, PyAny>) -> PyResult<Self> {
         let fork = fork.get().clone();
@@ -58,7 +56,7 @@ impl Block {
         timeout: Option<f64>,
         hooks: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyTuple>> {
-        let session = hooks.as_ref().map(Session::new).transpose()?;
+        let listener = hooks.as_ref().map(tracer::listener).transpose()?;
         let raw = Bytes::copy_from_slice(raw);
         let known = sender.map(address).transpose()?;
         let deadline = instant(timeout);
@@ -68,9 +66,9 @@ impl Block {
             execution.check_form(&tx)?;
             let sender = match known {
                 Some(sender) => sender,
-                None => tx.remembered_sender().map_err(|reason| ExecutionError::Invalid(reason.to_owned()))?,
+                None => remembered_sender(&tx).map_err(|reason| ExecutionError::Invalid(reason.to_owned()))?,
             };
-            apply_in_time(&mut execution, &tx, sender, deadline, session)
+            apply_in_time(&mut execution, &tx, sender, deadline, listener)
         })?;
         let result = (
             receipt_tuple(py, &outcome.receipt)?,
@@ -227,159 +225,18 @@ fn apply_recovered(execution: &mut BlockExecution, recovered: &Recovered) -> Res
 
 fn apply_in_time(
     execution: &mut BlockExecution,
-    tx: &transaction::Transaction,
+    tx: &Transaction,
     sender: Address,
     deadline: Option<Instant>,
-    tracer: Option<Session>,
+    listener: Option<Box<dyn Listener>>,
 ) -> Result<Outcome, ExecutionError> {
     if deadline.is_some() {
         execution.machine.watch_deadline();
     }
-    if let Some(session) = tracer {
-        execution.machine.watch(session);
+    if let Some(listener) = listener {
+        execution.machine.listen(listener);
     }
-    let (outcome, expired) = with_deadline(deadline, || execution.apply_unless(tx, sender, crate::machine::expired));
-    execution.machine.unwatch();
+    let (outcome, expired) = with_deadline(deadline, || execution.apply_unless(tx, sender, expired));
+    execution.machine.stop_listening();
     if expired { Err(ExecutionError::Timeout) } else { outcome }
-}
-
-/// A block's state diff, in native form.
-#[pyclass(frozen, module = "l2engine_native")]
-pub struct Diff(pub Arc<StateDiff>);
-
-#[pymethods]
-impl Diff {
-    /// Address to (account or None, changed slots, destroyed); an account is (nonce, balance, code hash).
-    fn accounts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let all = PyDict::new(py);
-        for (address, change) in &self.0.accounts {
-            let storage = PyDict::new(py);
-            for (slot, value) in &change.storage {
-                storage.set_item(to_python(py, *slot)?, to_python(py, *value)?)?;
-            }
-            let account = change.account.as_ref().map(|account| account_tuple(py, account)).transpose()?;
-            all.set_item(PyBytes::new(py, address.as_slice()), (account, storage, change.destroyed))?;
-        }
-        Ok(all)
-    }
-
-    /// Deployed code by its hash.
-    fn codes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let all = PyDict::new(py);
-        for (hash, code) in &self.0.codes {
-            all.set_item(PyBytes::new(py, hash.as_slice()), PyBytes::new(py, code))?;
-        }
-        Ok(all)
-    }
-}
-
-/// Run one message call: (error or None, output, gas used, gas refund, created or None, logs).
-#[pyfunction]
-#[allow(clippy::too_many_arguments)]
-#[pyo3(name = "call", signature = (view, fork, chain_id, env, call, overrides=None, timeout=None, hooks=None))]
-pub fn call_message<'py>(
-    py: Python<'py>,
-    view: &Bound<'py, PyAny>,
-    fork: &Bound<'py, Fork>,
-    chain_id: u64,
-    env: &Bound<'py, PyAny>,
-    call: &Bound<'py, PyAny>,
-    overrides: Option<Bound<'py, PyDict>>,
-    timeout: Option<f64>,
-    hooks: Option<Bound<'py, PyAny>>,
-) -> PyResult<Bound<'py, PyTuple>> {
-    let session = hooks.as_ref().map(Session::new).transpose()?;
-    let fork = fork.get().clone();
-    let env = block_env(env, &fork)?;
-    let view = view_of(view)?;
-    let message = message(call)?;
-    let mut changes = Vec::new();
-    for (address_, change) in overrides.iter().flatten() {
-        changes.push((address(address_.extract()?)?, override_of(&change)?));
-    }
-    let deadline = instant(timeout);
-    let CallOutcome { error, output, gas_used, gas_refund, created, logs } =
-        py.detach(|| call::run(view, fork, chain_id, env, message, changes, deadline, session))?;
-    (
-        error,
-        PyBytes::new(py, &output),
-        gas_used,
-        gas_refund,
-        created.map(|created| PyBytes::new(py, created.as_slice()).unbind()),
-        logs_tuple(py, &logs)?,
-    )
-        .into_pyobject(py)
-}
-
-/// The senders of many transactions, found in parallel and remembered; None where the signature is not valid.
-#[pyfunction]
-pub fn recover_senders<'py>(py: Python<'py>, raws: Vec<Bound<'py, PyBytes>>) -> Vec<Option<Bound<'py, PyBytes>>> {
-    let raws: Vec<Bytes> = raws.iter().map(|raw| Bytes::copy_from_slice(raw.as_bytes())).collect();
-    let recovery = Recovery::of(raws);
-    py.detach(|| {
-        for index in 0..recovery.len() {
-            recovery.get(index);
-        }
-    });
-    (0..recovery.len())
-        .map(|index| match recovery.get(index) {
-            Ok((_, Ok(sender))) => Some(PyBytes::new(py, sender.as_slice())),
-            _ => None,
-        })
-        .collect()
-}
-
-/// The place of the first that is no transaction, None when all are. Their senders are sought from now on.
-#[pyfunction]
-pub fn undecodable(py: Python<'_>, raws: Vec<Bound<'_, PyBytes>>) -> Option<usize> {
-    let raws: Vec<Bytes> = raws.iter().map(|raw| Bytes::copy_from_slice(raw.as_bytes())).collect();
-    py.detach(|| Recovery::of(raws).undecodable())
-}
-
-/// The list asked for last, and its root: a payload's transactions are asked for when its hash is checked and when it is executed.
-static LATEST_ROOT: Mutex<Option<(Vec<Bytes>, B256)>> = Mutex::new(None);
-
-/// The root of a list, keyed by the RLP of each index: transactions, receipts, withdrawals.
-#[pyfunction]
-pub fn ordered_root<'py>(py: Python<'py>, values: Vec<Bound<'py, PyBytes>>) -> Bound<'py, PyBytes> {
-    let values: Vec<&[u8]> = values.iter().map(|value| value.as_bytes()).collect();
-    let root = py.detach(|| {
-        let mut latest = LATEST_ROOT.lock().unwrap_or_else(PoisonError::into_inner);
-        match latest.as_ref() {
-            Some((list, root)) if list.iter().map(|value| &value[..]).eq(values.iter().copied()) => *root,
-            _ => {
-                let root = trie::ordered_root(&values);
-                *latest = Some((values.iter().map(|value| Bytes::copy_from_slice(value)).collect(), root));
-                root
-            }
-        }
-    });
-    PyBytes::new(py, root.as_slice())
-}
-
-/// The hashes of many byte strings.
-#[pyfunction]
-pub fn keccak_all<'py>(py: Python<'py>, values: Vec<Bound<'py, PyBytes>>) -> PyResult<Bound<'py, PyList>> {
-    PyList::new(py, values.iter().map(|value| PyBytes::new(py, keccak256(value.as_bytes()).as_slice())))
-}
-
-/// The RLP list of transactions as a block's body has it: typed ones as strings, legacy ones as the lists that they are.
-#[pyfunction]
-pub fn encode_transactions<'py>(py: Python<'py>, raws: Vec<Bound<'py, PyBytes>>) -> Bound<'py, PyBytes> {
-    let mut payload = Vec::with_capacity(raws.iter().map(|raw| raw.as_bytes().len() + 4).sum());
-    for raw in &raws {
-        match raw.as_bytes() {
-            list @ [(0xc0..), ..] => payload.extend_from_slice(list),
-            typed => rlp::put_bytes(&mut payload, typed),
-        }
-    }
-    let mut list = Vec::with_capacity(payload.len() + 5);
-    rlp::put_list(&mut list, &payload);
-    PyBytes::new(py, &list)
-}
-
-/// The length of data after FastLZ compression at level 1.
-#[pyfunction]
-pub fn fast_lz_length(data: &[u8]) -> u32 {
-    crate::fees::fast_lz_length(data)
 }

@@ -1,10 +1,10 @@
 //! What recent blocks changed, in memory, and the view through it down to the base or its past; the twin of `l2engine/store/layers.py`.
 
-use crate::cache::RowCache;
 use crate::errors::StateError;
-use crate::kv::{Read, Snapshot, Store};
-use crate::schema;
-use crate::trie::{EMPTY_ROOT, ReadNode};
+use crate::store::cache::RowCache;
+use crate::store::kv::{Read, Snapshot, Store};
+use crate::store::schema;
+use crate::store::trie::{EMPTY_ROOT, ReadNode};
 use crate::view::{Account, StateView};
 use revm::primitives::{Address, AddressMap, AddressSet, B256, Bytes, HashMap, KECCAK_EMPTY, U256, keccak256};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,34 +1,23 @@
-//! Python's objects as ours, and back.
+//! Blocks, calls, overrides and receipts, from Python's records and as its tuples.
 
-use crate::call::{CallMessage, Override};
+use crate::execute::call::{CallMessage, Override};
+use crate::execute::receipt::Receipt;
+use crate::execute::transaction;
 use crate::fork::Fork;
-use crate::receipt::Receipt;
-use crate::transaction;
-use crate::view::{Account, PythonView, StateView, to_python, uint};
+use crate::python::values::{address, hash, uint};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 use revm::context::BlockEnv;
 use revm::context_interface::block::BlobExcessGasAndPrice;
-use revm::primitives::{Address, B256, Bytes, U256};
-use std::sync::Arc;
+use revm::primitives::{Bytes, Log, U256};
+use std::time::{Duration, Instant};
 
-/// A `StateView` of either kind.
-pub fn view_of(view: &Bound<'_, PyAny>) -> PyResult<Arc<dyn StateView>> {
-    match view.cast::<crate::store::View>() {
-        Ok(native) => Ok(native.get().0.clone()),
-        Err(_) => Ok(Arc::new(PythonView(view.clone().unbind()))),
-    }
+/// The moment that is so many seconds from now.
+pub fn instant(seconds: Option<f64>) -> Option<Instant> {
+    seconds.map(|seconds| Instant::now() + Duration::from_secs_f64(seconds.max(0.0)))
 }
 
-pub fn address(bytes: &[u8]) -> PyResult<Address> {
-    Address::try_from(bytes).map_err(|_| pyo3::exceptions::PyValueError::new_err("expected 20 bytes"))
-}
-
-pub fn hash(bytes: &[u8]) -> PyResult<B256> {
-    B256::try_from(bytes).map_err(|_| pyo3::exceptions::PyValueError::new_err("expected 32 bytes"))
-}
-
-/// The fixed part of a block, read from a `types.state.BlockEnv`.
+/// The fixed part of a block, read from a `types.environment.BlockEnv`.
 pub fn block_env(env: &Bound<'_, PyAny>, fork: &Fork) -> PyResult<BlockEnv> {
     let excess: Option<u64> = env.getattr("excess_blob_gas")?.extract()?;
     let blob = match (fork.blobs, excess) {
@@ -48,7 +37,7 @@ pub fn block_env(env: &Bound<'_, PyAny>, fork: &Fork) -> PyResult<BlockEnv> {
     })
 }
 
-/// A `types.state.Call`.
+/// A `types.execution.Call`.
 pub fn message(call: &Bound<'_, PyAny>) -> PyResult<CallMessage> {
     let number = |name: &str| uint(&call.getattr(name)?);
     let optional = |name: &str| -> PyResult<Option<U256>> {
@@ -94,7 +83,7 @@ pub fn message(call: &Bound<'_, PyAny>) -> PyResult<CallMessage> {
     })
 }
 
-/// A `types.state.AccountOverride`.
+/// A `types.execution.AccountOverride`.
 pub fn override_of(change: &Bound<'_, PyAny>) -> PyResult<Override> {
     let slots = |name: &str| -> PyResult<Option<Vec<(U256, U256)>>> {
         let value = change.getattr(name)?;
@@ -134,7 +123,7 @@ pub fn receipt_tuple<'py>(py: Python<'py>, receipt: &Receipt) -> PyResult<Bound<
         .into_pyobject(py)
 }
 
-pub fn logs_tuple<'py>(py: Python<'py>, logs: &[revm::primitives::Log]) -> PyResult<Bound<'py, PyTuple>> {
+pub fn logs_tuple<'py>(py: Python<'py>, logs: &[Log]) -> PyResult<Bound<'py, PyTuple>> {
     let logs: PyResult<Vec<_>> = logs
         .iter()
         .map(|log| {
@@ -143,9 +132,4 @@ pub fn logs_tuple<'py>(py: Python<'py>, logs: &[revm::primitives::Log]) -> PyRes
         })
         .collect();
     PyTuple::new(py, logs?)
-}
-
-/// (nonce, balance, code hash)
-pub fn account_tuple<'py>(py: Python<'py>, account: &Account) -> PyResult<Bound<'py, PyTuple>> {
-    (account.nonce, to_python(py, account.balance)?, PyBytes::new(py, account.code_hash.as_slice())).into_pyobject(py)
 }

@@ -1,24 +1,25 @@
 //! What a tracer may look at while it is called: the state under execution, and the step that is about to run.
 
-use crate::convert::{account_tuple, address, hash};
 use crate::errors::StateError;
-use crate::machine::MachineContext;
-use crate::view::{Account, to_python, uint};
+use crate::execute::machine::MachineContext;
+use crate::execute::tracing::Before;
+use crate::python::values::{account_tuple, address, hash, to_python, uint};
+use crate::view::{account_now, code_now, storage_now};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyTuple};
 use revm::interpreter::Interpreter;
 use revm::interpreter::interpreter_types::{InputsTr, MemoryTr, ReturnData, RuntimeFlag};
-use revm::primitives::{Address, B256, Bytes, U256};
+use revm::primitives::{Address, Bytes, KECCAK_EMPTY, U256};
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicPtr, Ordering};
 
-/// The machine's context, as long as a tracer is being called.
+/// Shows a machine's context, as long as a tracer is being called.
 #[derive(Default)]
-pub struct Live(AtomicPtr<MachineContext>);
+pub struct Window(AtomicPtr<MachineContext>);
 
-impl Live {
+impl Window {
     /// Let `work` look at the context, through whoever holds this.
     pub fn during<T>(&self, context: &mut MachineContext, work: impl FnOnce() -> T) -> T {
         self.0.store(context, Ordering::Release);
@@ -38,82 +39,36 @@ impl Live {
     }
 }
 
-fn account(context: &MachineContext, address: Address) -> Result<Option<Account>, StateError> {
-    let (journal, source) = (&context.journaled_state.inner, &context.journaled_state.database);
-    let Some(found) = journal.state.get(&address) else { return source.view.account(address) };
-    Ok(source.current(&address, &found.info))
-}
-
-/// A slot's value at this moment, read without warming it.
-pub fn storage(context: &MachineContext, address: Address, slot: U256) -> Result<U256, StateError> {
-    let source = &context.journaled_state.database;
-    if let Some(account) = context.journaled_state.inner.state.get(&address) {
-        if let Some(slot) = account.storage.get(&slot) {
-            return Ok(slot.present_value);
-        }
-        if account.is_created() || source.gone.contains(&address) {
-            return Ok(U256::ZERO);
-        }
-    }
-    source.view.storage(address, slot)
-}
-
-fn code(context: &MachineContext, code_hash: B256) -> Result<Bytes, StateError> {
-    let mut accounts = context.journaled_state.inner.state.values();
-    let deployed = accounts.find(|account| account.info.code_hash == code_hash && account.info.code.is_some());
-    match deployed.and_then(|account| account.info.code.as_ref()) {
-        Some(code) => Ok(code.original_bytes()),
-        None => context.journaled_state.database.view.code(code_hash),
-    }
-}
-
 /// The state under execution; answers only while a tracer is being called.
 #[pyclass(frozen, module = "l2engine_native")]
-pub struct LiveState(pub Arc<Live>);
+pub struct LiveState(pub Arc<Window>);
 
 #[pymethods]
 impl LiveState {
     /// (nonce, balance, code hash), None where there is no account.
     fn account<'py>(&self, py: Python<'py>, who: &[u8]) -> PyResult<Option<Bound<'py, PyTuple>>> {
         let who = address(who)?;
-        self.0.look(|context| account(context, who))?.map(|found| account_tuple(py, &found)).transpose()
+        self.0
+            .look(|context| account_now(&context.journaled_state, who))?
+            .map(|found| account_tuple(py, &found))
+            .transpose()
     }
 
     fn storage<'py>(&self, py: Python<'py>, who: &[u8], slot: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let (who, slot) = (address(who)?, uint(slot)?);
-        to_python(py, self.0.look(|context| storage(context, who, slot))?)
+        to_python(py, self.0.look(|context| storage_now(&context.journaled_state, who, slot))?)
     }
 
     fn code<'py>(&self, py: Python<'py>, code_hash: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
         let code_hash = hash(code_hash)?;
-        Ok(PyBytes::new(py, &self.0.look(|context| code(context, code_hash))?))
+        Ok(PyBytes::new(py, &self.0.look(|context| code_now(&context.journaled_state, code_hash))?))
     }
 }
 
-/// The state of a frame before one of its steps, as far as the step may change it.
-#[derive(Clone, Copy)]
-pub struct Before {
-    pub gas: u64,
-    height: usize,
-    memory_size: usize,
-    /// The topmost items of the stack, the top first: no opcode takes more.
-    pub operands: [U256; 7],
-}
-
-impl Before {
-    pub fn of(interpreter: &Interpreter) -> Self {
-        let stack = interpreter.stack.data();
-        let mut operands = [U256::ZERO; 7];
-        operands.iter_mut().zip(stack.iter().rev()).for_each(|(operand, item)| *operand = *item);
-        let memory_size = MemoryTr::size(&interpreter.memory);
-        Self { gas: interpreter.gas.remaining(), height: stack.len(), memory_size, operands }
-    }
-}
-
-/// One step of a frame, before it runs: a `types.state.TracedFrame`, and what its gas depends on.
+/// One step of a frame, before it runs: a `types.tracing.TracedFrame`, and what its gas depends on.
 #[pyclass(frozen, module = "l2engine_native")]
 pub struct Frame {
-    live: Arc<Live>,
+    window: Arc<Window>,
     #[pyo3(get)]
     depth: usize,
     #[pyo3(get)]
@@ -128,16 +83,22 @@ pub struct Frame {
 
 impl Frame {
     /// The next step of an interpreter, with all of its stack and its memory when asked.
-    pub fn next(interpreter: &Interpreter, live: &Arc<Live>, depth: usize, before: Before, with_memory: bool) -> Self {
+    pub fn next(
+        interpreter: &Interpreter,
+        window: &Arc<Window>,
+        depth: usize,
+        before: Before,
+        with_memory: bool,
+    ) -> Self {
         let memory = if with_memory { interpreter.memory.slice(0..before.memory_size).to_vec() } else { Vec::new() };
         let stack = interpreter.stack.data().clone();
-        Self { memory, stack, ..Self::past(interpreter, live, depth, before) }
+        Self { memory, stack, ..Self::past(interpreter, window, depth, before) }
     }
 
     /// A step that has run, with what it may have taken from the stack.
-    pub fn past(interpreter: &Interpreter, live: &Arc<Live>, depth: usize, before: Before) -> Self {
+    pub fn past(interpreter: &Interpreter, window: &Arc<Window>, depth: usize, before: Before) -> Self {
         Self {
-            live: live.clone(),
+            window: window.clone(),
             depth,
             is_static: interpreter.runtime_flag.is_static(),
             before,
@@ -204,7 +165,7 @@ impl Frame {
     /// Whether the transaction has touched an account (EIP-2929).
     fn is_warm(&self, who: &[u8]) -> PyResult<bool> {
         let who = address(who)?;
-        self.live.look(|context| {
+        self.window.look(|context| {
             let journal = &context.journaled_state.inner;
             let touched = journal.state.get(&who).is_some_and(|a| !a.is_cold_transaction_id(journal.transaction_id));
             Ok(touched || journal.warm_addresses.is_warm(&who))
@@ -213,18 +174,23 @@ impl Frame {
 
     fn is_empty(&self, who: &[u8]) -> PyResult<bool> {
         let who = address(who)?;
-        self.live.look(|context| Ok(account(context, who)?.is_none_or(|found| found.is_empty())))
+        self.window.look(|context| Ok(account_now(&context.journaled_state, who)?.is_none_or(|found| found.is_empty())))
     }
 
     fn balance<'py>(&self, py: Python<'py>, who: &[u8]) -> PyResult<Bound<'py, PyAny>> {
         let who = address(who)?;
-        to_python(py, self.live.look(|context| Ok(account(context, who)?.map_or(U256::ZERO, |found| found.balance)))?)
+        to_python(
+            py,
+            self.window.look(|context| {
+                Ok(account_now(&context.journaled_state, who)?.map_or(U256::ZERO, |found| found.balance))
+            })?,
+        )
     }
 
     fn code<'py>(&self, py: Python<'py>, who: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
         let who = address(who)?;
-        let code = self.live.look(|context| match account(context, who)? {
-            Some(found) if found.code_hash != revm::primitives::KECCAK_EMPTY => code(context, found.code_hash),
+        let code = self.window.look(|context| match account_now(&context.journaled_state, who)? {
+            Some(found) if found.code_hash != KECCAK_EMPTY => code_now(&context.journaled_state, found.code_hash),
             _ => Ok(Bytes::new()),
         })?;
         Ok(PyBytes::new(py, &code))
@@ -233,10 +199,10 @@ impl Frame {
     /// A slot of the running account: (whether it is warm, its value before the transaction, its value).
     fn slot<'py>(&self, py: Python<'py>, slot: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyTuple>> {
         let slot = uint(slot)?;
-        let (warm, original, value) = self.live.look(|context| {
+        let (warm, original, value) = self.window.look(|context| {
             let journal = &context.journaled_state.inner;
             let listed = journal.warm_addresses.is_storage_warm(&self.account, &slot);
-            let value = storage(context, self.account, slot)?;
+            let value = storage_now(&context.journaled_state, self.account, slot)?;
             let loaded = journal.state.get(&self.account).and_then(|account| account.storage.get(&slot));
             Ok(match loaded.filter(|slot| slot.transaction_id == journal.transaction_id) {
                 Some(loaded) => (listed || !loaded.is_cold, loaded.original_value, value),

@@ -1,7 +1,7 @@
-//! Receipts and their consensus encodings; the twin of `Receipt` in `l2engine/types/block.py`.
+//! Receipts and their consensus encodings; the twin of `l2engine/types/receipt.py`.
 
+use crate::execute::transaction::DEPOSIT;
 use crate::rlp;
-use crate::transaction::DEPOSIT;
 use revm::primitives::{Log, keccak256};
 
 pub const BLOOM_BYTES: usize = 256;

@@ -2,9 +2,9 @@
 
 use super::{Kept, LayeredState, Result};
 use crate::errors::StateError;
-use crate::kv::{Batch, Read, Store, for_each};
-use crate::layers::Layer;
-use crate::schema;
+use crate::store::kv::{Batch, Read, Store, for_each};
+use crate::store::layers::Layer;
+use crate::store::schema;
 use rayon::prelude::*;
 use revm::primitives::{B256, B256Map, Bytes, HashMap, keccak256};
 use std::sync::Arc;

@@ -5,8 +5,8 @@
 //! branch never has a value. Source: Yellow Paper, appendix D.
 
 use crate::errors::StateError;
-use crate::node::{self, Child, Children, Node, Reference, compact, empty_children, node_key};
 use crate::rlp;
+use crate::store::node::{self, Child, Children, Node, Reference, compact, empty_children, node_key};
 use rayon::prelude::*;
 use revm::primitives::{B256, Bytes, b256, keccak256};
 

@@ -6,8 +6,8 @@
 use super::{LayeredState, Result};
 use crate::diff::StateDiff;
 use crate::errors::StateError;
-use crate::kv::{Batch, Read, for_each};
-use crate::schema;
+use crate::store::kv::{Batch, Read, for_each};
+use crate::store::schema;
 use rayon::prelude::*;
 use revm::primitives::{B256, keccak256};
 use std::cmp::Ordering;

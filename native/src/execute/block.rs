@@ -2,28 +2,24 @@
 //!
 //! Sources: Yellow Paper 6; EIP-1559, 4844, 7623, 7702; OP specs, deposits.md and exec-engine.md; digest sections 0, 2 and 3.
 
-use crate::checks::invalid;
+use crate::diff::StateDiff;
 use crate::errors::{ExecutionError, StateError};
-use crate::fees;
+use crate::execute::changes::changes;
+use crate::execute::checks;
+use crate::execute::fees;
+use crate::execute::machine::{FramesResult, Machine};
+use crate::execute::receipt::Receipt;
+use crate::execute::transaction::{Deposit, Transaction};
 use crate::fork::{self, Fork, L1FeeRule, L1Parameters};
-use crate::live;
-use crate::machine::{Machine, MachineError};
-use crate::receipt::Receipt;
-use crate::tracing;
-use crate::transaction::{Deposit, Transaction};
-use crate::view::StateView;
+use crate::view::{StateView, storage_now};
 use revm::bytecode::Bytecode;
 use revm::context::journaled_state::account::JournaledAccountTr;
-use revm::context::transaction::AuthorizationTr;
 use revm::context::{BlockEnv, JournalEntry, JournalTr, TxEnv};
-use revm::handler::{FrameResult, PrecompileProvider, post_execution, pre_execution};
-use revm::interpreter::{InitialAndFloorGas, InstructionResult, gas::calculate_initial_tx_gas_for_tx};
-use revm::primitives::hardfork::SpecId;
+use revm::interpreter::{InitialAndFloorGas, InstructionResult};
 use revm::primitives::{Address, Bytes, KECCAK_EMPTY, TxKind, U256};
 use revm::state::AccountStatus;
 use std::sync::Arc;
 
-pub const GAS_PER_BLOB: u64 = 1 << 17;
 const SYSTEM_CALL_GAS: u64 = 30_000_000;
 
 /// An executed transaction.
@@ -36,24 +32,6 @@ pub struct Outcome {
     pub operator_fee: U256,
     /// A deposit that failed before its first frame.
     never_ran: bool,
-}
-
-/// How a transaction's frames ended.
-pub struct Ran {
-    pub result: InstructionResult,
-    /// What the outermost frame handed back, kept or not.
-    pub returned: Bytes,
-    pub created: Option<Address>,
-    pub gas_used: u64,
-    pub gas_refund: u64,
-    pub gas_left: u64,
-}
-
-impl Ran {
-    /// The output that counts: empty when the frame failed without reverting.
-    pub fn output(&self) -> Bytes {
-        if self.result.is_ok_or_revert() { self.returned.clone() } else { Bytes::new() }
-    }
 }
 
 /// A block in the making.
@@ -88,7 +66,12 @@ impl BlockExecution {
         }
     }
 
-    /// Execute one transaction; as if it had never been tried when it cannot stand in this block.
+    /// The checks that come before the sender's signature counts.
+    pub fn check_form(&self, tx: &Transaction) -> Result<(), ExecutionError> {
+        checks::form(&self.fork, self.chain_id, tx)
+    }
+
+    /// Execute one transaction; as if it had never been tried when it cannot be in this block.
     pub fn apply(&mut self, tx: &Transaction, sender: Address) -> Result<Outcome, ExecutionError> {
         self.apply_unless(tx, sender, || false)
     }
@@ -112,7 +95,7 @@ impl BlockExecution {
         let outcome = outcome.and_then(|outcome| {
             self.settle();
             let error = outcome.never_ran.then_some("failed deposit transaction");
-            tracing::end(&mut self.machine.0.ctx, outcome.gas_used, error)?;
+            self.machine.end(outcome.gas_used, error)?;
             Ok(outcome)
         });
         match &outcome {
@@ -129,29 +112,31 @@ impl BlockExecution {
 
     fn apply_signed(&mut self, tx: &Transaction, sender: Address) -> Result<Outcome, ExecutionError> {
         self.check_form(tx)?;
-        self.machine.0.ctx.tx = transaction_env(tx, sender, self.effective_gas_price(tx));
-        let (l1_fee, parameters) = self.l1_fee(tx)?;
-        let initial = self.check_signed(tx, sender, l1_fee, &parameters)?;
-
-        self.begin_tracing()?;
         let price = self.effective_gas_price(tx);
+        self.machine.set_transaction(transaction_env(tx, sender, price));
+        let (l1_fee, parameters) = self.l1_fee(tx)?;
         let rule = self.fork.operator_fee;
-        let blob_fee = U256::from(blob_gas(tx)) * self.blob_price();
         let operator_up_front = fees::operator_fee(rule, tx.gas, &parameters);
+        let initial = self.machine.initial_gas();
+        let signer = self.signer(sender)?;
+        checks::signed(&self.fork, &self.so_far(), &signer, tx, l1_fee.saturating_add(operator_up_front), &initial)?;
+
+        self.machine.begin()?;
+        let blob_fee = U256::from(tx.blob_gas()) * self.blob_price();
         let bought = U256::from(tx.gas) * price + blob_fee + l1_fee + operator_up_front;
         {
-            let mut account = self.machine.0.ctx.journaled_state.load_account_mut(sender)?.data;
+            let mut account = self.machine.journal().load_account_mut(sender)?.data;
             let left = *account.balance() - bought;
             account.set_balance(left);
             if tx.to.is_call() {
                 account.bump_nonce();
             }
         }
-        let ran = self.run(initial)?;
+        let ran = self.machine.run(initial)?;
 
         let operator_fee = fees::operator_fee(rule, ran.gas_used, &parameters);
         self.credit(sender, U256::from(ran.gas_left) * price + (operator_up_front - operator_fee))?;
-        let beneficiary = self.machine.0.ctx.block.beneficiary;
+        let beneficiary = self.machine.block().beneficiary;
         let used = U256::from(ran.gas_used);
         let tip = used * (price - self.base_fee);
         self.credit(beneficiary, tip)?;
@@ -164,17 +149,36 @@ impl BlockExecution {
             }
             self.da_size += fees::da_size(&tx.raw);
         }
-        self.blob_gas_used += blob_gas(tx);
+        self.blob_gas_used += tx.blob_gas();
         let receipt = self.receipt(tx, &ran, None);
         Ok(Outcome { receipt, gas_used: ran.gas_used, output: ran.output(), l1_fee, operator_fee, never_ran: false })
+    }
+
+    fn signer(&mut self, address: Address) -> Result<checks::Sender, StateError> {
+        let info = &self.machine.journal().load_account_with_code(address)?.data.info;
+        let code = info.code.clone().unwrap_or_default();
+        Ok(checks::Sender { address, nonce: info.nonce, balance: info.balance, code })
+    }
+
+    fn so_far(&self) -> checks::Block {
+        checks::Block {
+            base_fee: self.base_fee,
+            blob_price: self.blob_price(),
+            gas_left: self.gas_left(),
+            blob_gas_used: self.blob_gas_used,
+        }
+    }
+
+    fn gas_left(&self) -> u64 {
+        self.machine.block().gas_limit.saturating_sub(self.gas_used)
     }
 
     fn effective_gas_price(&self, tx: &Transaction) -> U256 {
         tx.max_fee.min(self.base_fee.saturating_add(tx.max_priority_fee))
     }
 
-    pub fn blob_price(&self) -> U256 {
-        self.machine.0.ctx.block.blob_excess_gas_and_price.map_or(U256::ZERO, |blob| U256::from(blob.blob_gasprice))
+    fn blob_price(&self) -> U256 {
+        self.machine.block().blob_excess_gas_and_price.map_or(U256::ZERO, |blob| U256::from(blob.blob_gasprice))
     }
 
     /// The L1 data fee, by parameters read once a block, when the L1-attributes deposit has run.
@@ -185,9 +189,9 @@ impl BlockExecution {
         let parameters = match self.l1 {
             Some(known) => known,
             None => {
-                let read = L1Parameters::read(&self.fork, |slot| {
-                    live::storage(&self.machine.0.ctx, fork::L1_BLOCK, U256::from(slot))
-                })?;
+                let journal = self.machine.journal();
+                let read =
+                    L1Parameters::read(&self.fork, |slot| storage_now(journal, fork::L1_BLOCK, U256::from(slot)))?;
                 *self.l1.insert(read)
             }
         };
@@ -201,36 +205,36 @@ impl BlockExecution {
         let sender = deposit.sender;
         let reports_gas = self.fork.deposits_report_gas;
         if deposit.is_system && reports_gas {
-            return invalid(format!("system tx not supported: address {sender}"));
+            return checks::invalid(format!("system tx not supported: address {sender}"));
         }
         if !deposit.is_system {
-            self.check_pool(tx.gas)?;
+            checks::gas_left(self.gas_left(), tx.gas)?;
         }
-        self.machine.0.ctx.tx = transaction_env(tx, sender, U256::ZERO);
-        let balance = self.machine.0.ctx.journaled_state.load_account(sender)?.data.info.balance;
+        self.machine.set_transaction(transaction_env(tx, sender, U256::ZERO));
+        let balance = self.machine.journal().load_account(sender)?.data.info.balance;
         if balance.checked_add(deposit.mint).is_none() {
-            return invalid("deposit mints more than a balance can hold");
+            return checks::invalid("deposit mints more than a balance can hold");
         }
-        self.begin_tracing()?;
+        self.machine.begin()?;
         let nonce;
         let can_pay;
         {
-            let mut account = self.machine.0.ctx.journaled_state.load_account_mut(sender)?.data;
+            let mut account = self.machine.journal().load_account_mut(sender)?.data;
             nonce = account.nonce();
             account.incr_balance(deposit.mint);
             can_pay = *account.balance() >= tx.value;
         }
-        let initial = calculate_initial_tx_gas_for_tx(&self.machine.0.ctx.tx, self.fork.spec);
-        let enough = tx.gas >= initial.initial_total_gas && tx.gas >= initial.floor_gas;
-        let runs = enough && can_pay && !self.too_much_initcode(tx);
+        let initial = self.machine.initial_gas();
+        let enough = checks::enough_gas(tx.gas, &initial).is_ok();
+        let runs = enough && can_pay && !checks::too_much_initcode(&self.fork, tx.to.is_create(), tx.data.len());
         let ran = if runs {
             if tx.to.is_call() {
-                self.machine.0.ctx.journaled_state.load_account_mut(sender)?.data.bump_nonce();
+                self.machine.journal().load_account_mut(sender)?.data.bump_nonce();
             }
-            self.run(initial)?
+            self.machine.run(initial)?
         } else {
-            self.machine.0.ctx.journaled_state.load_account_mut(sender)?.data.bump_nonce();
-            Ran {
+            self.machine.journal().load_account_mut(sender)?.data.bump_nonce();
+            FramesResult {
                 result: InstructionResult::OutOfFunds,
                 returned: Bytes::new(),
                 created: None,
@@ -244,7 +248,7 @@ impl BlockExecution {
             (false, true) => 0,
             (false, false) => tx.gas,
         };
-        let ran = Ran { gas_used, ..ran };
+        let ran = FramesResult { gas_used, ..ran };
         let receipt = self.receipt(tx, &ran, Some(nonce));
         let output = ran.output();
         Ok(Outcome { receipt, gas_used, output, l1_fee: U256::ZERO, operator_fee: U256::ZERO, never_ran: !runs })
@@ -252,48 +256,8 @@ impl BlockExecution {
 
     // ---- both -------------------------------------------------------------------------------------------------------
 
-    /// A tracer, if one listens, learns of the transaction in the context.
-    pub fn begin_tracing(&mut self) -> Result<(), StateError> {
-        let evm = &mut self.machine.0;
-        if evm.ctx.chain.is_none() {
-            return Ok(());
-        }
-        let tx = evm.ctx.tx.clone();
-        let authorities: Vec<_> = tx.authorization_list.iter().filter_map(|item| item.authority()).collect();
-        let precompiles: Vec<_> = evm.precompiles.warm_addresses().collect();
-        let to = tx.kind.to().copied();
-        tracing::begin(&mut evm.ctx, tx.caller, to, tx.gas_limit, &authorities, &precompiles)
-    }
-
-    /// Warm what is warm from the start, apply delegations, run the frames, grant refunds, raise the gas to its floor.
-    pub fn run(&mut self, mut initial: InitialAndFloorGas) -> Result<Ran, ExecutionError> {
-        let evm = &mut self.machine.0;
-        pre_execution::load_accounts::<_, MachineError>(evm).map_err(machine_error)?;
-        let refund = pre_execution::apply_eip7702_auth_list::<_, MachineError>(&mut evm.ctx, &mut initial)
-            .map_err(machine_error)?;
-        if let Some(session) = self.machine.session() {
-            session.refund = refund as i64;
-        }
-        let mut frame = self.machine.run(&initial).map_err(machine_error)?;
-        post_execution::refund(self.fork.spec, frame.gas_mut(), refund as i64);
-        let needed = frame.gas().limit() - frame.gas().remaining();
-        if self.fork.has(SpecId::PRAGUE) {
-            post_execution::eip7623_check_gas_floor(frame.gas_mut(), initial);
-        }
-        let gas = frame.gas();
-        let gas_left = gas.remaining() + gas.refunded() as u64;
-        let gas_used = gas.limit() - gas_left;
-        let gas_refund = needed.saturating_sub(gas_used); // the floor of EIP-7623 takes back some of it
-        let created = match &frame {
-            FrameResult::Create(outcome) => outcome.address,
-            FrameResult::Call(_) => None,
-        };
-        let result = frame.into_interpreter_result();
-        Ok(Ran { result: result.result, returned: result.output, created, gas_used, gas_refund, gas_left })
-    }
-
-    fn receipt(&mut self, tx: &Transaction, ran: &Ran, deposit_nonce: Option<u64>) -> Receipt {
-        let logs = self.machine.0.ctx.journaled_state.take_logs();
+    fn receipt(&mut self, tx: &Transaction, ran: &FramesResult, deposit_nonce: Option<u64>) -> Receipt {
+        let logs = self.machine.journal().take_logs();
         let success = ran.result.is_ok();
         Receipt {
             kind: tx.kind,
@@ -307,7 +271,7 @@ impl BlockExecution {
 
     /// Add to a balance; touches the account even when nothing is added.
     pub fn credit(&mut self, address: Address, amount: U256) -> Result<(), StateError> {
-        self.machine.0.ctx.journaled_state.load_account_mut(address)?.data.incr_balance(amount);
+        self.machine.journal().load_account_mut(address)?.data.incr_balance(amount);
         Ok(())
     }
 
@@ -315,7 +279,7 @@ impl BlockExecution {
     ///
     /// revm's journal leaves this to whoever takes its state; here the journal lives as long as the block.
     pub fn settle(&mut self) {
-        let journal = &mut self.machine.0.ctx.journaled_state;
+        let journal = self.machine.journal();
         let (database, inner) = (&mut journal.database, &mut journal.inner);
         for entry in &inner.journal {
             let (JournalEntry::AccountTouched { address } | JournalEntry::AccountDestroyed { address, .. }) = entry
@@ -336,17 +300,22 @@ impl BlockExecution {
         }
     }
 
+    /// What the block changed so far, against the state that it began with.
+    pub fn diff(&mut self) -> Result<StateDiff, StateError> {
+        changes(self.machine.journal())
+    }
+
     // ---- outside transactions ---------------------------------------------------------------------------------------
 
     /// Call a contract as the system does (EIP-4788 and its kin), outside the block's gas. The output, None when the
     /// call failed; where there is no code, nothing happens and the output is empty.
     pub fn system_call(&mut self, caller: Address, to: Address, data: Bytes) -> Result<Option<Bytes>, ExecutionError> {
-        let is_contract = self.machine.0.ctx.journaled_state.load_account(to)?.data.info.code_hash != KECCAK_EMPTY;
+        let is_contract = self.machine.journal().load_account(to)?.data.info.code_hash != KECCAK_EMPTY;
         if !is_contract {
             self.machine.discard();
             return Ok(Some(Bytes::new()));
         }
-        self.machine.0.ctx.tx = TxEnv {
+        self.machine.set_transaction(TxEnv {
             caller,
             gas_limit: SYSTEM_CALL_GAS,
             gas_price: 0,
@@ -354,8 +323,8 @@ impl BlockExecution {
             data,
             chain_id: None,
             ..Default::default()
-        };
-        let result = self.run(InitialAndFloorGas::new(0, 0));
+        });
+        let result = self.machine.run(InitialAndFloorGas::new(0, 0));
         match result {
             Ok(ran) => {
                 self.settle();
@@ -371,7 +340,7 @@ impl BlockExecution {
 
     /// Put code in place without a transaction (Canyon's irregular transition).
     pub fn set_code(&mut self, address: Address, code: Bytes) -> Result<(), StateError> {
-        let mut account = self.machine.0.ctx.journaled_state.load_account_mut(address)?.data;
+        let mut account = self.machine.journal().load_account_mut(address)?.data;
         account.set_code_and_hash_slow(Bytecode::new_legacy(code));
         self.machine.commit();
         Ok(())
@@ -403,17 +372,5 @@ pub fn transaction_env(tx: &Transaction, sender: Address, price: U256) -> TxEnv 
         blob_hashes: tx.blob_hashes.clone(),
         max_fee_per_blob_gas: tx.max_fee_per_blob_gas.saturating_to(),
         authorization_list: tx.authorizations.clone(),
-    }
-}
-
-pub fn blob_gas(tx: &Transaction) -> u64 {
-    GAS_PER_BLOB * tx.blob_hashes.len() as u64
-}
-
-pub fn machine_error(error: MachineError) -> ExecutionError {
-    match error {
-        MachineError::Database(error) => ExecutionError::State(error),
-        MachineError::Transaction(error) => error.into(),
-        other => ExecutionError::State(StateError::Store(other.to_string())),
     }
 }

@@ -6,13 +6,13 @@
 mod base;
 mod load;
 
-use crate::cache::RowCache;
 use crate::diff::{AccountDiff, StateDiff};
 use crate::errors::StateError;
-use crate::kv::{Batch, Read, Snapshot, Store};
-use crate::layers::{Changes, Layer, LayeredView, MERGE_EVERY, Reach, Replaced, merge};
-use crate::schema;
-use crate::trie::{self, EMPTY_ROOT};
+use crate::store::cache::RowCache;
+use crate::store::kv::{Batch, Read, Snapshot, Store};
+use crate::store::layers::{Changes, Layer, LayeredView, MERGE_EVERY, Reach, Replaced, merge};
+use crate::store::schema;
+use crate::store::trie::{self, EMPTY_ROOT};
 use crate::view::Account;
 use base::read_base;
 use rayon::prelude::*;

@@ -1,25 +1,23 @@
 //! Message calls that pay nothing: eth_call and eth_estimateGas, with state overrides. Nothing is kept.
 
-use crate::checks::MAX_INITCODE;
 use crate::errors::ExecutionError;
-use crate::execution::BlockExecution;
-use crate::failure;
+use crate::execute::block::BlockExecution;
+use crate::execute::checks;
+use crate::execute::deadline::with_deadline;
+use crate::execute::frame_failure;
+use crate::execute::machine::Listener;
 use crate::fork::Fork;
-use crate::machine::with_deadline;
-use crate::tracing::{self, Session};
 use crate::view::{StateView, analyse};
 use revm::context::either::Either;
 use revm::context::journaled_state::account::JournaledAccountTr;
 use revm::context::transaction::{AccessList, AccessListItem, RecoveredAuthorization};
 use revm::context::{BlockEnv, JournalTr, TxEnv};
-use revm::interpreter::gas::calculate_initial_tx_gas_for_tx;
-use revm::primitives::hardfork::SpecId;
 use revm::primitives::{Address, B256, Bytes, Log, TxKind, U256};
 use revm::state::EvmStorageSlot;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// A `types.state.Call`.
+/// A `types.execution.Call`.
 pub struct CallMessage {
     pub sender: Address,
     pub to: Option<Address>,
@@ -35,7 +33,7 @@ pub struct CallMessage {
     pub nonce: Option<u64>,
 }
 
-/// A `types.state.AccountOverride`.
+/// A `types.execution.AccountOverride`.
 #[derive(Default)]
 pub struct Override {
     pub nonce: Option<u64>,
@@ -66,7 +64,7 @@ pub fn run(
     message: CallMessage,
     overrides: Vec<(Address, Override)>,
     deadline: Option<Instant>,
-    tracer: Option<Session>,
+    listener: Option<Box<dyn Listener>>,
 ) -> Result<CallOutcome, ExecutionError> {
     let base_fee = U256::from(block.basefee);
     let price = match message.max_fee {
@@ -75,19 +73,11 @@ pub fn run(
     };
     let fee_cap = message.max_fee.unwrap_or(message.gas_price);
     let tip_cap = message.max_priority_fee.unwrap_or(message.gas_price);
-    if fee_cap < tip_cap {
-        return Err(ExecutionError::Invalid(format!(
-            "max priority fee per gas higher than max fee per gas: address {}, maxPriorityFeePerGas: {tip_cap}, maxFeePerGas: {fee_cap}",
-            message.sender
-        )));
-    }
+    checks::tip_within_fee(message.sender, tip_cap, fee_cap)?;
     if price.is_zero() {
         block.basefee = 0; // as geth: otherwise a call for free would break what contracts may assume of BASEFEE
-    } else if fee_cap < base_fee {
-        return Err(ExecutionError::Invalid(format!(
-            "max fee per gas less than block base fee: address {}, maxFeePerGas: {fee_cap}, baseFee: {base_fee}",
-            message.sender
-        )));
+    } else {
+        checks::fee_covers_base_fee(message.sender, fee_cap, base_fee)?;
     }
     let mut execution = BlockExecution::new(view, fork, chain_id, block);
     for (address, change) in overrides {
@@ -97,8 +87,8 @@ pub fn run(
     if deadline.is_some() {
         execution.machine.watch_deadline();
     }
-    if let Some(session) = tracer {
-        execution.machine.watch(session);
+    if let Some(listener) = listener {
+        execution.machine.listen(listener);
     }
     let (outcome, expired) = with_deadline(deadline, || execute(&mut execution, message, price, fee_cap));
     if expired { Err(ExecutionError::Timeout) } else { outcome }
@@ -112,14 +102,14 @@ fn execute(
 ) -> Result<CallOutcome, ExecutionError> {
     let sender = message.sender;
     let (nonce, balance) = {
-        let info = &execution.machine.0.ctx.journaled_state.load_account(sender)?.data.info;
+        let info = &execution.machine.journal().load_account(sender)?.data.info;
         (info.nonce, info.balance)
     };
     let gas = message.gas;
     let kind = message.to.map_or(TxKind::Create, TxKind::Call);
     let access_list =
         message.access_list.into_iter().map(|(address, storage_keys)| AccessListItem { address, storage_keys });
-    execution.machine.0.ctx.tx = TxEnv {
+    execution.machine.set_transaction(TxEnv {
         tx_type: if message.authorizations.is_empty() { 2 } else { 4 },
         caller: sender,
         gas_limit: gas,
@@ -134,62 +124,43 @@ fn execute(
         blob_hashes: message.blob_hashes,
         max_fee_per_blob_gas: 0,
         authorization_list: message.authorizations.into_iter().map(Either::Right).collect(),
-    };
-    let want = U256::from(gas).saturating_mul(fee_cap).saturating_add(message.value);
-    if balance
-        < U256::from(gas).saturating_mul(fee_cap).saturating_add(if fee_cap.is_zero() {
-            U256::ZERO
-        } else {
-            message.value
-        })
-    {
-        return Err(insufficient_funds(sender, balance, want));
+    });
+    let bought = U256::from(gas).saturating_mul(fee_cap);
+    let want = bought.saturating_add(message.value);
+    let needed_first = if fee_cap.is_zero() { bought } else { want }; // geth asks for the value of a free call only later
+    if balance < needed_first {
+        checks::insufficient_funds(sender, balance, want)?;
     }
-    let fork = &execution.fork;
-    let tx = &execution.machine.0.ctx.tx;
-    let initial = calculate_initial_tx_gas_for_tx(tx, fork.spec);
-    if gas < initial.initial_total_gas {
-        return Err(ExecutionError::Invalid(format!(
-            "intrinsic gas too low: have {gas}, want {}",
-            initial.initial_total_gas
-        )));
-    }
-    if gas < initial.floor_gas {
-        return Err(ExecutionError::Invalid(format!(
-            "insufficient gas for floor data gas cost: have {gas}, want {}",
-            initial.floor_gas
-        )));
-    }
+    let initial = execution.machine.initial_gas();
+    checks::enough_gas(gas, &initial)?;
     if balance < want {
-        return Err(insufficient_funds(sender, balance, want));
+        checks::insufficient_funds(sender, balance, want)?;
     }
-    if kind.is_create() && fork.has(SpecId::SHANGHAI) && tx.data.len() > MAX_INITCODE {
-        return Err(ExecutionError::Invalid(format!(
-            "max initcode size exceeded: code size {} limit {MAX_INITCODE}",
-            tx.data.len()
-        )));
+    let data_length = execution.machine.transaction().data.len();
+    if checks::too_much_initcode(&execution.fork, kind.is_create(), data_length) {
+        checks::initcode_too_long(data_length)?;
     }
-    execution.begin_tracing()?;
+    execution.machine.begin()?;
     {
-        let mut account = execution.machine.0.ctx.journaled_state.load_account_mut(sender)?.data;
+        let mut account = execution.machine.journal().load_account_mut(sender)?.data;
         account.set_balance(balance - U256::from(gas) * price);
         if kind.is_call() {
             account.bump_nonce();
         }
     }
-    let ran = execution.run(initial)?;
-    let logs = execution.machine.0.ctx.journaled_state.take_logs();
+    let ran = execution.machine.run(initial)?;
+    let logs = execution.machine.journal().take_logs();
     let success = ran.result.is_ok();
-    let error = if execution.machine.session().is_some() {
+    let error = if execution.machine.listener().is_some() {
         execution.credit(sender, U256::from(gas - ran.gas_used) * price)?;
-        let block = &execution.machine.0.ctx.block;
+        let block = execution.machine.block();
         let (beneficiary, tip) = (block.beneficiary, price.saturating_sub(U256::from(block.basefee)));
         execution.credit(beneficiary, U256::from(ran.gas_used) * tip)?;
         execution.settle();
-        tracing::end(&mut execution.machine.0.ctx, ran.gas_used, None)?;
-        execution.machine.session().and_then(|session| session.error.take())
+        execution.machine.end(ran.gas_used, None)?;
+        execution.machine.listener().and_then(|listener| listener.failure().map(str::to_owned))
     } else {
-        failure::text(&ran, &execution.fork, &mut execution.machine)
+        frame_failure::text(&ran, &execution.fork, &mut execution.machine)
     };
     Ok(CallOutcome {
         error,
@@ -203,9 +174,9 @@ fn execute(
 
 fn apply_override(execution: &mut BlockExecution, address: Address, change: Override) -> Result<(), ExecutionError> {
     if let Some(to) = change.move_precompile_to {
-        execution.machine.0.precompiles.relocate(address, to);
+        execution.machine.relocate_precompile(address, to);
     }
-    let journal = &mut execution.machine.0.ctx.journaled_state;
+    let journal = execution.machine.journal();
     {
         let mut account = journal.load_account_mut(address)?.data;
         if let Some(nonce) = change.nonce {
@@ -228,10 +199,4 @@ fn apply_override(execution: &mut BlockExecution, address: Address, change: Over
     let diff = change.state_diff.into_iter().flatten();
     account.storage.extend(diff.map(|(slot, value)| (slot, EvmStorageSlot::new(value, id))));
     Ok(())
-}
-
-fn insufficient_funds(sender: Address, have: U256, want: U256) -> ExecutionError {
-    ExecutionError::Invalid(format!(
-        "insufficient funds for gas * price + value: address {sender} have {have} want {want}"
-    ))
 }

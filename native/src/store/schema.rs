@@ -3,7 +3,7 @@
 use crate::diff::{AccountDiff, StateDiff};
 use crate::errors::StateError;
 use crate::rlp::{self, Reader};
-use crate::trie::EMPTY_ROOT;
+use crate::store::trie::EMPTY_ROOT;
 use crate::view::Account;
 use revm::primitives::{Address, B256, Bytes, KECCAK_EMPTY, U256, keccak256};
 
@@ -237,8 +237,11 @@ mod tests {
 
     #[test]
     fn keys_split_where_they_were_joined() {
-        let keys =
-            [account_key(B256::ZERO), slot_key(B256::ZERO, U256::ZERO), crate::node::node_key(None, &[1, 2, 3]).into()];
+        let keys = [
+            account_key(B256::ZERO),
+            slot_key(B256::ZERO, U256::ZERO),
+            crate::store::node::node_key(None, &[1, 2, 3]).into(),
+        ];
         let joined: Vec<u8> = keys.iter().flat_map(|key| key.to_vec()).collect();
         assert_eq!(split_keys(&joined).unwrap(), keys.iter().map(|key| key.as_ref()).collect::<Vec<_>>());
         assert!(split_keys(&joined[..40]).is_err());

@@ -1,7 +1,6 @@
-//! Transactions in their EIP-2718 envelopes, and who signed them; the twin of `l2engine/types/transaction.py`.
+//! Transactions in their EIP-2718 envelopes, and who signed one; the twin of `l2engine/types/transaction.py`.
 
 use crate::rlp::{self, Reader, Reason};
-use lru::LruCache;
 use revm::context::either::Either;
 use revm::context::transaction::{
     AccessList, AccessListItem, Authorization, RecoveredAuthority, RecoveredAuthorization, SignedAuthorization,
@@ -9,19 +8,15 @@ use revm::context::transaction::{
 use revm::primitives::{Address, B256, Bytes, TxKind, U256, keccak256, uint};
 use secp256k1::ecdsa::{RecoverableSignature, RecoveryId};
 use secp256k1::{Message, Secp256k1, VerifyOnly};
-use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
+use std::sync::LazyLock;
 
 pub const DEPOSIT: u8 = 0x7e;
+/// EIP-4844.
+pub const GAS_PER_BLOB: u64 = 1 << 17;
 pub const BAD_SIGNATURE: &str = "invalid transaction v, r, s values";
 
 const HALF_N: U256 = uint!(0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0_U256);
 static CURVE: LazyLock<Secp256k1<VerifyOnly>> = LazyLock::new(Secp256k1::verification_only);
-
-/// Senders found before, by transaction hash, so that a block does not pay again for what the pool has checked.
-static KNOWN_SENDERS: LazyLock<Mutex<LruCache<B256, Address>>> =
-    LazyLock::new(|| Mutex::new(LruCache::new(NonZeroUsize::new(65_536).unwrap())));
 
 /// Any transaction; fields that its type lacks keep their neutral value.
 #[derive(Clone, Debug)]
@@ -68,6 +63,10 @@ impl Transaction {
         keccak256(&self.raw)
     }
 
+    pub fn blob_gas(&self) -> u64 {
+        GAS_PER_BLOB * self.blob_hashes.len() as u64
+    }
+
     /// The account that signed it, or that a deposit names.
     pub fn sender(&self) -> Result<Address, Reason> {
         if let Some(deposit) = &self.deposit {
@@ -78,89 +77,6 @@ impl Transaction {
             return Err(BAD_SIGNATURE);
         }
         recover(self.signing_hash, *y_parity, *r, *s).ok_or(BAD_SIGNATURE)
-    }
-
-    /// `sender`, remembered across blocks.
-    pub fn remembered_sender(&self) -> Result<Address, Reason> {
-        if self.deposit.is_some() {
-            return self.sender();
-        }
-        let hash = self.hash();
-        if let Some(known) = KNOWN_SENDERS.lock().unwrap().get(&hash) {
-            return Ok(*known);
-        }
-        let sender = self.sender()?;
-        KNOWN_SENDERS.lock().unwrap().put(hash, sender);
-        Ok(sender)
-    }
-}
-
-/// What becomes of one raw transaction: itself and its sender, or why not.
-pub type Recovered = Result<(Transaction, Result<Address, Reason>), Reason>;
-
-/// Transactions being decoded and their senders being sought, by whoever has time: threads of the pool from the moment that a
-/// block is known, and whoever waits for one of them. In order, so that execution can follow closely.
-pub struct Recovery {
-    raws: Vec<Bytes>,
-    next: AtomicUsize,
-    found: Vec<OnceLock<Recovered>>,
-    /// The first that does not decode; known once somebody asked.
-    undecodable: OnceLock<Option<usize>>,
-}
-
-/// The latest recovery: a payload's transactions are asked for when it is decoded, checked and executed.
-static LATEST: Mutex<Option<Arc<Recovery>>> = Mutex::new(None);
-
-impl Recovery {
-    /// The recovery of these transactions, which goes on in the background from now on.
-    pub fn of(raws: Vec<Bytes>) -> Arc<Self> {
-        let mut latest = LATEST.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = latest.as_ref().filter(|known| known.raws == raws) {
-            return known.clone();
-        }
-        let found = raws.iter().map(|_| OnceLock::new()).collect();
-        let recovery = Arc::new(Self { raws, next: AtomicUsize::new(0), found, undecodable: OnceLock::new() });
-        *latest = Some(recovery.clone());
-        if recovery.raws.len() > 4 {
-            for _ in 0..rayon::current_num_threads() {
-                let worker = recovery.clone();
-                rayon::spawn(move || while worker.step() {});
-            }
-        }
-        recovery
-    }
-
-    pub fn len(&self) -> usize {
-        self.raws.len()
-    }
-
-    /// The place of the first that is no transaction.
-    pub fn undecodable(&self) -> Option<usize> {
-        *self.undecodable.get_or_init(|| self.raws.iter().position(|raw| decode(raw.clone()).is_err()))
-    }
-
-    /// What became of one; waits for it, or does it.
-    pub fn get(&self, index: usize) -> &Recovered {
-        loop {
-            if let Some(found) = self.found[index].get() {
-                return found;
-            }
-            if !self.step() {
-                std::thread::yield_now(); // somebody else is at it
-            }
-        }
-    }
-
-    /// Do the next one; false when none is left to begin.
-    fn step(&self) -> bool {
-        let index = self.next.fetch_add(1, Ordering::Relaxed);
-        let Some(raw) = self.raws.get(index) else { return false };
-        let recovered = decode(raw.clone()).map(|tx| {
-            let sender = tx.remembered_sender();
-            (tx, sender)
-        });
-        let _ = self.found[index].set(recovered);
-        true
     }
 }
 

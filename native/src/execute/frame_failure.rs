@@ -1,12 +1,10 @@
-//! geth's words for how a call failed. Its last step is still in the outermost frame's interpreter.
+//! geth's words for how a frame failed. Its last step is still in the outermost frame's interpreter.
 
-use crate::execution::Ran;
+use crate::execute::machine::{FramesResult, Machine};
 use crate::fork::Fork;
-use crate::machine::Machine;
 use revm::bytecode::opcode::{BLOBBASEFEE, BLOBHASH, CLZ, MCOPY, OpCode, PUSH0, RETURN, TLOAD, TSTORE};
-use revm::handler::EthFrame;
-use revm::interpreter::InstructionResult as R;
 use revm::interpreter::interpreter_types::Jumps;
+use revm::interpreter::{InstructionResult as R, Interpreter};
 use revm::primitives::hardfork::SpecId;
 
 const MAX_CODE_SIZE: usize = 24_576;
@@ -14,11 +12,11 @@ const STACK_LIMIT: usize = 1_024;
 /// SLOTNUM, DUPN, SWAPN and EXCHANGE, which no fork here has.
 const ONLY_IN_REVM: [u8; 4] = [0x4b, 0xe6, 0xe7, 0xe8];
 
-/// How the outermost frame failed; None when it succeeded.
-pub fn text(ran: &Ran, fork: &Fork, machine: &mut Machine) -> Option<String> {
+/// How a call's outermost frame failed; None when it succeeded.
+pub fn text(ran: &FramesResult, fork: &Fork, machine: &mut Machine) -> Option<String> {
     match ran.result {
         R::OutOfGas | R::StackUnderflow | R::StackOverflow | R::OpcodeNotFound | R::NotActivated => {
-            Some(last_step(ran.result, fork, machine))
+            Some(machine.look_at_outermost(|interpreter| last_step(ran.result, fork, interpreter)))
         }
         result => of_frame(result, ran.returned.len()),
     }
@@ -54,9 +52,7 @@ pub fn of_frame(result: R, size: usize) -> Option<String> {
 
 /// The words that name an opcode or the stack's height. revm's opcodes take what they need from the stack in steps, so for
 /// calls and logs the height may be lower than the one that geth tells.
-fn last_step(result: R, fork: &Fork, machine: &mut Machine) -> String {
-    let mut outermost = machine.0.frame_stack.start_init();
-    let interpreter = &outermost.get(EthFrame::invalid).interpreter;
+fn last_step(result: R, fork: &Fork, interpreter: &Interpreter) -> String {
     let position = interpreter.bytecode.pc().saturating_sub(1);
     let code = interpreter.bytecode.bytes_slice().get(position).copied().unwrap_or_default();
     let Some(opcode) = OpCode::new(code).filter(|_| !ONLY_IN_REVM.contains(&code)) else {

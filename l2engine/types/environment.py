@@ -1,0 +1,33 @@
+"""What is fixed for all transactions of one block."""
+
+from dataclasses import dataclass
+
+from l2engine.types.base import Address, BlockNumber, Gas, Hash32, Timestamp, Wei
+from l2engine.types.block import Withdrawal
+from l2engine.types.header import Header
+
+
+@dataclass(frozen=True, slots=True)
+class BlockEnv:
+    """What is fixed for all transactions of one block, known before the first one runs."""
+
+    number: BlockNumber
+    timestamp: Timestamp
+    gas_limit: Gas
+    beneficiary: Address
+    prev_randao: Hash32
+    base_fee_per_gas: Wei | None
+    """None before London."""
+    parent: Header
+    """The parent decides activation blocks and feeds the EIP-2935 call."""
+    parent_beacon_block_root: Hash32 | None = None
+    excess_blob_gas: int | None = None
+    difficulty: int = 0
+    """Non-zero only before the merge."""
+    extra_data: bytes = b""
+    withdrawals: tuple[Withdrawal, ...] | None = None
+    """Ethereum rules only; on OP chains always empty."""
+    ommers: tuple[Header, ...] = ()
+    """Ethereum before the merge only: they earn rewards."""
+    blob_base_fee: Wei | None = None
+    """What BLOBBASEFEE gives a call that overrides it; None: what follows from the excess."""
