@@ -38,7 +38,7 @@ def open_all(folder: Path, accounts: int) -> tuple[Any, Any]:
     from genesis import loader
     from genesis.dev import dev_genesis
     from l2engine.chain.engine import Engine
-    from l2engine.evm.native import NativeExecutor
+    from l2engine.evm.native.machine import NativeExecutor
     from l2engine.store.blocks import BlockStore
     from l2engine.store.genesis import write_genesis
     from l2engine.store.native import NativeKeyValue, NativeState
@@ -84,7 +84,7 @@ def submit(engine: Any, block: Any) -> float:
     """Seconds of processor time, all threads together, that newPayload takes."""
     from l2engine.chain.payload import from_block
 
-    payload = from_block(block)
+    payload = from_block(engine.config, block)
     started = time.process_time()
     status = engine.new_payload(payload, (), block.header.parent_beacon_block_root, ())
     took = time.process_time() - started

@@ -45,8 +45,11 @@ class Chain:
     def close(self) -> None:
         """End builds, wait for the disk, release the directory."""
         self.engine.close()
-        self.kv.batch().write(sync=True)
-        self.kv.close()
+        try:
+            if self.kv.failure is None:
+                self.kv.batch().write(sync=True)
+        finally:
+            self.kv.close()
 
 
 def data_directory(settings: Settings) -> Path:

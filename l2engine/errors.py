@@ -21,8 +21,9 @@
     ├── ConfigError            flags, files or genesis that cannot work together; shown to the operator
     │   └── GenesisMismatch    the computed genesis hash is not the expected one
     ├── ExecutorsDisagree      `--evm both`: the two executors came to different results       -32603
-    └── StoreError             the database is locked, foreign, newer, damaged or full
-        └── StoreUnreadable    its files cannot be read: damaged ones, or a failing disk
+    └── StoreError             the database is locked, foreign, newer or damaged
+        ├── StoreUnreadable    its files cannot be read: damaged ones, or a failing disk
+        └── StoreUnavailable   it takes no writes since one failed, or it is closed
 
 `rpc/errors.py` maps them to JSON-RPC codes. INVALID and SYNCING are answers of the Engine API, not errors.
 """
@@ -160,6 +161,11 @@ class StoreError(L2EngineError):
 
 class StoreUnreadable(StoreError):
     """Files of the database that LevelDB cannot read, or that fail their checksums: nothing is known of what they hold."""
+
+
+class StoreUnavailable(StoreError):
+    """A write failed, as on a full disk, and none is taken until the database is reopened; or it is closed, or has been reopened
+    since the read at hand began."""
 
 
 def _text(value: object) -> str:

@@ -22,7 +22,8 @@ from typing import Any
 
 from l2engine import __version__, assembly
 from l2engine.assembly import Chain
-from l2engine.chain.events import Event, NewHead
+from l2engine.chain import recovery
+from l2engine.chain.events import Event, NewHead, PooledTransaction, StoreFailed
 from l2engine.chain.fork_watch import DAY, ForkWatch
 from l2engine.settings import Settings
 from l2engine.types.base import Address
@@ -75,7 +76,9 @@ class Node:
     ) -> None:
         self.settings = settings
         self.halted = asyncio.Event()
-        """Set when the node asks to be stopped (--rollup.halt)."""
+        """Set when the node asks to be stopped (--rollup.halt, a database that cannot be written)."""
+        self.exit_status = 0
+        """Of the process, once the node is stopped."""
         self._kv, self._service, self._keys, self._now = kv, service, keys or {}, now
         self._stops: list[Callable[[], Awaitable[None]]] = []
 
@@ -96,6 +99,7 @@ class Node:
             opening = functools.partial(assembly.open_chain, self.settings, self._kv, self._now())
             self.chain = await asyncio.get_running_loop().run_in_executor(engine_thread, opening)
             self._stops.append(lambda: self._close_chain(engine_thread))
+            self._recover_after_failures(engine_thread)
             secret_path = self.settings.authrpc_jwtsecret or assembly.data_directory(self.settings) / "jwtsecret"
             secret = auth.load_secret(secret_path)
             await self._open_ports(engine_thread, secret, secret_path)
@@ -211,6 +215,35 @@ class Node:
             namespaces=settings.http_api,
         )
 
+    def _recover_after_failures(self, engine_thread: ThreadPoolExecutor) -> None:
+        """Reopen the database whenever a write to it has failed; stop the node when that does not help."""
+
+        async def recover() -> None:
+            try:
+                while True:
+                    await failed.wait()
+                    failed.clear()
+                    if not await recovery.recover(self.chain.engine, engine_thread):
+                        log.critical("Stopping: the database takes no writes and cannot be reopened")
+                        break
+            except Exception:
+                log.critical("Stopping: reopening the database crashed", exc_info=True)
+            self.exit_status = 1
+            self.halted.set()
+
+        def listen(event: Event) -> None:
+            if isinstance(event, StoreFailed):
+                loop.call_soon_threadsafe(failed.set)
+
+        async def stop() -> None:
+            unsubscribe()
+            task.cancel()
+
+        loop, failed = asyncio.get_running_loop(), asyncio.Event()
+        task = loop.create_task(recover())
+        unsubscribe = self.chain.engine.events.subscribe(listen)
+        self._stops.append(stop)
+
     def _watch_for_silence(self) -> None:
         """Say once what the node waits for when no block has come for a while."""
 
@@ -274,7 +307,7 @@ def _announcer(server: Server) -> Callable[[Event], None]:
     def announce(event: Event) -> None:
         if isinstance(event, NewHead):
             server.head_changed()
-        else:
+        elif isinstance(event, PooledTransaction):
             server.pool_grew((event.hash,))
 
     return announce

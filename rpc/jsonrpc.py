@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 import orjson
 
-from l2engine.errors import InvalidParams, StoreError
+from l2engine.errors import InvalidParams, StoreError, StoreUnavailable
 from rpc.errors import (
     INTERNAL_ERROR,
     INVALID_PARAMS,
@@ -147,7 +147,7 @@ def run(call: Call, methods: Methods, context: Any) -> bytes:
         if answer is None:
             log.exception("RPC method %s crashed", call.method)
             answer = {"code": INTERNAL_ERROR, "message": "method handler crashed"}
-        elif isinstance(error, StoreError):  # a full disk is the operator's business, too
+        elif isinstance(error, StoreError) and not isinstance(error, StoreUnavailable):  # the engine tells of those, once
             log.error("Database error", extra={"fields": {"method": call.method, "err": error}})
         return b"" if call.notification else error_answer(call.id, answer)
 

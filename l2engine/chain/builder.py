@@ -181,6 +181,13 @@ class Builder:
         """The block as executed here, if it was built here lately."""
         return self._executed.get(block_hash)
 
+    def forget(self) -> None:
+        """Stop all builds, and forget them and what was built."""
+        self.close()
+        self._builds.clear()
+        with self._lock:
+            self._executed.clear()
+
     def close(self) -> None:
         """Stop all builds."""
         for build in list(self._builds.values()):

@@ -9,7 +9,8 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -17,12 +18,21 @@ from typing import TypeVar
 from l2engine.chain import forkchoice
 from l2engine.chain.builder import Builder, BuilderSettings
 from l2engine.chain.disagreements import Disagreements
-from l2engine.chain.events import Events, NewHead
+from l2engine.chain.events import Events, NewHead, StoreFailed, StoreReopened
 from l2engine.chain.payload import to_block
 from l2engine.chain.pool import Pool
 from l2engine.chain.process import ExecutedBlock, process_block
 from l2engine.chain.witness import Witnesses
-from l2engine.errors import ExecutorsDisagree, InvalidBlock, InvalidPayload, StateUnavailable, UnknownBlock, UnknownPayload
+from l2engine.errors import (
+    ExecutorsDisagree,
+    InvalidBlock,
+    InvalidPayload,
+    StateUnavailable,
+    StoreError,
+    StoreUnavailable,
+    UnknownBlock,
+    UnknownPayload,
+)
 from l2engine.rules.config import ChainConfig
 from l2engine.store.blocks import BlockStore
 from l2engine.types.base import ZERO_HASH, BlockNumber, Hash32
@@ -100,9 +110,11 @@ class Engine:
         head = blocks.header(blocks.head or ZERO_HASH)
         if head is None:
             raise UnknownBlock("the database holds no chain")
-        self._head = head
+        self._head = self._announced = self._wanted = head
         self._safe = self._marked(blocks.safe)
         self._finalized = self._marked(blocks.finalized)
+        self._failure: str | None = None
+        self._latest_stored = head.hash
         self._ensure_state(head)
         self.pool.reset(head, state.view(head.hash))
 
@@ -123,6 +135,59 @@ class Engine:
         """None until a forkchoice has named one."""
         return self._finalized
 
+    # ---- a write that failed ----------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Around everything that is acknowledged. After a failed write, which is told to the world, it is refused with
+        `StoreUnavailable`, unless the database can be reopened right away."""
+        with self._lock:
+            if self._failure is not None and not self.recover():
+                raise StoreUnavailable(f"the database takes no writes: {self._failure}")
+            try:
+                yield
+            except StoreError:
+                if self._failure is None and self._kv.failure is not None:
+                    self._failure = self._kv.failure
+                    said = "Writing to the database failed: nothing is acknowledged until it has been reopened"
+                    log.error(said, extra={"fields": {"err": self._failure}})
+                    self.events.publish(StoreFailed())
+                raise
+
+    def recover(self, without_room: bool = False) -> bool:
+        """Reopen the database after a failed write and go on from what it holds; does nothing while all is well.
+
+        False when the disk has no room yet, which `without_room` does not look at: reads go on meanwhile. `L2EngineError`
+        when the database cannot be opened or lacks something acknowledged; then it may be tried again.
+        """
+        with self._lock:
+            if self._failure is None:
+                return True
+            if not (without_room or self._kv.has_room()):
+                return False
+            self._kv.reopen()
+            head = self._marked(self.blocks.head)
+            if head is None or head.hash not in (self._head.hash, self._wanted.hash):
+                raise StoreError(f"the reopened database does not have the head, block {self._head.number} 0x{self._head.hash.hex()}")
+            for block_hash in (head.hash, self._latest_stored):
+                if not self.blocks.is_complete(block_hash):
+                    raise StoreError(f"the reopened database lacks block 0x{block_hash.hex()}")
+            self.builder.forget()
+            self.state.reload()
+            self._ensure_state(head)
+            self._head, self._wanted = head, head
+            self._safe, self._finalized = self._marked(self.blocks.safe), self._marked(self.blocks.finalized)
+            self._failure = None
+            log.warning("The database has been reopened: going on", extra={"fields": {"number": head.number, "hash": head.hash}})
+            self._announce(head, forkchoice.switch(self.blocks, self._announced, head))
+            self.events.publish(StoreReopened())
+            return True
+
+    @property
+    def failure(self) -> str | None:
+        """Why a write failed, until `recover` has succeeded; None while all is well."""
+        return self._failure
+
     # ---- payloads ---------------------------------------------------------------------------------------------------
 
     def new_payload(
@@ -134,7 +199,7 @@ class Engine:
     ) -> PayloadStatus:
         """Judge a payload: VALID once it is executed and stored, INVALID with the last valid ancestor, or SYNCING when its
         parent is not known. The head does not move. `UnknownFork` when this build has no rules for it."""
-        with self._lock:
+        with self._changing():
             self.config.require_known(payload.block_number, payload.timestamp)
             try:
                 block = to_block(self.config, payload, versioned_hashes, parent_beacon_block_root, requests)
@@ -178,7 +243,7 @@ class Engine:
     def import_block(self, block: Block) -> None:
         """Execute and store a block from a chain file and make it the head. `InvalidBlock`, `UnknownBlock` or `UnknownFork` when it
         cannot be."""
-        with self._lock:
+        with self._changing():
             if not self.blocks.has(block.hash):
                 parent = self.blocks.header(block.header.parent_hash)
                 if parent is None:
@@ -214,6 +279,8 @@ class Engine:
         self.blocks.put(batch, executed.block, executed.receipts)
         self.state.push(batch, executed.block, executed.state)
         batch.write(sync=self.settings.sync_acknowledgements)
+        self._latest_stored = executed.block.hash
+        self.blocks.remember(executed.block, executed.receipts)
         self.state.attach(executed.block, executed.state)
 
     def _ensure_state(self, header: Header) -> None:
@@ -268,7 +335,7 @@ class Engine:
         built on it. `InvalidForkchoice` for labels off the chain, `InvalidAttributes` for what cannot be built, `UnknownFork` for
         attributes of a fork that this build does not know; what can be known of attributes beforehand is checked before anything moves.
         """
-        with self._lock:
+        with self._changing():
             if attributes is not None:
                 self.builder.validate(attributes)
             if state.head == ZERO_HASH:
@@ -292,7 +359,7 @@ class Engine:
 
     def set_head(self, head: Header) -> None:
         """Make a known block the head without touching safe and finalized."""
-        with self._lock:
+        with self._changing():
             self._move(head, ForkchoiceState(head.hash, ZERO_HASH, ZERO_HASH))
 
     def rewind(self, number: BlockNumber) -> None:
@@ -300,7 +367,7 @@ class Engine:
 
         `UnknownBlock` above the head, `StateUnavailable` below the kept history.
         """
-        with self._lock:
+        with self._changing():
             block_hash = self.blocks.canonical_hash(number)
             header = None if block_hash is None else self.blocks.header(block_hash)
             if header is None or number > self._head.number:
@@ -319,6 +386,7 @@ class Engine:
         if way.removed or way.added:
             self.blocks.set_canonical(batch, way.removed, way.added)
         self.blocks.set_markers(batch, head=head.hash, safe=safe, finalized=finalized)
+        self._wanted = head
         batch.write(sync=self.settings.sync_acknowledgements)
         moved = head.hash != self._head.hash
         self._head = head
@@ -335,8 +403,14 @@ class Engine:
                 },
             )
         log.info("Chain head was updated", extra={"fields": {"number": head.number, "hash": head.hash, "root": head.state_root}})
+        self._announce(head, way)
+
+    def _announce(self, head: Header, way: forkchoice.Switch) -> None:
+        """Tell the pool, and the world when the head is a new one."""
         self.pool.reset(head, self.state.view(head.hash), way.removed, way.added)
-        self.events.publish(NewHead(head, way.added, way.removed))
+        if head.hash != self._announced.hash:
+            self._announced = head
+            self.events.publish(NewHead(head, way.added, way.removed))
 
     def _unknown_head(self, head: Hash32) -> PayloadStatus:
         bad = self._refuse_bad(head, head) or self._refuse_descendant(head)

@@ -1,4 +1,4 @@
-"""What the engine tells the world after it has committed: new heads, reorgs, pooled transactions.
+"""What the engine tells the world: new heads and reorgs once they are committed, pooled transactions, a database that fails.
 
 Listeners are called in the writer's thread, so they must hand the event on (to a queue, to an event loop) and return.
 """
@@ -35,7 +35,17 @@ class PooledTransaction:
     raw: bytes
 
 
-Event: TypeAlias = NewHead | PooledTransaction
+@dataclass(frozen=True, slots=True)
+class StoreFailed:
+    """A write to the database failed: `Engine.recover` must be called until it succeeds."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreReopened:
+    """The engine takes changes again."""
+
+
+Event: TypeAlias = NewHead | PooledTransaction | StoreFailed | StoreReopened
 Listener: TypeAlias = Callable[[Event], None]
 
 

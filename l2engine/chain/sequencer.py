@@ -12,7 +12,7 @@ from concurrent.futures import Executor as ThreadExecutor
 from dataclasses import dataclass
 
 from l2engine.chain.engine import Engine
-from l2engine.chain.events import Event, PooledTransaction
+from l2engine.chain.events import Event, PooledTransaction, StoreReopened
 from l2engine.chain.payload import from_block
 from l2engine.errors import L2EngineError
 from l2engine.rules.config import ChainConfig
@@ -70,7 +70,7 @@ class Sequencer:
         loop = asyncio.get_running_loop()
 
         def listen(event: Event) -> None:
-            if isinstance(event, PooledTransaction):
+            if isinstance(event, PooledTransaction | StoreReopened):
                 loop.call_soon_threadsafe(self._wanted.set)
 
         unsubscribe = self._engine.events.subscribe(listen)

@@ -19,7 +19,7 @@ from typing import BinaryIO, cast
 
 from l2engine import assembly, logs, settings
 from l2engine.commands.progress import Progress
-from l2engine.errors import ConfigError, DecodeError, InvalidBlock, UnknownBlock, UnknownFork
+from l2engine.errors import ConfigError, DecodeError, InvalidBlock, StoreUnavailable, UnknownBlock, UnknownFork
 from l2engine.store.blocks import BlockStore
 from l2engine.types.base import Hash32, keccak
 from l2engine.types.block import Block, decode_block
@@ -57,6 +57,9 @@ def run(args: argparse.Namespace) -> int:
         head = chain.engine.head
         print(f"head: {head.number} 0x{head.hash.hex()}")
         return 0
+    except StoreUnavailable as error:
+        print(f"l2engine: stopped at block {chain.engine.head.number}: {error}; run the command again to go on", file=sys.stderr)
+        return 1
     finally:
         chain.close()
 

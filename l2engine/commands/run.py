@@ -55,10 +55,10 @@ def _tell_of_sequencer(chosen: Settings) -> None:
 
 
 def serve(start: "Callable[[], Awaitable[Node]]") -> int:
-    """Run the node that `start` starts until SIGINT, SIGTERM or its own wish to halt; then stop it."""
+    """Run the node that `start` starts until SIGINT, SIGTERM or its own wish to halt; then stop it. The exit status."""
     import uvloop
 
-    async def main() -> None:
+    async def main() -> int:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -79,13 +79,14 @@ def serve(start: "Callable[[], Awaitable[Node]]") -> int:
         log.info("Stopping")
         await node.stop()
         log.info("Stopped")
+        return node.exit_status
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main())
+        status = runner.run(main())
     logging.shutdown()
     if any(thread is not threading.main_thread() and not thread.daemon for thread in threading.enumerate()):
-        os._exit(0)  # a call is still running; the interpreter would wait for its end
-    return 0
+        os._exit(status)  # a call is still running; the interpreter would wait for its end
+    return status
 
 
 def _on_signal(stop: asyncio.Event) -> None:

@@ -148,20 +148,23 @@ class BlockStore:
     # ---- writing ----------------------------------------------------------------------------------------------------
 
     def put(self, batch: Batch, block: Block, receipts: Sequence[Receipt]) -> None:
-        """Add the block, off the canonical chain for now."""
+        """Add the block, off the canonical chain for now. Once it is written, call `remember`."""
         number, block_hash = block.number, block.hash
         batch.put(schema.header_key(number, block_hash), block.header.encode())
         batch.put(schema.body_key(number, block_hash), block.encode_body())
         row = receipts.row if isinstance(receipts, PackedReceipts) else rlp.encode([receipt.encode() for receipt in receipts])
         batch.put(schema.receipts_key(number, block_hash), row)
         batch.put(schema.number_key(block_hash), schema.u64(number))
-        self._headers.put(block_hash, block.header)
-        self._blocks.put(block_hash, block)
-        self._receipts.put(block_hash, receipts)
+
+    def remember(self, block: Block, receipts: Sequence[Receipt]) -> None:
+        """Keep a block that was put at hand. Separate from `put`, so that nobody sees what the disk does not have."""
+        self._headers.put(block.hash, block.header)
+        self._blocks.put(block.hash, block)
+        self._receipts.put(block.hash, receipts)
 
     def set_canonical(self, batch: Batch, removed: Iterable[Block], added: Iterable[Block]) -> None:
-        """Take `removed` off the canonical chain and put `added` on it: numbers, transactions and logs. Both are stored already,
-        or are being put by the same batch."""
+        """Take `removed` off the canonical chain and put `added` on it: numbers, transactions and logs. Both are stored
+        already, or remembered."""
         for block in removed:
             batch.delete(schema.canonical_key(block.number))
             place = schema.u64(block.number)

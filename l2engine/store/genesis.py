@@ -32,6 +32,7 @@ def write_genesis(kv: KeyValue, block: Block, alloc: Mapping[Address, GenesisAcc
         raise GenesisMismatch(block.header.state_root, root)
     blocks = BlockStore(kv)
     blocks.put(batch, block, ())
+    blocks.remember(block, ())  # by a store that nobody else reads
     blocks.set_canonical(batch, (), (block,))
     blocks.set_markers(batch, head=block.hash)
     batch.put(schema.GENESIS, block.hash)

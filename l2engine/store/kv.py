@@ -5,32 +5,45 @@ A LevelDB directory is ours or empty: locked, foreign and newer ones are refused
 notices neither a second opener in its own process nor whose data it holds.
 """
 
+import itertools
 import os
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import plyvel
 from sortedcontainers import SortedList
 
-from l2engine.errors import StoreError, StoreUnreadable
+from l2engine.errors import StoreError, StoreUnavailable, StoreUnreadable
 from l2engine.store import schema
 from l2engine.store.files import IMPORT_AGAIN, find_damage, refuse_damaged_lengths
+from l2engine.store.room import has_room
 from l2engine.store.upgrades import upgrade
 from l2engine.types.storage import Batch, KeyValue, Snapshot
 
 _MEGABYTE = 1 << 20
-_CHUNK = 256  # keys that one step of an in-memory iteration takes under the lock
+_CHUNK = 256  # rows that one step of an iteration takes under the lock, or before LevelDB may be closed
+
+A = TypeVar("A")
+R = TypeVar("R")
 
 _open_here: set[str] = set()  # real paths open in this process
 _open_lock = threading.Lock()
 
 
 class LevelDB:
-    """A LevelDB directory. Snapshots and iterators die with `close`; reading damaged files raises `StoreUnreadable`."""
+    """A LevelDB directory. Snapshots and iterators die with `close` and `reopen`; reading damaged files raises `StoreUnreadable`.
+
+    After a failed write no other is taken until it is reopened: LevelDB itself would go on behind the torn record, and lose all
+    that follows it at the next start.
+    """
 
     get: Callable[[bytes], bytes | None]
+    failure: str | None = None
 
     def __init__(self, path: str | Path, cache_mb: int = 128, write_buffer_mb: int = 32, create: bool = True) -> None:
         self.path = os.path.realpath(path)
@@ -40,74 +53,138 @@ class LevelDB:
             refuse_damaged_lengths(self.path)
             if create:
                 os.makedirs(self.path, exist_ok=True)
-            self._db = plyvel.DB(
-                self.path,
-                create_if_missing=create,
-                lru_cache_size=cache_mb * _MEGABYTE,
-                write_buffer_size=write_buffer_mb * _MEGABYTE,
-                bloom_filter_bits=10,
-                max_open_files=512,
-                paranoid_checks=True,
-            )
-        except plyvel.Error as error:
-            release_path(self.path)
-            raise explain(self.path, _text(error)) from error
+            self._cache, self._write_buffer = cache_mb * _MEGABYTE, write_buffer_mb * _MEGABYTE
+            self._open(create)
         except BaseException:
             release_path(self.path)
             raise
-        self.get = _guarded(self._db.get)
+        self._claimed = True
         try:
             claim_schema(self, self.path)
         except BaseException:
             self.close()
             raise
 
+    def _open(self, create: bool) -> None:
+        try:
+            db = plyvel.DB(
+                self.path,
+                create_if_missing=create,
+                lru_cache_size=self._cache,
+                write_buffer_size=self._write_buffer,
+                bloom_filter_bits=10,
+                max_open_files=512,
+                paranoid_checks=True,
+            )
+        except plyvel.Error as error:
+            raise explain(self.path, _text(error)) from error
+        self._handle = _Handle(db)
+        self.get = self._handle.guarded(partial(db.get, verify_checksums=True))
+
     def iterate(self, start: bytes, stop: bytes, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
-        return _iterate(self._db, start, stop, reverse)
+        return _iterate(self._handle, self._handle.db, start, stop, reverse)
 
     def batch(self) -> Batch:
-        return _LevelDBBatch(self._db)
+        return _LevelDBBatch(self, self._handle)
 
     def snapshot(self) -> Snapshot:
-        return _LevelDBSnapshot(self._db.snapshot())
+        return _LevelDBSnapshot(self._handle)
+
+    def has_room(self) -> bool:
+        return has_room(self.path)
+
+    def reopen(self) -> None:
+        self._handle.close()
+        self._open(create=False)
+        self.failure = None
 
     def close(self) -> None:
         """Release the directory; a second call does nothing."""
-        if not self._db.closed:
-            self._db.close()
+        self._handle.close()
+        if self._claimed:
+            self._claimed = False
             release_path(self.path)
 
 
-class _LevelDBBatch:
+class _Handle:
+    """An open plyvel database, and who is inside it: to close it under a reader would crash the process."""
+
     def __init__(self, db: plyvel.DB) -> None:
-        self._db = db
-        self._batch = db.write_batch()
+        self.db = db
+        self.snapshots: weakref.WeakSet[_LevelDBSnapshot] = weakref.WeakSet()
+        self._closed = False
+        self._inside: set[int] = set()
+
+    def guarded(self, work: Callable[[A], R]) -> Callable[[A], R]:
+        """`work`, but `StoreUnavailable` once the database is closed, and LevelDB's own errors as `StoreUnreadable`."""
+        inside = self._inside
+
+        def run(argument: A) -> R:
+            thread = threading.get_ident()
+            try:
+                inside.add(thread)  # first this, then the look; who closes does it the other way round
+                if self._closed:
+                    raise StoreUnavailable("the database is closed, or has been reopened since this was begun")
+                return work(argument)
+            except plyvel.Error as error:
+                raise StoreUnreadable(_text(error)) from error
+            finally:
+                inside.discard(thread)
+
+        return run
+
+    def close(self) -> None:
+        """Wait until nobody is inside, then close; a second call does nothing."""
+        self._closed = True
+        while self._inside - {threading.get_ident()}:
+            time.sleep(0.001)
+        kept = list(self.snapshots)  # plyvel must not free one of them in another thread meanwhile
+        self.db.close()
+        del kept
+
+
+class _LevelDBBatch:
+    def __init__(self, store: LevelDB, handle: _Handle) -> None:
+        self._store, self._handle = store, handle
+        self._batch = handle.guarded(lambda _: handle.db.write_batch())(None)
         self.put = self._batch.put
         self.delete = self._batch.delete
 
     def write(self, sync: bool = False) -> None:
-        """`StoreError` when the disk takes no more."""
+        """`StoreUnavailable` when the disk takes no more, now or since an earlier write."""
+        if self._store.failure is not None:
+            raise StoreUnavailable(self._store.failure)
+        try:
+            self._handle.guarded(self._write)(sync)
+        except StoreUnavailable:
+            raise
+        except StoreError as error:
+            self._store.failure = str(error)
+            raise StoreUnavailable(str(error)) from error
+
+    def _write(self, sync: bool) -> None:
         batch = self._batch
         if sync:  # plyvel fixes the flag when a batch begins, so its content moves to one that syncs
-            batch = self._db.write_batch(sync=True)
+            batch = self._handle.db.write_batch(sync=True)
             batch.append(self._batch)
-        try:
-            batch.write()
-        except plyvel.Error as error:
-            raise StoreError(_text(error)) from error
+        batch.write()
 
 
 class _LevelDBSnapshot:
-    def __init__(self, snapshot: "plyvel.Snapshot") -> None:
-        self._snapshot = snapshot
-        self.get = _guarded(snapshot.get)
+    def __init__(self, handle: _Handle) -> None:
+        self._handle = handle
+        self._snapshot = handle.guarded(lambda _: handle.db.snapshot())(None)
+        self.get = handle.guarded(partial(self._snapshot.get, verify_checksums=True))
+        handle.snapshots.add(self)
 
     def iterate(self, start: bytes, stop: bytes, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
-        return _iterate(self._snapshot, start, stop, reverse)
+        return _iterate(self._handle, self._snapshot, start, stop, reverse)
 
 
 class MemoryKeyValue:
-    """A sorted dictionary in which each key keeps the versions that living snapshots may still read."""
+    """A sorted dictionary in which each key keeps the versions that living snapshots may still read. Its writes never fail."""
+
+    failure: str | None = None
 
     def __init__(self) -> None:
         self._keys: SortedList[bytes] = SortedList()
@@ -132,6 +209,12 @@ class MemoryKeyValue:
             snapshot = _MemorySnapshot(self, self._sequence)
             self._snapshots.add(snapshot)
             return snapshot
+
+    def has_room(self) -> bool:
+        return True
+
+    def reopen(self) -> None:
+        """Nothing to do."""
 
     def close(self) -> None:
         """Nothing to release; the content stays, so that tests can open it again."""
@@ -198,36 +281,34 @@ class _MemorySnapshot:
             start, stop = (start, keys[-1]) if reverse else (keys[-1] + b"\0", stop)
 
 
-def _guarded(get: Callable[..., bytes | None]) -> Callable[[bytes], bytes | None]:
-    def read(key: bytes) -> bytes | None:
-        try:
-            return get(key, verify_checksums=True)
-        except plyvel.Error as error:
-            raise StoreUnreadable(_text(error)) from error
+def _iterate(
+    handle: _Handle, source: "plyvel.DB | plyvel.Snapshot", start: bytes, stop: bytes, reverse: bool
+) -> Iterator[tuple[bytes, bytes]]:
+    rows = _rows(source, start, stop, reverse)
+    take: Callable[[int], list[tuple[bytes, bytes]]] = handle.guarded(lambda count: list(itertools.islice(rows, count)))
+    count = 1  # many callers want no more
+    while chunk := take(count):
+        yield from chunk
+        count = _CHUNK
 
-    return read
 
-
-def _iterate(source: "plyvel.DB | plyvel.Snapshot", start: bytes, stop: bytes, reverse: bool) -> Iterator[tuple[bytes, bytes]]:
+def _rows(source: "plyvel.DB | plyvel.Snapshot", start: bytes, stop: bytes, reverse: bool) -> Iterator[tuple[bytes, bytes]]:
     """Rows in order or against it, over a raw iterator: plyvel's other one ends without an error when nothing readable follows a
     damaged block."""
-    try:
-        rows = source.raw_iterator(verify_checksums=True)
-        rows.seek(stop if reverse else start)
-        if reverse:
-            if rows.valid():
-                rows.prev()
-            else:
-                rows.seek_to_last()
-        step = rows.prev if reverse else rows.next
-        while rows.valid():
-            row = rows.item()
-            if not start <= row[0] < stop:
-                break
-            yield row
-            step()
-    except plyvel.Error as error:
-        raise StoreUnreadable(_text(error)) from error
+    rows = source.raw_iterator(verify_checksums=True)
+    rows.seek(stop if reverse else start)
+    if reverse:
+        if rows.valid():
+            rows.prev()
+        else:
+            rows.seek_to_last()
+    step = rows.prev if reverse else rows.next
+    while rows.valid():
+        row = rows.item()
+        if not start <= row[0] < stop:
+            break
+        yield row
+        step()
 
 
 def _text(error: plyvel.Error) -> str:

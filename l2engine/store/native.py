@@ -15,6 +15,7 @@ from l2engine.store.diffs import encode_diff
 from l2engine.store.files import refuse_damaged_lengths
 from l2engine.store.kv import claim_path, claim_schema, explain, refuse_other_files, release_path
 from l2engine.store.layers import hash_address, hash_slot
+from l2engine.store.room import has_room
 from l2engine.store.state import HISTORY_PROOFS, HISTORY_STATE, LAYERS, SIDE_BYTES
 from l2engine.store.trie import prove
 from l2engine.types.base import EMPTY_ROOT, ZERO_HASH, Address, BlockNumber, Hash32
@@ -65,6 +66,19 @@ class NativeKeyValue:
         except BaseException:
             self.close()
             raise
+
+    @property
+    def failure(self) -> str | None:
+        return self.native.failure  # type: ignore[no-any-return]
+
+    def has_room(self) -> bool:
+        return self.path is None or has_room(self.path)
+
+    def reopen(self) -> None:
+        try:
+            self.native.reopen()
+        except StoreError as error:
+            raise StoreError(explain(str(self.path), str(error))) from error
 
     def close(self) -> None:
         """Release the directory; a second call does nothing."""
@@ -118,13 +132,18 @@ class NativeState:
         layers: int = LAYERS,
         side_bytes: int = SIDE_BYTES,
     ) -> None:
-        self.native = _native.State(kv.native, history_state, history_proofs, layers, side_bytes)
-        self.has: Callable[[Hash32], bool] = self.native.has
-        for warning in self.native.warnings:
-            log.warning("%s", warning)
-        if count := self.native.layer_count():
-            log.info("loaded %d blocks above the base at %d", count, self.base[0])
         self._kv = kv
+        self._limits = (history_state, history_proofs, layers, side_bytes)
+        self.reload()
+
+    def reload(self) -> None:
+        native = _native.State(self._kv.native, *self._limits)
+        for warning in native.warnings:
+            log.warning("%s", warning)
+        if count := native.layer_count():
+            log.info("loaded %d blocks above the base at %d", count, native.base()[0])
+        self.native = native
+        self.has: Callable[[Hash32], bool] = native.has
 
     @property
     def base(self) -> tuple[BlockNumber, Hash32]:

@@ -131,6 +131,11 @@ class LayeredState:
 
     # ---- changing ---------------------------------------------------------------------------------------------------
 
+    def reload(self) -> None:
+        """Take up what the reopened database holds. Views from before raise `StoreUnavailable`."""
+        fresh = LayeredState(self._kv, self._history_state, self._history_proofs, self._depth, self._side_bytes)
+        self._kept = fresh._kept  # in one step: readers see the old state, then the new one
+
     def prepare(self, parent_hash: Hash32, diff: StateDiff) -> Prepared:
         view = self.view(parent_hash)
         accounts: dict[Address, Account | None] = {}

@@ -11,10 +11,10 @@ from l2engine.errors import DecodeError, StoreError
 from l2engine.store import schema
 from l2engine.store.diffs import decode_diff
 from l2engine.types import rlp
-from l2engine.types.accelerated import keccak_all, ordered_root
 from l2engine.types.base import EMPTY_ROOT, keccak
 from l2engine.types.block import Block, decode_body
 from l2engine.types.header import Header, decode_header, ommers_hash
+from l2engine.types.native_functions import keccak_all, ordered_root
 from l2engine.types.receipt import Receipt, decode_receipt, merge_blooms
 from l2engine.types.storage import Snapshot
 

@@ -34,6 +34,17 @@ class KeyValue(Snapshot, Protocol):
     def snapshot(self) -> Snapshot: ...
     def close(self) -> None: ...
 
+    @property
+    def failure(self) -> str | None:
+        """Why a write failed, since when every other raises `StoreUnavailable`; reads go on. None while all is well."""
+
+    def has_room(self) -> bool:
+        """Whether the disk takes about as much as `reopen` may write."""
+
+    def reopen(self) -> None:
+        """Close and open again, so that writes are taken. Snapshots from before raise `StoreUnavailable` from then on. On a
+        `StoreError` the store is closed, and may be reopened later."""
+
 
 @dataclass(frozen=True, slots=True)
 class AccountProof:
@@ -69,8 +80,12 @@ class StateStore(Protocol):
     def push(self, batch: Batch, block: Block, prepared: PreparedState) -> None:
         """Add the block's diff and code to `batch`, to be written before VALID is answered; `attach` follows the write.
 
-        The order for one block: `blocks.put(batch, …)`, `state.push(batch, …)`, `batch.write()`, `state.attach(…)`.
+        The order for one block: `blocks.put(batch, …)`, `state.push(batch, …)`, `batch.write()`, `blocks.remember(…)`,
+        `state.attach(…)`.
         """
+
+    def reload(self) -> None:
+        """Take up what the reopened database holds. Views from before raise `StoreUnavailable`."""
 
     def attach(self, block: Block, prepared: PreparedState) -> None:
         """Make a pushed state readable under the block's hash, once its batch is written. Cannot fail for lack of anything."""

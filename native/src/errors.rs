@@ -13,6 +13,8 @@ pub enum StateError {
     Store(String),
     /// LevelDB cannot read its files: damaged ones, or a failing disk.
     Unreadable(String),
+    /// A write failed, or the database is closed: nothing works until it is reopened.
+    StoreUnavailable(String),
     /// The state asked for is not kept.
     Unavailable(String),
     /// A Python view raised.
@@ -22,7 +24,9 @@ pub enum StateError {
 impl fmt::Display for StateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Store(text) | Self::Unreadable(text) | Self::Unavailable(text) => f.write_str(text),
+            Self::Store(text) | Self::Unreadable(text) | Self::StoreUnavailable(text) | Self::Unavailable(text) => {
+                f.write_str(text)
+            }
             Self::Python(error) => write!(f, "{error}"),
         }
     }

@@ -38,7 +38,7 @@ RPC_MAY_IMPORT = {
     "rpc.registry": {*_CALL, "rpc.read", "rpc.methods"},
     **{module: {*_CALL, "rpc.read"} for module in _CALL},
 }
-MAY_WAIT = {"rpc.ports", "p2p", "node", "commands", "chain.sequencer"}
+MAY_WAIT = {"rpc.ports", "p2p", "node", "commands", "chain.recovery", "chain.sequencer"}
 LONGEST = 600
 
 

@@ -21,8 +21,10 @@ START_SECONDS = 60  # generous: tests share the machine
 class RunningNode:
     """`l2engine COMMAND …` with free ports, in JSON logs; leave the `with` block to stop it."""
 
+    program: tuple[str, ...] = ("-m", "l2engine")
+
     def __init__(self, *arguments: str | Path, datadir: Path | None = None) -> None:
-        self.command = [sys.executable, "-m", "l2engine", *map(str, arguments)]
+        self.command = [sys.executable, *self.program, *map(str, arguments)]
         self.command += ["--http", "--ws", "--http.port=0", "--ws.port=0", "--authrpc.port=0", "--log.format=json"]
         self.command += [f"--datadir={datadir}"] if datadir else []
         self.lines: list[dict[str, Any]] = []

@@ -43,6 +43,7 @@ impl From<StateError> for PyErr {
         match error {
             StateError::Store(text) => raise("StoreError", text),
             StateError::Unreadable(text) => raise("StoreUnreadable", text),
+            StateError::StoreUnavailable(text) => raise("StoreUnavailable", text),
             StateError::Unavailable(text) => raise("StateUnavailable", text),
             StateError::Python(error) => error,
         }

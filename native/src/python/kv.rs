@@ -44,6 +44,16 @@ impl KeyValue {
     fn close(&self, py: Python<'_>) {
         py.detach(|| self.0.close());
     }
+
+    /// Why a write failed, since when none is taken; None when all is well.
+    #[getter]
+    fn failure(&self) -> Option<String> {
+        self.0.failure()
+    }
+
+    fn reopen(&self, py: Python<'_>) -> PyResult<()> {
+        Ok(py.detach(|| self.0.reopen())?)
+    }
 }
 
 /// Implements `types.storage.Snapshot`.

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use revm::primitives::Bytes;
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::ptr;
-use std::sync::{Arc, Once, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, Once, PoisonError, RwLock, RwLockReadGuard};
 
 type Content = OrdMap<Bytes, Bytes>;
 pub type Pair = (Bytes, Bytes);
@@ -19,6 +19,7 @@ type Result<T> = std::result::Result<T, StateError>;
 const OPEN_FILES: i32 = 2_048;
 
 /// How a directory is opened; sizes in bytes.
+#[derive(Clone)]
 pub struct Options {
     pub cache: usize,
     pub write_buffer: usize,
@@ -83,19 +84,29 @@ impl Store {
             db.close();
         }
     }
+
+    /// Why a write failed, since when none is taken.
+    pub fn failure(&self) -> Option<String> {
+        if let Self::LevelDb(db) = self { db.failure() } else { None }
+    }
+
+    /// Close the directory and open it again. Snapshots taken before answer with errors.
+    pub fn reopen(&self) -> Result<()> {
+        if let Self::LevelDb(db) = self { db.reopen() } else { Ok(()) }
+    }
 }
 
 impl Read for Store {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>> {
         match self {
-            Self::LevelDb(db) => db.get(ptr::null(), key),
+            Self::LevelDb(db) => db.get(None, key),
             Self::Memory(content) => Ok(read(content).get(key).cloned()),
         }
     }
 
     fn scan(&self, start: &[u8], stop: &[u8], reverse: bool, limit: usize) -> Result<Vec<Pair>> {
         match self {
-            Self::LevelDb(db) => db.scan(ptr::null(), start, stop, reverse, limit),
+            Self::LevelDb(db) => db.scan(None, start, stop, reverse, limit),
             Self::Memory(content) => Ok(scan_memory(&read(content), start, stop, reverse, limit)),
         }
     }
@@ -104,14 +115,14 @@ impl Read for Store {
 impl Read for Snapshot {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>> {
         match self {
-            Self::LevelDb(snapshot) => snapshot.db.get(snapshot.handle, key),
+            Self::LevelDb(snapshot) => snapshot.db.get(Some(snapshot), key),
             Self::Memory(content) => Ok(content.get(key).cloned()),
         }
     }
 
     fn scan(&self, start: &[u8], stop: &[u8], reverse: bool, limit: usize) -> Result<Vec<Pair>> {
         match self {
-            Self::LevelDb(snapshot) => snapshot.db.scan(snapshot.handle, start, stop, reverse, limit),
+            Self::LevelDb(snapshot) => snapshot.db.scan(Some(snapshot), start, stop, reverse, limit),
             Self::Memory(content) => Ok(scan_memory(content, start, stop, reverse, limit)),
         }
     }
@@ -143,13 +154,19 @@ fn scan_memory(content: &Content, start: &[u8], stop: &[u8], reverse: bool, limi
     if reverse { range.rev().take(limit).map(pair).collect() } else { range.take(limit).map(pair).collect() }
 }
 
-/// An open LevelDB directory.
+/// An open LevelDB directory. After a failed write it takes no other until it is reopened: LevelDB itself would go on behind the
+/// torn record, and lose all that follows it at the next start.
 pub struct LevelDb {
     handle: RwLock<Handle>,
+    name: CString,
+    options: Options,
+    failure: Mutex<Option<String>>,
 }
 
 /// The open database and what it was opened with; `db` is null once closed.
 struct Handle {
+    /// How often the directory has been opened: a snapshot belongs to one of these times.
+    opening: u64,
     db: *mut leveldb_t,
     options: *mut leveldb_options_t,
     cache: *mut leveldb_cache_t,
@@ -173,12 +190,11 @@ unsafe extern "C" {
     fn limit_mapped_tables(limit: i32);
 }
 
-impl LevelDb {
-    pub fn open(path: &str, options: &Options) -> Result<Arc<Self>> {
-        let name = CString::new(path).map_err(|_| StateError::Store("path with a zero byte".to_owned()))?;
+impl Handle {
+    fn open(name: &CString, options: &Options) -> Result<Self> {
         // SAFETY: called before LevelDB opens its first file, which is when the limit must be known.
         LIMIT_MAPPED_TABLES.call_once(|| unsafe { limit_mapped_tables(MAPPED_TABLES) });
-        // SAFETY: all pointers come from LevelDB and are released in `close`, after the database that uses them.
+        // SAFETY: all pointers come from LevelDB and are freed in `release`, after the database that uses them.
         unsafe {
             let handle = leveldb_options_create();
             let cache = leveldb_cache_create_lru(options.cache);
@@ -193,26 +209,75 @@ impl LevelDb {
             let db = checked(|error| leveldb_open(handle, name.as_ptr(), error));
             let plain_read = leveldb_readoptions_create();
             leveldb_readoptions_set_verify_checksums(plain_read, 1);
-            let opened = Self {
-                handle: RwLock::new(Handle {
-                    db: *db.as_ref().unwrap_or(&ptr::null_mut()),
-                    options: handle,
-                    cache,
-                    filter,
-                    plain_read,
-                }),
-            };
-            db.map(|_| Arc::new(opened))
+            let db_or_null = *db.as_ref().unwrap_or(&ptr::null_mut());
+            let mut opened = Self { opening: 0, db: db_or_null, options: handle, cache, filter, plain_read };
+            if db.is_err() {
+                opened.release();
+            }
+            db.map(|_| opened)
+        }
+    }
+
+    /// Close the database and free what it was opened with.
+    ///
+    /// SAFETY: nobody else may be inside LevelDB.
+    unsafe fn release(&mut self) {
+        unsafe {
+            if !self.db.is_null() {
+                leveldb_close(self.db);
+            }
+            leveldb_readoptions_destroy(self.plain_read);
+            leveldb_options_destroy(self.options);
+            leveldb_cache_destroy(self.cache);
+            leveldb_filterpolicy_destroy(self.filter);
+        }
+        self.db = ptr::null_mut();
+    }
+}
+
+impl LevelDb {
+    pub fn open(path: &str, options: &Options) -> Result<Arc<Self>> {
+        let name = CString::new(path).map_err(|_| StateError::Store("path with a zero byte".to_owned()))?;
+        let handle = RwLock::new(Handle::open(&name, options)?);
+        Ok(Arc::new(Self { handle, name, options: options.clone(), failure: Mutex::default() }))
+    }
+
+    fn failure(&self) -> Option<String> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn reopen(&self) -> Result<()> {
+        self.close();
+        // Nobody waits for the lock meanwhile: readers are told at once that the database is closed.
+        let mut opened = Handle::open(&self.name, &Options { create: false, ..self.options })?;
+        let mut handle = self.handle.write().unwrap_or_else(PoisonError::into_inner);
+        opened.opening = handle.opening + 1;
+        *handle = opened;
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        Ok(())
+    }
+
+    /// The open database; errors for a snapshot of an earlier opening.
+    fn lock_at(&self, snapshot: Option<&LevelDbSnapshot>) -> Result<RwLockReadGuard<'_, Handle>> {
+        let handle = self.lock()?;
+        match snapshot {
+            Some(snapshot) if snapshot.opening != handle.opening => {
+                Err(StateError::StoreUnavailable("the database has been reopened since this was begun".to_owned()))
+            }
+            _ => Ok(handle),
         }
     }
 
     fn lock(&self) -> Result<RwLockReadGuard<'_, Handle>> {
         let handle = self.handle.read().unwrap_or_else(PoisonError::into_inner);
-        if handle.db.is_null() { Err(StateError::Store("the database is closed".to_owned())) } else { Ok(handle) }
+        if handle.db.is_null() {
+            return Err(StateError::StoreUnavailable("the database is closed".to_owned()));
+        }
+        Ok(handle)
     }
 
-    fn get(&self, snapshot: *const leveldb_snapshot_t, key: &[u8]) -> Result<Option<Bytes>> {
-        let handle = self.lock()?;
+    fn get(&self, snapshot: Option<&LevelDbSnapshot>, key: &[u8]) -> Result<Option<Bytes>> {
+        let handle = self.lock_at(snapshot)?;
         // SAFETY: the database is open while the lock is held; LevelDB allocates the value, we copy and free it.
         unsafe {
             let options = ReadOptions::new(&handle, snapshot);
@@ -232,13 +297,13 @@ impl LevelDb {
 
     fn scan(
         &self,
-        snapshot: *const leveldb_snapshot_t,
+        snapshot: Option<&LevelDbSnapshot>,
         start: &[u8],
         stop: &[u8],
         reverse: bool,
         limit: usize,
     ) -> Result<Vec<Pair>> {
-        let handle = self.lock()?;
+        let handle = self.lock_at(snapshot)?;
         let mut pairs = Vec::new();
         // SAFETY: as in `get`; the iterator dies before the lock is given up.
         unsafe {
@@ -273,6 +338,9 @@ impl LevelDb {
 
     fn write(&self, batch: &Batch, sync: bool) -> Result<()> {
         let handle = self.lock()?;
+        if let Some(reason) = self.failure() {
+            return Err(StateError::StoreUnavailable(reason));
+        }
         let mut batch: Vec<_> = batch.iter().collect();
         batch.par_sort_by(|a, b| a.0.cmp(&b.0)); // neighbours go into LevelDB's list faster; of equal keys the last still wins
         // SAFETY: as in `get`; LevelDB copies keys and values into its own batch.
@@ -292,7 +360,11 @@ impl LevelDb {
             let result = checked(|error| leveldb_write(handle.db, options, raw, error));
             leveldb_writeoptions_destroy(options);
             leveldb_writebatch_destroy(raw);
-            result
+            result.map_err(|error| {
+                let reason = error.to_string();
+                *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.clone());
+                StateError::StoreUnavailable(reason)
+            })
         }
     }
 
@@ -302,14 +374,7 @@ impl LevelDb {
             return;
         }
         // SAFETY: nobody else is inside LevelDB while the lock is held exclusively, and nobody enters a null database.
-        unsafe {
-            leveldb_close(handle.db);
-            leveldb_readoptions_destroy(handle.plain_read);
-            leveldb_options_destroy(handle.options);
-            leveldb_cache_destroy(handle.cache);
-            leveldb_filterpolicy_destroy(handle.filter);
-        }
-        handle.db = ptr::null_mut();
+        unsafe { handle.release() };
     }
 }
 
@@ -322,6 +387,7 @@ impl Drop for LevelDb {
 /// A LevelDB snapshot; it keeps the database from being dropped, not from being closed.
 pub struct LevelDbSnapshot {
     db: Arc<LevelDb>,
+    opening: u64,
     handle: *const leveldb_snapshot_t,
 }
 
@@ -334,15 +400,16 @@ impl LevelDbSnapshot {
         let handle = db.lock()?;
         // SAFETY: the database is open while the lock is held.
         let snapshot = unsafe { leveldb_create_snapshot(handle.db) };
+        let opening = handle.opening;
         drop(handle);
-        Ok(Arc::new(Self { db: db.clone(), handle: snapshot }))
+        Ok(Arc::new(Self { db: db.clone(), opening, handle: snapshot }))
     }
 }
 
 impl Drop for LevelDbSnapshot {
     fn drop(&mut self) {
-        if let Ok(handle) = self.db.lock() {
-            // SAFETY: the database is open, so the snapshot is alive.
+        if let Ok(handle) = self.db.lock_at(Some(self)) {
+            // SAFETY: the database is still open as it was, so the snapshot is alive.
             unsafe { leveldb_release_snapshot(handle.db, self.handle) };
         }
     }
@@ -355,14 +422,14 @@ struct ReadOptions {
 }
 
 impl ReadOptions {
-    unsafe fn new(handle: &Handle, snapshot: *const leveldb_snapshot_t) -> Self {
-        if snapshot.is_null() {
+    unsafe fn new(handle: &Handle, snapshot: Option<&LevelDbSnapshot>) -> Self {
+        let Some(snapshot) = snapshot else {
             return Self { raw: handle.plain_read, own: false };
-        }
+        };
         unsafe {
             let raw = leveldb_readoptions_create();
             leveldb_readoptions_set_verify_checksums(raw, 1);
-            leveldb_readoptions_set_snapshot(raw, snapshot);
+            leveldb_readoptions_set_snapshot(raw, snapshot.handle);
             Self { raw, own: true }
         }
     }
@@ -443,6 +510,20 @@ mod tests {
             assert_eq!(keys(store.scan(b"a", b"z", true, 2).unwrap()), [b("d"), b("c")]);
             assert_eq!(keys(before.scan(b"", b"\xff", true, 9).unwrap()), [b("d"), b("b"), b("a")]);
         }
+    }
+
+    #[test]
+    fn a_reopened_database_goes_on_and_old_snapshots_are_refused() {
+        let store = stores("reopened").remove(1);
+        store.write(vec![(b("a"), Some(b("1")))], false).unwrap();
+        let before = store.snapshot().unwrap();
+        store.reopen().unwrap();
+        assert!(before.get(b"a").is_err());
+        assert!(before.scan(b"", b"z", false, 9).is_err());
+        drop(before);
+        store.write(vec![(b("b"), Some(b("2")))], false).unwrap();
+        assert_eq!(store.snapshot().unwrap().get(b"a").unwrap(), Some(b("1")));
+        assert_eq!(store.get(b"b").unwrap(), Some(b("2")));
     }
 
     #[test]
