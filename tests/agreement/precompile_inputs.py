@@ -114,10 +114,25 @@ def _blake2f(rng: random.Random) -> bytes:
 
 
 def _point_evaluation(rng: random.Random) -> bytes:
-    """The polynomial that is zero everywhere, whose commitment and proof are the point at infinity."""
-    infinity = b"\xc0" + bytes(47)
-    versioned_hash = b"\x01" + hashlib.sha256(infinity).digest()[1:]
-    return versioned_hash + rng.choice((0, 1, 2**200)).to_bytes(32, "big") + bytes(32) + infinity + infinity
+    """The polynomials that are 0 and 1 everywhere, whose proof is the point at infinity, and one with a proof of its own."""
+    infinity, anywhere = b"\xc0" + bytes(47), rng.choice((0, 1, 2**200)).to_bytes(32, "big")
+    commitment, z, y, proof = rng.choice(
+        (
+            (infinity, anywhere, bytes(32), infinity),
+            (_G1_COMPRESSED, anywhere, (1).to_bytes(32, "big"), infinity),
+            tuple(map(bytes.fromhex, _EVALUATION)),
+        )
+    )
+    return b"\x01" + hashlib.sha256(commitment).digest()[1:] + z + y + commitment + proof
+
+
+_G1_COMPRESSED = bytes.fromhex("97f1d3a73197d7942695638c4fa9ac0fc3688c4f9774b905a14e3a3f171bac586c55e83ff97a1aeffb3af00adb22c6bb")
+_EVALUATION = (  # verify_kzg_proof_case_correct_proof_4_4 of the consensus specs
+    "8f59a8d2a1a625a17f3fea0fe5eb8c896db3764f3185481bc22f91b4aaffcca25f26936857bc3a7c2539ea8ec3a952b7",
+    "73eda753299d7d483339d80809a1d80553bda402fffe5bfeffffffff00000000",
+    "1522a4a7f34e1ea350ae07c29c96c7e79655aa926122e95fe69fcbd932ca49e9",
+    "a62ad71d14c5719385c0686f1871430475bf3a00f0aa3f7b8dd99a9abc2160744faf0070725e00b60ad9a026a15b1a8c",
+)
 
 
 def _p256_verify(rng: random.Random) -> bytes:
