@@ -13,7 +13,7 @@ from l2engine.chain.engine import Engine, EngineSettings
 from l2engine.errors import InvalidAttributes
 from l2engine.rules import fees
 from l2engine.rules.l1_attributes import Format
-from l2engine.types.base import keccak
+from l2engine.types.base import checksum_address, keccak
 from l2engine.types.block import Block
 from l2engine.types.payload import PayloadAttributes, Status
 from l2engine.types.transaction import BlobTransaction, DepositTransaction
@@ -74,7 +74,9 @@ def test_without_the_pool_the_block_is_exactly_the_attributes(engine: Engine, fo
 
 def test_forced_transaction_that_cannot_stand_is_named(engine: Engine, forge: Forge, alice: Signer) -> None:
     raw = alice.sign(nonce=1)
-    who = f"failed to force-include tx: 0x{keccak(raw).hex()} type: 2 sender: 0x{alice.address.hex()} nonce: 1, err: nonce too high"
+    who = (
+        f"failed to force-include tx: 0x{keccak(raw).hex()} type: 2 sender: {checksum_address(alice.address)} nonce: 1, err: nonce too high"
+    )
     for no_tx_pool in (True, False):
         with pytest.raises(InvalidAttributes, match=who):
             build(engine, forge.attributes(forge.genesis, raw, no_tx_pool=no_tx_pool))

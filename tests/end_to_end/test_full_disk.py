@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from genesis.dev.accounts import DEV_ACCOUNTS
-from l2engine.evm import native
+from l2engine.evm.native import machine as native
 from tests.helpers.datadir import verified_head
 from tests.helpers.dying_engine import LimitedFiles, SmallDisk, feed
 from tests.helpers.failing import file_size_limit

@@ -98,7 +98,7 @@ def _feed(
 
 
 def _new_payload(engine: Engine, block: Block) -> None:
-    status = engine.new_payload(from_block(block), (), block.header.parent_beacon_block_root, ())
+    status = engine.new_payload(from_block(engine.config, block), (), block.header.parent_beacon_block_root, ())
     assert status.status is Status.VALID, status
 
 

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rpc.engine import _payload_json
 
+from l2engine.chain.payload import from_block
 from l2engine.chain.sequencer import SequencerSettings, dev_attributes
 from l2engine.store.kv import LevelDB
 from l2engine.store.native import NativeKeyValue
 from l2engine.types.base import keccak
+from rpc.show.payloads import show_payload
 from tests.helpers.dev_chain import document
 from tests.helpers.in_process import InProcess
 from tests.helpers.rollup_node import attributes_json
@@ -91,7 +92,7 @@ def test_reads_of_damaged_tables_are_errors(node) -> None:
 @each_executor
 def test_payload_over_damaged_tables_gets_no_verdict(node) -> None:
     node, following, path = node
-    payload = _payload_json(node.context, following)
+    payload = show_payload(from_block(node.context.config, following))
     params = (payload, [], "0x" + (following.header.parent_beacon_block_root or b"").hex(), [])
     forkchoice = {
         "headBlockHash": payload["blockHash"],

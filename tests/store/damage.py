@@ -7,7 +7,7 @@ from pathlib import Path
 import plyvel
 import pytest
 
-from l2engine.evm import native
+from l2engine.evm.native import machine as native
 from l2engine.store.blocks import BlockStore
 from l2engine.store.kv import LevelDB
 from l2engine.store.native import NativeKeyValue

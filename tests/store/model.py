@@ -4,12 +4,12 @@ import random
 from dataclasses import dataclass, field
 
 import rlp
-from l2engine.types.accelerated import ordered_root
 from trie import HexaryTrie
 
 from l2engine.types.base import EMPTY_CODE_HASH, EMPTY_OMMERS_HASH, EMPTY_ROOT, Address, Hash32, encode_int, keccak
 from l2engine.types.block import Block
 from l2engine.types.header import Header
+from l2engine.types.native_functions import ordered_root
 from l2engine.types.state import Account, AccountDiff, StateDiff
 
 ADDRESSES = [bytes([i]) * 20 for i in range(1, 13)]
