@@ -1,0 +1,34 @@
+"""The Lagoon facts (vectors `lagoon/`): a test is parametrised by them and covers every fact of its kind."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.helpers.vectors import VECTORS
+
+FOLDER = VECTORS / "lagoon"
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One fact: what is given, and what is so."""
+
+    id: str
+    input: dict[str, Any]
+    expected: Any
+
+
+def facts(file: str, kind: str) -> pytest.MarkDecorator:
+    """Parametrises a test's argument `fact` by all facts of a kind in a file; without the vectors the test is skipped."""
+    path = FOLDER / file
+    if not path.is_file():
+        return pytest.mark.skip(reason=f"no Lagoon vectors at {path} (set L2ENGINE_VECTORS)")
+    rows = [Fact(row["id"], row["input"], row["expected"]) for row in json.loads(path.read_text())["facts"] if row["kind"] == kind]
+    return pytest.mark.parametrize("fact", [pytest.param(row, id=row.id) for row in rows])
+
+
+def unhex(text: str) -> bytes:
+    """The bytes of 0x-prefixed hex."""
+    return bytes.fromhex(text.removeprefix("0x"))
