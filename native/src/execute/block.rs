@@ -95,7 +95,7 @@ impl BlockExecution {
         let refund = if tx.is_signed() { self.refunds.get(&self.applied).copied().unwrap_or(0) } else { 0 };
         let outcome = self.check_form(tx).and_then(|()| match (&tx.deposit, tx.kind) {
             (Some(fields), _) => self.apply_deposit(tx, fields),
-            (None, POST_EXECUTION) => Ok(self.apply_post_execution()),
+            (None, POST_EXECUTION) => self.apply_post_execution(),
             (None, _) => self.apply_signed(tx, sender, refund),
         });
         match &outcome {
@@ -133,8 +133,9 @@ impl BlockExecution {
     }
 
     /// A post-execution transaction leaves all phases out.
-    fn apply_post_execution(&mut self) -> Outcome {
-        Outcome { receipt: self.receipt(POST_EXECUTION, true, 0), ..Outcome::default() }
+    fn apply_post_execution(&mut self) -> Result<Outcome, ExecutionError> {
+        self.machine.end(0, None)?;
+        Ok(Outcome { receipt: self.receipt(POST_EXECUTION, true, 0), ..Outcome::default() })
     }
 
     fn receipt(&mut self, kind: u8, success: bool, gas_used: u64) -> Receipt {
