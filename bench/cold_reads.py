@@ -61,6 +61,7 @@ def build(engine: Any, accounts: int) -> list[Any]:
     from genesis.dev.accounts import DEV_ACCOUNTS
     from l2engine.chain.sequencer import SequencerSettings, dev_attributes
     from l2engine.types.payload import ForkchoiceState
+    from l2engine.types.transactions import Transactions
     from tests.helpers.transactions import transfer
 
     chance, nonce, blocks = random.Random(1), 0, []
@@ -71,7 +72,7 @@ def build(engine: Any, accounts: int) -> list[Any]:
         for _ in range((GAS - 400_000) // 21_000):
             raws.append(transfer(DEV_ACCOUNTS[0], nonce, address(chance.randrange(accounts)), 1))
             nonce += 1
-        forced = replace(attributes, transactions=(*(attributes.transactions or ()), *raws), no_tx_pool=True)
+        forced = replace(attributes, transactions=Transactions((*(attributes.transactions or ()), *raws)), no_tx_pool=True)
         state = ForkchoiceState(head.hash, bytes(32), bytes(32))
         block = engine.get_payload(engine.forkchoice_updated(state, forced, 3).payload_id).block
         submit(engine, block)

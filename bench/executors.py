@@ -22,15 +22,16 @@ from bench.bare_pyevm import bare_pyevm_seconds
 from genesis import loader
 from genesis.loader import Genesis
 from l2engine.chain.engine import Engine
+from l2engine.evm.executor import Executor
 from l2engine.evm.native import machine as native
 from l2engine.evm.reference.machine import ReferenceExecutor
 from l2engine.store.blocks import BlockStore
 from l2engine.store.genesis import write_genesis
 from l2engine.store.kv import MemoryKeyValue
 from l2engine.store.state import LayeredState
-from l2engine.types.execution import Executor
 from l2engine.types.payload import PayloadAttributes
 from l2engine.types.signature import recover_address
+from l2engine.types.transactions import Transactions
 
 
 def our_seconds(
@@ -46,7 +47,7 @@ def our_seconds(
         suggested_fee_recipient=bytes.fromhex("4200000000000000000000000000000000000011"),
         withdrawals=(),
         parent_beacon_block_root=bytes(32),
-        transactions=(deposit, *raws),
+        transactions=Transactions((deposit, *raws)),
         no_tx_pool=True,
         gas_limit=gas_limit,
         eip_1559_params=bytes(8),

@@ -19,6 +19,7 @@ from l2engine.types.block import Block
 from l2engine.types.genesis import GenesisAccount
 from l2engine.types.header import Header
 from l2engine.types.state import Account, AccountDiff, StateDiff
+from l2engine.types.transactions import Transactions
 
 LAYERS = 128
 GROWTH_BLOCKS = 20
@@ -45,7 +46,7 @@ def make_block(parent: Header | None, root: bytes) -> Block:
         bytes(8),
         7,
     )
-    return Block(Header(parent_hash, *fixed), ())
+    return Block(Header(parent_hash, *fixed), Transactions())
 
 
 def address_of(index: int) -> bytes:

@@ -20,11 +20,11 @@ from bench import drivers
 from genesis import loader
 from l2engine.conformance.world import World
 from l2engine.evm import tracers
+from l2engine.evm.executor import Executor
 from l2engine.evm.native import machine as native
 from l2engine.evm.reference.machine import ReferenceExecutor
 from l2engine.types.base import ZERO_HASH
 from l2engine.types.environment import BlockEnv
-from l2engine.types.execution import Executor
 
 TRACERS: dict[str, dict[str, Any] | None] = {
     "no tracer": None,

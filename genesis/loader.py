@@ -32,6 +32,7 @@ from l2engine.types.base import (
 from l2engine.types.block import Block
 from l2engine.types.genesis import GenesisAccount
 from l2engine.types.header import Header
+from l2engine.types.transactions import Transactions
 from l2engine.types.trie_root import rlp_encode, trie_root
 
 _DEFAULT_GAS_LIMIT, _DEFAULT_DIFFICULTY = 4_712_388, 131_072  # geth's, when the file names none
@@ -53,7 +54,7 @@ class Genesis:
 
     @property
     def block(self) -> Block:
-        return Block(self.header, (), (), None if self.header.withdrawals_root is None else ())
+        return Block(self.header, Transactions(), (), None if self.header.withdrawals_root is None else ())
 
 
 def read(path: Path) -> dict[str, Any]:

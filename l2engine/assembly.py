@@ -15,10 +15,10 @@ from genesis import loader
 from genesis.chains import RegisteredChain, find, load_named, override_forks, with_genesis
 from genesis.loader import Genesis
 from l2engine.errors import ConfigError, GenesisMismatch
+from l2engine.evm.executor import Executor
 from l2engine.rules.config import ChainConfig, chain_config
 from l2engine.settings import Settings
 from l2engine.types.base import Hash32
-from l2engine.types.execution import Executor
 from l2engine.types.header import Header
 from l2engine.types.storage import KeyValue, StateStore
 

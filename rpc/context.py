@@ -9,12 +9,13 @@ from l2engine.chain.engine import Engine
 from l2engine.chain.pool import Pool
 from l2engine.chain.process import header_env
 from l2engine.errors import UnknownBlock
+from l2engine.evm.executor import Executor
 from l2engine.rules.config import ChainConfig
 from l2engine.store.blocks import BlockStore
 from l2engine.types.base import Address, Hash32, Wei
 from l2engine.types.block import Block
 from l2engine.types.environment import BlockEnv
-from l2engine.types.execution import AccountOverride, Call, Executor
+from l2engine.types.execution import AccountOverride, Call
 from l2engine.types.header import Header
 from l2engine.types.receipt import Receipt
 from l2engine.types.state import StateView

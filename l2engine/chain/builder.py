@@ -19,6 +19,7 @@ from l2engine.chain.payload import draft_block, payload_id
 from l2engine.chain.pool import Pool
 from l2engine.chain.process import ExecutedBlock, apply_all, block_env, mint_overflows, seal, validate_l1_attributes
 from l2engine.errors import ExecutionTimeout, ExecutorsDisagree, InvalidAttributes, InvalidBlock, InvalidTransaction, L2EngineError
+from l2engine.evm.executor import BlockExecution, Executor
 from l2engine.refusals import Reason
 from l2engine.rules import eip1559, fees
 from l2engine.rules.config import ChainConfig
@@ -27,13 +28,14 @@ from l2engine.rules.intrinsic_gas import TRANSACTION_GAS
 from l2engine.rules.l1_attributes import Format, deposit_format, from_calldata
 from l2engine.types.base import ZERO_ADDRESS, Gas, Hash32, checksum_address, keccak
 from l2engine.types.block import Block
-from l2engine.types.execution import BlockExecution, Deadline, Executor
+from l2engine.types.execution import Deadline
 from l2engine.types.header import Header
-from l2engine.types.native_functions import fast_lz_length, first_undecodable
+from l2engine.types.native_functions import fast_lz_length
 from l2engine.types.payload import BuiltPayload, PayloadAttributes
 from l2engine.types.storage import StateStore
 from l2engine.types.transaction import POST_EXECUTION_TYPE, record_of
 from l2engine.types.transaction_codec import decode_transaction, recover_sender
+from l2engine.types.transactions import Transactions
 
 log = logging.getLogger(__name__)
 
@@ -104,10 +106,10 @@ class Builder:
             raise InvalidAttributes(f"invalid gasLimit: have {attributes.gas_limit}, max {MAX_GAS_LIMIT}")
         if attributes.withdrawals:
             raise InvalidAttributes("non-empty withdrawals post-Canyon")
-        fork = config.fork_at(2**63, attributes.timestamp)
+        fork = config.fork_at_time(attributes.timestamp)
         eip1559.validate_attributes(fork, attributes.eip_1559_params, attributes.min_base_fee)
-        wrong = first_undecodable(attributes.transactions or ())
-        if wrong is not None:
+        wrong = attributes.transactions and attributes.transactions.first_undecodable
+        if wrong:
             raise InvalidAttributes(f"transaction {wrong[0]} is not valid: {wrong[1]}") from wrong[1]
 
     def validate_against_parent(self, attributes: PayloadAttributes, parent: Header) -> None:
@@ -116,7 +118,7 @@ class Builder:
         if attributes.timestamp <= parent.timestamp:
             raise InvalidAttributes(f"invalid timestamp, parent {parent.timestamp} given {attributes.timestamp}")
         fork = self._config.fork_at(parent.number + 1, attributes.timestamp)
-        transactions = attributes.transactions or ()
+        transactions = attributes.transactions or Transactions()
         if not fork.is_optimism:
             return
         for raw in transactions:
@@ -133,8 +135,7 @@ class Builder:
         except InvalidBlock as error:
             raise InvalidAttributes(str(error)) from error
         activates = fork in self._config.activated((parent.number, parent.timestamp), (parent.number + 1, attributes.timestamp))
-        first = decode_transaction(transactions[0])
-        if not activates and deposit_format(first) is Format.ISTHMUS:
+        if not activates and deposit_format(transactions.first) is Format.ISTHMUS:
             raise InvalidAttributes("L1 attributes deposit in Isthmus format outside of Jovian's activation block")
         if activates and fork.only_deposits_on_activation and any(record_of(raw).is_signed for raw in transactions):
             raise InvalidAttributes(f"unexpected non-deposit transaction in {fork.name} activation block")
@@ -212,7 +213,7 @@ class Builder:
         try:
             return task.build(fill)
         except ExecutorsDisagree as error:
-            self._disagreements.keep(error, task.parent, replace(task.block, transactions=error.transactions), sealed=False)
+            self._disagreements.keep(error, task.parent, replace(task.block, transactions=Transactions(error.transactions)), sealed=False)
             for raw in error.transactions[-1:]:  # the next block shall not fail because of it
                 self._pool.drop(keccak(raw))
             raise
@@ -301,7 +302,7 @@ class _Task:
     @cached_property
     def forced_footprint(self) -> Gas:
         """The DA footprint of the forced transactions, which only a block with pool transactions needs to know beforehand."""
-        forced = [raw for raw in self.attributes.transactions or () if record_of(raw).counts_for_da]
+        forced = [raw for raw in self.block.transactions if record_of(raw).counts_for_da]
         return sum(fees.da_footprint(raw, self.footprint_scalar, fast_lz_length) for raw in forced) if self.footprint_scalar else 0
 
     def build(self, fill: _Fill | None = None) -> tuple[ExecutedBlock, int]:
@@ -310,12 +311,12 @@ class _Task:
         `InvalidAttributes` when a forced transaction cannot stand, or all of them not in one block.
         """
         execution = self._forced()
-        raws = list(self.attributes.transactions or ())
+        transactions = self.block.transactions
         if fill is not None and not self._only_deposits:
-            raws += fill(execution)
+            transactions = Transactions((*transactions, *fill(execution)))
         result = execution.finish()
         prepared = self._state.prepare(self.parent.hash, result.diff)
-        block = Block(self.header, tuple(raws), (), self.block.withdrawals)
+        block = Block(self.header, transactions, (), self.block.withdrawals)
         if self._fork.da_footprint and result.blob_gas_used > block.header.gas_limit:
             raise InvalidAttributes(f"DA footprint {result.blob_gas_used} exceeds block gas limit {block.header.gas_limit}")
         header = seal(block.header, self._fork, block, result, prepared, self._state)
@@ -324,23 +325,20 @@ class _Task:
 
     def _forced(self) -> BlockExecution:
         try:
-            env = block_env(self._config, self.block, self.parent)
+            env = block_env(self._config, self.block, self.parent, self._fork)
         except InvalidBlock as error:
             raise InvalidAttributes(str(error)) from error
-        execution = self._executor.begin(self._state.view(self.parent.hash), env)
-        raws = self.attributes.transactions or ()
-        failed = apply_all(execution, raws)
+        execution = self._executor.begin(self._state.view(self.parent.hash), env, fork=self._fork)
+        failed = apply_all(execution, self.block.transactions)
         if failed is not None:
             index, reason = failed
-            raise _not_forced(raws[index], reason) from reason
+            raise _not_forced(self.block.transactions[index], reason) from reason
         return execution
 
     def _read_footprint_scalar(self) -> int:
         """The DA footprint gas scalar in the block's own L1-attributes deposit; 0 where there is no footprint."""
-        if not self._fork.da_footprint or not self.attributes.transactions:
-            return 0
-        first = decode_transaction(self.attributes.transactions[0])
-        if deposit_format(first) is not Format.JOVIAN:
+        first = self.block.transactions.first if self._fork.da_footprint else None
+        if first is None or deposit_format(first) is not Format.JOVIAN:
             return 0
         return from_calldata(first.data).da_footprint_gas_scalar or 0
 

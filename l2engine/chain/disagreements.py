@@ -13,7 +13,6 @@ from l2engine.errors import ExecutorsDisagree, L2EngineError
 from l2engine.rules.config import ChainConfig, geth_config
 from l2engine.types.block import Block
 from l2engine.types.header import Header
-from l2engine.types.native_functions import ordered_root
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +36,7 @@ class Disagreements:
     def keep(self, error: ExecutorsDisagree, parent: Header, block: Block, sealed: bool = True) -> Path | None:
         """Write the block's file and log its path; a failure is logged, since the disagreement itself matters more."""
         if not sealed:  # told apart by what is known of it
-            block = replace(block, header=replace(block.header, transactions_root=ordered_root(block.transactions)))
+            block = replace(block, header=replace(block.header, transactions_root=block.transactions.root))
         path = self._folder / f"{block.number}-0x{block.hash.hex()}.json.gz"
         try:
             self._folder.mkdir(parents=True, exist_ok=True)

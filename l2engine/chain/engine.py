@@ -33,11 +33,12 @@ from l2engine.errors import (
     UnknownBlock,
     UnknownPayload,
 )
+from l2engine.evm.executor import Executor
 from l2engine.rules.config import ChainConfig
+from l2engine.rules.forks import Fork
 from l2engine.store.blocks import BlockStore
 from l2engine.types.base import ZERO_HASH, BlockNumber, Hash32
 from l2engine.types.block import Block
-from l2engine.types.execution import Executor
 from l2engine.types.header import Header
 from l2engine.types.payload import (
     BuiltPayload,
@@ -196,19 +197,22 @@ class Engine:
         versioned_hashes: Sequence[Hash32] = (),
         parent_beacon_block_root: Hash32 | None = None,
         requests: Sequence[bytes] | None = None,
+        fork: Fork | None = None,
     ) -> PayloadStatus:
         """Judge a payload: VALID once it is executed and stored, INVALID with the last valid ancestor, or SYNCING when its
-        parent is not known. The head does not move. `UnknownFork` when this build has no rules for it."""
+        parent is not known. The head does not move. `UnknownFork` when this build has no rules for it. `fork` is the one in force,
+        where the caller has looked it up already."""
         with self._changing():
             self.config.require_known(payload.block_number, payload.timestamp)
+            fork = fork or self.config.fork_at(payload.block_number, payload.timestamp)
             try:
-                block = to_block(self.config, payload, versioned_hashes, parent_beacon_block_root, requests)
+                block = to_block(self.config, fork, payload, versioned_hashes, parent_beacon_block_root, requests)
             except InvalidPayload as error:
                 log.warning("Invalid payload", extra={"fields": {"number": payload.block_number, "hash": payload.block_hash, "err": error}})
                 return PayloadStatus(Status.INVALID, None, str(error))
-            return self._judge(block)
+            return self._judge(block, fork)
 
-    def _judge(self, block: Block) -> PayloadStatus:
+    def _judge(self, block: Block, fork: Fork) -> PayloadStatus:
         block_hash = block.hash
         if self.blocks.has(block_hash):
             return PayloadStatus(Status.VALID, block_hash)
@@ -228,7 +232,7 @@ class Engine:
             return PayloadStatus(Status.SYNCING)
         self._waiting.pop(block_hash, None)
         try:
-            self._insert(block, parent)
+            self._insert(block, parent, fork)
         except InvalidBlock as error:
             _remember(self._bad, block_hash, _BadBlock(parent, str(error)), _BAD_BLOCKS)
             log.error("Bad block", extra={"fields": {"number": block.number, "hash": block_hash, "err": error}})
@@ -251,13 +255,13 @@ class Engine:
                 self._insert(block, parent)
             self.set_head(block.header)
 
-    def _insert(self, block: Block, parent: Header) -> None:
+    def _insert(self, block: Block, parent: Header, fork: Fork | None = None) -> None:
         """Execute (unless it was built here) and store a block: durable before this returns."""
         started = time.perf_counter()
         executed = self.builder.executed(block.hash)
         self._ensure_state(parent)
         if executed is None:
-            executed = self._process(parent, block)
+            executed = self._process(parent, block, fork)
         self._store(executed)
         elapsed = time.perf_counter() - started
         log.info(
@@ -299,9 +303,9 @@ class Engine:
             self._store(self._process(header, block))
             header = child
 
-    def _process(self, parent: Header, block: Block) -> ExecutedBlock:
+    def _process(self, parent: Header, block: Block, fork: Fork | None = None) -> ExecutedBlock:
         try:
-            return process_block(self.config, self.executor, self.state, parent, block)
+            return process_block(self.config, self.executor, self.state, parent, block, fork=fork)
         except ExecutorsDisagree as error:
             self._disagreements.keep(error, parent, block)
             raise

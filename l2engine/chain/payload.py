@@ -10,40 +10,40 @@ from collections.abc import Sequence
 from l2engine.errors import InvalidBlock, InvalidPayload
 from l2engine.rules import blobs, eip1559
 from l2engine.rules.config import ChainConfig
-from l2engine.rules.forks import ExtraDataForm, L1Rules
+from l2engine.rules.forks import ExtraDataForm, Fork, L1Rules
 from l2engine.rules.header import validate_extra_data
 from l2engine.types import rlp
 from l2engine.types.base import EMPTY_BLOOM, EMPTY_OMMERS_HASH, EMPTY_REQUESTS_HASH, EMPTY_ROOT, Hash32
 from l2engine.types.block import Block, Withdrawal
 from l2engine.types.header import Header
-from l2engine.types.native_functions import first_undecodable, keccak_all, ordered_root
+from l2engine.types.native_functions import keccak_all, ordered_root
 from l2engine.types.payload import ExecutionPayload, PayloadAttributes
 from l2engine.types.transaction import BlobTransaction
 from l2engine.types.transaction_codec import decode_transaction
+from l2engine.types.transactions import Transactions
 from l2engine.types.trie_root import rlp_encode
 
 
 def to_block(
     config: ChainConfig,
+    fork: Fork,
     payload: ExecutionPayload,
     versioned_hashes: Sequence[Hash32] = (),
     parent_beacon_block_root: Hash32 | None = None,
     requests: Sequence[bytes] | None = None,
 ) -> Block:
-    """The block that a payload stands for, its hash checked. `InvalidPayload` names the first thing that is wrong."""
-    wrong = first_undecodable(payload.transactions)
+    """The block that a payload describes, its hash checked; `fork` is in force in it. `InvalidPayload` names the first thing that is wrong."""
+    transactions = payload.transactions if isinstance(payload.transactions, Transactions) else Transactions(payload.transactions)
+    wrong = transactions.first_undecodable
     if wrong is not None:
         raise InvalidPayload(f"invalid transaction {wrong[0]}: {wrong[1]}") from wrong[1]
     if len(payload.extra_data) > 32:
         raise InvalidPayload(f"invalid extradata length: {len(payload.extra_data)}")
     if len(payload.logs_bloom) != 256:
         raise InvalidPayload(f"invalid logsBloom length: {len(payload.logs_bloom)}")
-    blob_hashes = [
-        h for raw in payload.transactions if raw[0] == BlobTransaction.type for h in decode_transaction(raw).blob_versioned_hashes
-    ]
+    blob_hashes = [h for raw in transactions if raw[0] == BlobTransaction.type for h in decode_transaction(raw).blob_versioned_hashes]
     if blob_hashes != list(versioned_hashes):
         raise InvalidPayload(f"invalid number of versionedHashes: {len(versioned_hashes)} blobHashes: {len(blob_hashes)}")
-    fork = config.fork_at(payload.block_number, payload.timestamp)
     if not fork.has(L1Rules.CANCUN) and (payload.blob_gas_used is not None or payload.excess_blob_gas is not None):
         raise InvalidPayload("blob gas pre-cancun")  # a header without the fields before it would leave these out
     header = Header(
@@ -51,7 +51,7 @@ def to_block(
         ommers_hash=EMPTY_OMMERS_HASH,
         beneficiary=payload.fee_recipient,
         state_root=payload.state_root,
-        transactions_root=ordered_root(payload.transactions),
+        transactions_root=transactions.root,
         receipts_root=payload.receipts_root,
         logs_bloom=payload.logs_bloom,
         difficulty=0,
@@ -63,11 +63,11 @@ def to_block(
         prev_randao=payload.prev_randao,
         nonce=bytes(8),
         base_fee_per_gas=payload.base_fee_per_gas,
-        withdrawals_root=_withdrawals_root(config, payload),
+        withdrawals_root=_withdrawals_root(fork, payload),
         blob_gas_used=payload.blob_gas_used,
         excess_blob_gas=payload.excess_blob_gas,
         parent_beacon_block_root=parent_beacon_block_root,
-        requests_hash=requests_hash(config, payload, requests),
+        requests_hash=requests_hash(fork, requests),
     )
     if header.hash != payload.block_hash:
         raise InvalidPayload(f"blockhash mismatch, want {payload.block_hash.hex()}, got {header.hash.hex()}")
@@ -76,7 +76,7 @@ def to_block(
             validate_extra_data(config, fork, header)
         except InvalidBlock as error:
             raise InvalidPayload(str(error)) from error
-    return Block(header, payload.transactions, (), payload.withdrawals)
+    return Block(header, transactions, (), payload.withdrawals)
 
 
 def from_block(config: ChainConfig, block: Block) -> ExecutionPayload:
@@ -115,16 +115,14 @@ def hash_requests(requests: Sequence[bytes]) -> Hash32:
     return hashlib.sha256(b"".join(hashlib.sha256(item).digest() for item in requests if len(item) > 1)).digest()
 
 
-def requests_hash(config: ChainConfig, payload: ExecutionPayload, requests: Sequence[bytes] | None) -> Hash32 | None:
+def requests_hash(fork: Fork, requests: Sequence[bytes] | None) -> Hash32 | None:
     """The header's requestsHash; always the hash of nothing on OP chains, None before Prague."""
-    fork = config.fork_at(payload.block_number, payload.timestamp)
     if not fork.has(L1Rules.PRAGUE):
         return None
     return EMPTY_REQUESTS_HASH if fork.is_optimism else hash_requests(requests or ())
 
 
-def _withdrawals_root(config: ChainConfig, payload: ExecutionPayload) -> Hash32 | None:
-    fork = config.fork_at(payload.block_number, payload.timestamp)
+def _withdrawals_root(fork: Fork, payload: ExecutionPayload) -> Hash32 | None:
     if fork.withdrawals_root_is_message_passer:
         if payload.withdrawals_root is None:
             raise InvalidPayload("nil withdrawalsRoot post-Isthmus")
@@ -189,11 +187,11 @@ def draft_block(config: ChainConfig, parent: Header, attributes: PayloadAttribut
         extra_data=eip1559.encode_extra_data(config, fork, attributes.eip_1559_params, attributes.min_base_fee),
         prev_randao=attributes.prev_randao,
         nonce=bytes(8),
-        base_fee_per_gas=eip1559.base_fee(config, parent, number, attributes.timestamp),
+        base_fee_per_gas=eip1559.base_fee(config, fork, parent),
         withdrawals_root=EMPTY_ROOT if fork.has(L1Rules.SHANGHAI) else None,
         blob_gas_used=0 if cancun else None,
         excess_blob_gas=blobs.excess_blob_gas(config, fork, parent) if cancun else None,
         parent_beacon_block_root=attributes.parent_beacon_block_root if cancun else None,
         requests_hash=EMPTY_REQUESTS_HASH if fork.has(L1Rules.PRAGUE) else None,
     )
-    return Block(header, tuple(attributes.transactions or ()), (), attributes.withdrawals)
+    return Block(header, attributes.transactions or Transactions(), (), attributes.withdrawals)

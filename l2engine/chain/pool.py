@@ -306,7 +306,7 @@ class Pool:
         with self._lock:
             self._head, self._view = head, view
             self._fork = self._config.fork_at(head.number + 1, head.timestamp + 1)
-            self._base_fee = eip1559.base_fee(self._config, head, head.number + 1, head.timestamp + 1) or 0
+            self._base_fee = eip1559.base_fee(self._config, self._fork, head) or 0
             self._l1 = from_storage(lambda slot: view.storage(L1_BLOCK, slot)) if self._fork.is_optimism else L1Attributes()
             oldest, gas_limit = self._now() - self.settings.lifetime_seconds, self._gas_limit(self._fork, head)
             for sender, queue in list(self._senders.items()):

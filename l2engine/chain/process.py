@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from l2engine.chain.payload import hash_requests, withdrawals_root
 from l2engine.errors import DecodeError, InvalidBlock, InvalidTransaction, RootMismatch
+from l2engine.evm.executor import BlockExecution, Executor
 from l2engine.refusals import Reason
 from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import Fork, L1Rules
@@ -17,14 +18,14 @@ from l2engine.rules.predeploys import L2_TO_L1_MESSAGE_PASSER
 from l2engine.types.base import EMPTY_REQUESTS_HASH, MAX_UINT256, keccak
 from l2engine.types.block import Block
 from l2engine.types.environment import BlockEnv
-from l2engine.types.execution import BlockExecution, BlockResult, Executor
+from l2engine.types.execution import BlockResult
 from l2engine.types.header import Header, ommers_hash
-from l2engine.types.native_functions import first_undecodable, ordered_root
 from l2engine.types.receipt import Receipt
 from l2engine.types.storage import PreparedState, StateStore
 from l2engine.types.tracing import Tracer
 from l2engine.types.transaction import DEPOSIT_TYPE, BlobTransaction
 from l2engine.types.transaction_codec import decode_transaction
+from l2engine.types.transactions import Transactions
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +38,26 @@ class ExecutedBlock:
 
 
 def process_block(
-    config: ChainConfig, executor: Executor, state: StateStore, parent: Header, block: Block, tracer: Tracer | None = None
+    config: ChainConfig,
+    executor: Executor,
+    state: StateStore,
+    parent: Header,
+    block: Block,
+    tracer: Tracer | None = None,
+    fork: Fork | None = None,
 ) -> ExecutedBlock:
-    """Execute `block` on the state after `parent`, which the store must have. `InvalidBlock` says what is wrong with it, `UnknownFork`
-    that it cannot be judged by this build."""
+    """Execute `block` on the state after `parent`, which the store must have; `fork` is the one in force, if it is known already.
+    `InvalidBlock` says what is wrong with the block, `UnknownFork` that it cannot be judged by this build."""
     header = block.header
     config.require_known(header.number, header.timestamp)
-    validate_header(config, header, parent)
-    fork = config.fork_at(header.number, header.timestamp)
+    fork = fork or config.fork_at(header.number, header.timestamp)
+    validate_header(config, fork, header, parent)
     validate_body(fork, block)
     execution = executor.begin(
         state.view(parent.hash),
-        block_env(config, block, parent),
+        block_env(config, block, parent, fork),
         lambda diff: state.prepare(parent.hash, diff).root,
+        fork,
     )
     failed = apply_all(execution, block.transactions, tracer)
     if failed is not None:
@@ -61,11 +69,11 @@ def process_block(
     return ExecutedBlock(block, result.receipts, prepared)
 
 
-def apply_all(execution: BlockExecution, raws: Sequence[bytes], tracer: Tracer | None = None) -> tuple[int, Exception] | None:
+def apply_all(execution: BlockExecution, transactions: Transactions, tracer: Tracer | None = None) -> tuple[int, Exception] | None:
     """Execute transactions until one is refused: its index and the reason; None when all ran."""
     if tracer is None:
-        return execution.apply_all(raws)
-    for index, raw in enumerate(raws):
+        return execution.apply_all(transactions)
+    for index, raw in enumerate(transactions):
         try:
             execution.apply(raw, tracer=tracer)
         except (InvalidTransaction, DecodeError) as error:
@@ -76,7 +84,7 @@ def apply_all(execution: BlockExecution, raws: Sequence[bytes], tracer: Tracer |
 def validate_body(fork: Fork, block: Block) -> None:
     """Check the body against its header, before anything runs."""
     header = block.header
-    _equal("transaction root hash", header.transactions_root, ordered_root(block.transactions))
+    _equal("transaction root hash", header.transactions_root, block.transactions.root)
     if ommers_hash(block.ommers) != header.ommers_hash:
         raise InvalidBlock("uncle root hash mismatch")
     if fork.has(L1Rules.SHANGHAI):
@@ -89,7 +97,7 @@ def validate_body(fork: Fork, block: Block) -> None:
     elif block.withdrawals is not None:
         raise InvalidBlock("withdrawals present in block body")
     if fork.is_optimism:
-        wrong = first_undecodable(block.transactions)
+        wrong = block.transactions.first_undecodable
         if wrong is not None:
             raise InvalidBlock(f"invalid transaction {wrong[0]}: {wrong[1]}") from wrong[1]
         if BlobTransaction.type not in fork.transaction_types and any(raw[0] == BlobTransaction.type for raw in block.transactions):
@@ -108,13 +116,12 @@ def mint_overflows(raw: bytes) -> bool:
     return tx.type == DEPOSIT_TYPE and tx.mint > MAX_UINT256
 
 
-def validate_l1_attributes(fork: Fork, transactions: Sequence[bytes]) -> None:
+def validate_l1_attributes(fork: Fork, transactions: Transactions) -> None:
     """From Jovian on a block begins with an L1-attributes deposit in Jovian's form; in Isthmus's form, which belongs to the
     activation block, it may hold deposits only (the DA footprint then is 0). `InvalidBlock` otherwise."""
     if not fork.da_footprint:
         return
-    first = decode_transaction(transactions[0]) if transactions else None
-    form = deposit_format(first)
+    form = deposit_format(transactions.first)
     if form is Format.ISTHMUS:
         if not all(raw[0] == DEPOSIT_TYPE for raw in transactions):
             raise InvalidBlock("unexpected non-deposit transactions in Jovian activation block")
@@ -122,11 +129,11 @@ def validate_l1_attributes(fork: Fork, transactions: Sequence[bytes]) -> None:
         raise InvalidBlock("missing L1 attributes deposit transaction")
 
 
-def block_env(config: ChainConfig, block: Block, parent: Header) -> BlockEnv:
+def block_env(config: ChainConfig, block: Block, parent: Header, fork: Fork | None = None) -> BlockEnv:
     """What is fixed for a block's transactions. `InvalidBlock` when its post-execution transaction breaks a rule."""
     header = block.header
     try:
-        refunds = gas_refunds(config.fork_at(header.number, header.timestamp), header.number, block.transactions)
+        refunds = gas_refunds(fork or config.fork_at(header.number, header.timestamp), header.number, block.transactions)
     except (InvalidTransaction, DecodeError) as error:
         raise InvalidBlock(str(error)) from error
     return replace(header_env(header, parent), withdrawals=block.withdrawals, ommers=block.ommers, refunds=refunds)
@@ -162,7 +169,7 @@ def seal(header: Header, fork: Fork, block: Block, result: BlockResult, prepared
     return replace(
         header,
         state_root=prepared.root,
-        transactions_root=ordered_root(block.transactions),
+        transactions_root=block.transactions.root,
         receipts_root=result.receipts_root,
         logs_bloom=result.logs_bloom,
         gas_used=result.gas_used,

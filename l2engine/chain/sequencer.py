@@ -26,6 +26,7 @@ from l2engine.types.header import Header
 from l2engine.types.payload import ForkchoiceState, PayloadAttributes, Status
 from l2engine.types.transaction import DepositTransaction
 from l2engine.types.transaction_codec import encode_transaction
+from l2engine.types.transactions import Transactions
 
 log = logging.getLogger(__name__)
 
@@ -152,7 +153,7 @@ def dev_attributes(config: ChainConfig, head: Header, timestamp: Timestamp, sett
         suggested_fee_recipient=SEQUENCER_FEE_VAULT,
         withdrawals=() if fork.has(L1Rules.SHANGHAI) else None,
         parent_beacon_block_root=_l1_hash(b"beacon", number // BLOCKS_PER_L1_ORIGIN) if cancun else None,
-        transactions=(l1_attributes_deposit(fork, config.fork_at(head.number, head.timestamp), number, timestamp, settings),),
+        transactions=Transactions([l1_attributes_deposit(fork, config.fork_at(head.number, head.timestamp), number, timestamp, settings)]),
         no_tx_pool=False,
         gas_limit=settings.gas_limit,
         eip_1559_params=bytes(8) if fork.extra_data in (ExtraDataForm.HOLOCENE, ExtraDataForm.JOVIAN) else None,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from l2engine.chain.payload import draft_block
 from l2engine.chain.process import block_env
 from l2engine.errors import DecodeError, InvalidBlock, InvalidTransaction, StateUnavailable
+from l2engine.evm.executor import Executor
 from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import Fork, L1Rules
 from l2engine.rules.predeploys import (
@@ -28,13 +29,13 @@ from l2engine.store.layers import hash_address, hash_slot
 from l2engine.store.trie import Trie, prove
 from l2engine.types.base import EMPTY_CODE_HASH, EMPTY_ROOT, Address, BlockNumber, Hash32
 from l2engine.types.block import Block
-from l2engine.types.execution import Executor
 from l2engine.types.header import Header
 from l2engine.types.payload import PayloadAttributes
 from l2engine.types.state import Account, StateDiff, TrieView
 from l2engine.types.storage import StateStore
 from l2engine.types.transaction import DEPOSIT_TYPE
 from l2engine.types.transaction_codec import decode_transaction
+from l2engine.types.transactions import Transactions
 
 _FEE_SLOTS = (1, 3, 5, 6, 7, 8)  # of L1Block: every fork's fees come from some of them
 
@@ -106,7 +107,7 @@ class Witnesses:
         in it, whoever executes them will try the deposits alone (Holocene): the witness serves both."""
         block = draft_block(self._config, parent, attributes)
         deposits = tuple(raw for raw in block.transactions if raw[:1] == bytes([DEPOSIT_TYPE]))
-        drafts = [block, Block(block.header, deposits, (), block.withdrawals)]
+        drafts = [block, Block(block.header, Transactions(deposits), (), block.withdrawals)]
         return self._witness([executor], parent, drafts if len(deposits) < len(block.transactions) else drafts[:1])
 
     def _witness(self, executors: Sequence[Executor], parent: Header, blocks: Sequence[Block]) -> ExecutionWitness:

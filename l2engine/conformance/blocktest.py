@@ -16,12 +16,12 @@ from l2engine.chain.process import process_block
 from l2engine.conformance.statetest import FORKS, Outcome, fork_named
 from l2engine.conformance.world import World, from_hex
 from l2engine.errors import DecodeError, InvalidBlock, L2EngineError, UnknownBlock
+from l2engine.evm.executor import Executor
 from l2engine.rules.config import Activation, ChainConfig
 from l2engine.rules.forks import L1Rules
 from l2engine.rules.header import validate_header
 from l2engine.types.base import BlockNumber, Hash32
 from l2engine.types.block import Block, decode_block
-from l2engine.types.execution import Executor
 from l2engine.types.header import Header
 from l2engine.types.state import Account, AccountDiff, StateDiff
 from l2engine.types.storage import StateStore
@@ -155,7 +155,7 @@ class Chain:
             parent = ancestors.get(ommer.parent_hash)
             if ommer.hash in ancestors or ommer.hash in rewarded or parent is None or ommer.parent_hash == block.header.parent_hash:
                 raise InvalidBlock("invalid ommer")
-            validate_header(config, ommer, parent)
+            validate_header(config, config.fork_at(ommer.number, ommer.timestamp), ommer, parent)
             self._rules.check_dao(ommer)
             rewarded.add(ommer.hash)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from l2engine.conformance.world import World, from_hex, to_int
 from l2engine.errors import ConfigError, DecodeError, ExecutorsDisagree, InvalidTransaction
+from l2engine.evm.executor import Executor
 from l2engine.rules import forks
 from l2engine.rules.config import Activation, ChainConfig
 from l2engine.rules.forks import BlobSchedule, Fork, L1Rules
@@ -17,7 +18,6 @@ from l2engine.types import rlp
 from l2engine.types.base import EMPTY_OMMERS_HASH, EMPTY_ROOT, ZERO_ADDRESS, ZERO_HASH, Hash32, keccak
 from l2engine.types.delegation import Authorization
 from l2engine.types.environment import BlockEnv
-from l2engine.types.execution import Executor
 from l2engine.types.header import Header
 from l2engine.types.receipt import Log
 from l2engine.types.state import Account, AccountDiff, StateDiff

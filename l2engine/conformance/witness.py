@@ -18,6 +18,7 @@ from l2engine.chain.payload import draft_block
 from l2engine.chain.process import apply_all, block_env, seal
 from l2engine.conformance.world import from_hex, to_int
 from l2engine.errors import DecodeError, L2EngineError, StoreError
+from l2engine.evm.executor import Executor
 from l2engine.rules.config import ChainConfig, chain_config
 from l2engine.rules.forks import L1Rules
 from l2engine.rules.unknown_forks import genesis_times
@@ -33,11 +34,11 @@ from l2engine.types.base import (
     keccak,
 )
 from l2engine.types.block import Block, decode_block
-from l2engine.types.execution import Executor
 from l2engine.types.header import Header, decode_header
 from l2engine.types.payload import PayloadAttributes
 from l2engine.types.state import Account, StateDiff
 from l2engine.types.storage import StateStore
+from l2engine.types.transactions import Transactions
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +230,7 @@ def from_json(document: Mapping[str, Any]) -> Witness:
     else:
         header = decode_header(from_hex(document["header"]))
         shanghai = config.fork_at(header.number, header.timestamp).has(L1Rules.SHANGHAI)
-        block = Block(header, tuple(map(from_hex, document["transactions"])), withdrawals=() if shanghai else None)
+        block = Block(header, Transactions(map(from_hex, document["transactions"])), withdrawals=() if shanghai else None)
     preimages = {keccak(raw): raw for name in ("state", "codes", "headers") for raw in map(from_hex, document[name])}
     if block.header.parent_hash not in preimages:
         raise ValueError("the parent is not among the headers")
@@ -276,7 +277,7 @@ def _attributes(fields: Mapping[str, Any]) -> PayloadAttributes:
         suggested_fee_recipient=from_hex(fields["suggestedFeeRecipient"]),
         withdrawals=(),
         parent_beacon_block_root=_optional_bytes(fields.get("parentBeaconBlockRoot")),
-        transactions=tuple(from_hex(raw) for raw in fields["transactions"]),
+        transactions=Transactions(from_hex(raw) for raw in fields["transactions"]),
         no_tx_pool=True,
         gas_limit=to_int(fields["gasLimit"]),
         eip_1559_params=_optional_bytes(fields.get("eip1559Params")),

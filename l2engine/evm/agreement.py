@@ -10,14 +10,17 @@ from dataclasses import fields
 from typing import Any, TypeAlias
 
 from l2engine.errors import DecodeError, ExecutionTimeout, ExecutorsDisagree, InvalidBlock, InvalidTransaction, L2EngineError
+from l2engine.evm.executor import BlockExecution, Executor
 from l2engine.evm.native.machine import NativeExecutor
 from l2engine.evm.reference.machine import ReferenceExecutor
 from l2engine.rules.config import ChainConfig
+from l2engine.rules.forks import Fork
 from l2engine.types.base import Address, Gas, Hash32, keccak
 from l2engine.types.environment import BlockEnv
-from l2engine.types.execution import AccountOverride, BlockExecution, BlockResult, Call, CallResult, Deadline, Executor, TransactionResult
+from l2engine.types.execution import AccountOverride, BlockResult, Call, CallResult, Deadline, TransactionResult
 from l2engine.types.state import Account, AccountDiff, StateDiff, StateView
 from l2engine.types.tracing import Tracer
+from l2engine.types.transactions import Transactions
 
 log = logging.getLogger(__name__)
 
@@ -29,13 +32,17 @@ _LOGGED = 20  # differences of one block that the log lists
 
 
 class AgreementExecutor:
-    """Implements `types.execution.Executor`; answers with what the native executor gives."""
+    """Implements `evm.executor.Executor`; answers with what the native executor gives."""
 
     def __init__(self, config: ChainConfig, native: Executor | None = None, reference: Executor | None = None) -> None:
         self.native, self.reference = native or NativeExecutor(config), reference or ReferenceExecutor(config)
 
     def begin(
-        self, view: StateView, env: BlockEnv, intermediate_root: Callable[[StateDiff], Hash32] | None = None
+        self,
+        view: StateView,
+        env: BlockEnv,
+        intermediate_root: Callable[[StateDiff], Hash32] | None = None,
+        fork: Fork | None = None,
     ) -> "AgreementBlockExecution":
         return AgreementBlockExecution((self.native, self.reference), view, env, intermediate_root)
 
@@ -66,7 +73,7 @@ class AgreementExecutor:
 
 
 class AgreementBlockExecution:
-    """One block under execution, twice; implements `types.execution.BlockExecution`."""
+    """One block under execution, twice; implements `evm.executor.BlockExecution`."""
 
     def __init__(
         self,
@@ -103,8 +110,8 @@ class AgreementBlockExecution:
             self.gas_before_refunds = self._native.gas_before_refunds
         return _answer(native)  # type: ignore[no-any-return]
 
-    def apply_all(self, raws: Sequence[bytes]) -> tuple[int, Exception] | None:
-        for index, raw in enumerate(raws):
+    def apply_all(self, transactions: Transactions) -> tuple[int, Exception] | None:
+        for index, raw in enumerate(transactions):
             try:
                 self.apply(raw)
             except (InvalidTransaction, DecodeError) as error:

@@ -5,8 +5,6 @@ requests (Ethereum only), receipts sealed. What runs a transaction is the `Machi
 Sources: Yellow Paper 11; EIP-4895, 6110, 7002, 7251, 7685; OP specs, exec-engine.md, canyon, jovian; digest 1.8, 1.9, 3.6.
 """
 
-from collections.abc import Sequence
-
 from l2engine.errors import InvalidBlock
 from l2engine.evm.machine import Machine
 from l2engine.rules.config import ChainConfig
@@ -18,18 +16,20 @@ from l2engine.types.base import Address, Gas
 from l2engine.types.environment import BlockEnv
 from l2engine.types.execution import BlockResult, Deadline, TransactionResult
 from l2engine.types.tracing import Tracer
+from l2engine.types.transaction import Transaction
 from l2engine.types.transaction_codec import decode_transaction
+from l2engine.types.transactions import Transactions
 
 _GWEI = 10**9
 
 
 class BlockLoop:
-    """One block under execution; implements `types.execution.BlockExecution` over a machine."""
+    """One block under execution; implements `evm.executor.BlockExecution` over a machine."""
 
     def __init__(self, config: ChainConfig, fork: Fork, env: BlockEnv, machine: Machine) -> None:
         self._config, self._fork, self._env, self._machine = config, fork, env, machine
-        self._first: bytes | None = None
-        """The first transaction: on OP chains the L1-attributes deposit."""
+        self._first: Transaction | None = None
+        """On OP chains the L1-attributes deposit."""
         parent = env.parent
         begun = config.activated((parent.number, parent.timestamp), (env.number, env.timestamp))
         if any(row.create2_deployer_on_activation for row in begun):
@@ -46,13 +46,14 @@ class BlockLoop:
         self, raw: bytes, sender: Address | None = None, deadline: float | Deadline | None = None, tracer: Tracer | None = None
     ) -> TransactionResult:
         result = self._machine.run(raw, sender, deadline, tracer)
-        self._first = self._first or raw
+        if self._first is None:
+            self._first = decode_transaction(raw)
         return result
 
-    def apply_all(self, raws: Sequence[bytes]) -> tuple[int, Exception] | None:
-        failed = self._machine.run_all(raws)
-        if raws and (failed is None or failed[0] > 0):
-            self._first = self._first or raws[0]
+    def apply_all(self, transactions: Transactions) -> tuple[int, Exception] | None:
+        failed = self._machine.run_all(transactions)
+        if self._first is None and (failed is None or failed[0] > 0):
+            self._first = transactions.first
         return failed
 
     def finish(self) -> BlockResult:
@@ -75,7 +76,7 @@ class BlockLoop:
 
     def _da_footprint(self) -> Gas:
         """Jovian: every transaction that pays has a share, by the scalar in the first transaction's calldata."""
-        first = decode_transaction(self._first) if self._first is not None else None
+        first = self._first
         if first is None or deposit_format(first) is not Format.JOVIAN:
             return 0
         return self._machine.da_size * (from_calldata(first.data).da_footprint_gas_scalar or 0)

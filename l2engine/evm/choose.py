@@ -4,8 +4,8 @@ from collections.abc import Callable
 from importlib.util import find_spec
 
 from l2engine.errors import ConfigError
+from l2engine.evm.executor import Executor
 from l2engine.rules.config import ChainConfig
-from l2engine.types.execution import Executor
 
 KINDS = ("auto", "py", "native", "both")
 

@@ -9,6 +9,7 @@ from l2engine.types.execution import Deadline, TransactionResult
 from l2engine.types.receipt import Receipt
 from l2engine.types.state import StateDiff
 from l2engine.types.tracing import Tracer
+from l2engine.types.transactions import Transactions
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +45,9 @@ class Machine(Protocol):
         """Wei that the beneficiary has earned so far: gas used times effective tip."""
 
     def run(self, raw: bytes, sender: Address | None, deadline: float | Deadline | None, tracer: Tracer | None) -> TransactionResult:
-        """Execute one transaction; the errors are those of `types.execution.BlockExecution.apply`, and undo it."""
+        """Execute one transaction; the errors are those of `evm.executor.BlockExecution.apply`, and undo it."""
 
-    def run_all(self, raws: Sequence[bytes]) -> tuple[int, Exception] | None:
+    def run_all(self, transactions: Transactions) -> tuple[int, Exception] | None:
         """Execute transactions in order until one is refused: its index and the reason; None when all ran."""
 
     def system_call(self, contract: Address, data: bytes) -> bytes | None:

@@ -14,6 +14,8 @@ from l2engine.rules.forks import BlobSchedule, Fork
 from l2engine.rules.unknown_forks import UnknownActivation
 from l2engine.types.base import BlockNumber, Timestamp
 
+_NO_BLOCK_IS_LATER: BlockNumber = 1 << 63
+
 
 @dataclass(frozen=True, slots=True)
 class Activation:
@@ -59,6 +61,17 @@ class ChainConfig:
                 return activation.fork
         raise ConfigError(f"no fork is active at block {number}")
 
+    def fork_at_time(self, timestamp: Timestamp) -> Fork:
+        """The fork in force at a time, after the last fork that begins with a block number."""
+        return self.fork_at(_NO_BLOCK_IS_LATER, timestamp)
+
+    def fork_of_parent(self, fork: Fork, parent: tuple[BlockNumber, Timestamp]) -> Fork:
+        """The fork in force for the parent (number, timestamp) of a block in which `fork` is: nearly always the same."""
+        for activation in self.activations:
+            if activation.fork is fork and activation.reached(*parent):
+                return fork
+        return self.fork_at(*parent)
+
     def require_known(self, number: BlockNumber, timestamp: Timestamp) -> None:
         """`UnknownFork` when a block with this number and timestamp lies at or after a fork that this build does not know."""
         for fork in self.unknown_forks:
@@ -67,7 +80,13 @@ class ChainConfig:
 
     def activated(self, parent: tuple[BlockNumber, Timestamp], block: tuple[BlockNumber, Timestamp]) -> tuple[Fork, ...]:
         """The forks whose first block is this one (number, timestamp), the child of `parent`."""
-        return tuple(item.fork for item in self.activations if item.reached(*block) and not item.reached(*parent))
+        begun: list[Fork] = []
+        for item in reversed(self.activations):
+            if item.reached(*parent):  # and so were all before it
+                break
+            if item.reached(*block):
+                begun.insert(0, item.fork)
+        return tuple(begun)
 
 
 _ETHEREUM_BLOCK_KEYS = (

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from l2engine.errors import InvalidAttributes, InvalidBlock
 from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import ExtraDataForm, Fork, L1Rules
-from l2engine.types.base import BlockNumber, Timestamp, Wei
+from l2engine.types.base import Wei
 from l2engine.types.header import Header
 
 INITIAL_BASE_FEE: Wei = 1_000_000_000
@@ -27,18 +27,17 @@ class HeaderFeeParameters:
     min_base_fee: Wei = 0
 
 
-def base_fee(config: ChainConfig, parent: Header, number: BlockNumber, timestamp: Timestamp) -> Wei | None:
-    """The base fee of the block after `parent`, in wei; None before London.
+def base_fee(config: ChainConfig, fork: Fork, parent: Header) -> Wei | None:
+    """The base fee of the block after `parent`, in which `fork` is in force, in wei; None before London.
 
     Holocene's and Jovian's parameters are those in the parent's extraData, if the fork was active at the *parent's*
     time; Canyon's denominator goes by the *new* block's time. `InvalidBlock` when the parent's extraData has the wrong form.
     """
-    fork = config.fork_at(number, timestamp)
     if not fork.has(L1Rules.LONDON):
         return None
     if parent.base_fee_per_gas is None:
         return INITIAL_BASE_FEE
-    parent_fork = config.fork_at(parent.number, parent.timestamp)
+    parent_fork = config.fork_of_parent(fork, (parent.number, parent.timestamp))
     used, minimum = parent.gas_used, 0
     if parent_fork.extra_data in _LENGTHS:
         parameters = _unpack(parent_fork, parent.extra_data)

@@ -19,17 +19,16 @@ MAX_EXTRA_DATA = 32
 _OP_MAINNET, _OP_MAINNET_BEDROCK = 10, 105_235_063
 
 
-def validate_header(config: ChainConfig, header: Header, parent: Header) -> None:
-    """Check `header` as the child of `parent`; `InvalidBlock` names the first rule that it breaks."""
-    fork = config.fork_at(header.number, header.timestamp)
-    validate_static(config, header)
+def validate_header(config: ChainConfig, fork: Fork, header: Header, parent: Header) -> None:
+    """Check `header`, in which `fork` is in force, as the child of `parent`; `InvalidBlock` names the first rule that it breaks."""
+    validate_static(config, fork, header)
     if header.number != parent.number + 1:
         raise InvalidBlock(f"invalid block number: have {header.number}, want {parent.number + 1}")
     if header.timestamp <= parent.timestamp:
         raise InvalidBlock(f"invalid timestamp, parent {parent.timestamp} given {header.timestamp}")
     if not fork.is_optimism:
         _validate_gas_limit(fork, header, parent)
-    expected = eip1559.base_fee(config, parent, header.number, header.timestamp)
+    expected = eip1559.base_fee(config, fork, parent)
     if header.base_fee_per_gas != expected:
         raise InvalidBlock(
             f"invalid baseFee: have {header.base_fee_per_gas}, want {expected}, "
@@ -41,9 +40,8 @@ def validate_header(config: ChainConfig, header: Header, parent: Header) -> None
             raise InvalidBlock(f"invalid excessBlobGas: have {header.excess_blob_gas}, want {excess}")
 
 
-def validate_static(config: ChainConfig, header: Header) -> None:
+def validate_static(config: ChainConfig, fork: Fork, header: Header) -> None:
     """Check what a header says by itself: fields present or absent by fork, constants, sizes and bounds."""
-    fork = config.fork_at(header.number, header.timestamp)
     validate_extra_data(config, fork, header)
     if header.gas_limit > MAX_GAS_LIMIT:
         raise InvalidBlock(f"invalid gasLimit: have {header.gas_limit}, max {MAX_GAS_LIMIT}")

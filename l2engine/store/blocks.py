@@ -17,7 +17,6 @@ from l2engine.types import rlp
 from l2engine.types.base import Address, BlockNumber, Hash32, keccak
 from l2engine.types.block import Block, decode_body
 from l2engine.types.header import Header, decode_header
-from l2engine.types.native_functions import keccak_all
 from l2engine.types.receipt import PackedReceipts, Receipt, decode_receipt
 from l2engine.types.storage import Batch, KeyValue
 
@@ -168,7 +167,7 @@ class BlockStore:
         for block in removed:
             batch.delete(schema.canonical_key(block.number))
             place = schema.u64(block.number)
-            for transaction_hash in keccak_all(block.transactions):
+            for transaction_hash in block.transactions.hashes:
                 key = schema.transaction_key(transaction_hash)
                 if (self._kv.get(key) or b"").startswith(place):
                     batch.delete(key)
@@ -177,7 +176,7 @@ class BlockStore:
         for block in added:
             batch.put(schema.canonical_key(block.number), block.hash)
             place = schema.u64(block.number)
-            for index, transaction_hash in enumerate(keccak_all(block.transactions)):
+            for index, transaction_hash in enumerate(block.transactions.hashes):
                 batch.put(schema.transaction_key(transaction_hash), place + index.to_bytes(4, "big"))
             for key in self._log_keys(block):
                 batch.put(key, b"")

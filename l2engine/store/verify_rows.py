@@ -14,7 +14,7 @@ from l2engine.types import rlp
 from l2engine.types.base import EMPTY_ROOT, keccak
 from l2engine.types.block import Block, decode_body
 from l2engine.types.header import Header, decode_header, ommers_hash
-from l2engine.types.native_functions import keccak_all, ordered_root
+from l2engine.types.native_functions import ordered_root
 from l2engine.types.receipt import Receipt, decode_receipt, merge_blooms
 from l2engine.types.storage import Snapshot
 
@@ -65,7 +65,7 @@ def _check_body(snapshot: Snapshot, key: bytes, value: bytes) -> list[str]:
 
 
 def _differing(header: Header, block: Block) -> Iterator[str]:
-    if _root(block.transactions) != header.transactions_root:
+    if block.transactions.root != header.transactions_root:
         yield "transactions"
     if ommers_hash(block.ommers) != header.ommers_hash:
         yield "ommers"
@@ -145,7 +145,7 @@ def _verify_indexes(snapshot: Snapshot, counts: Counter[bytes]) -> Iterator[str]
             block, receipts = decode_body(decode_header(header_row), body_row), _receipts(receipts_row)
         except DecodeError:
             continue  # told already
-        for index, transaction_hash in enumerate(keccak_all(block.transactions)):
+        for index, transaction_hash in enumerate(block.transactions.hashes):
             place = schema.u64(number) + index.to_bytes(4, "big")
             found = snapshot.get(schema.transaction_key(transaction_hash)) or b""
             expected[b"t"] += found == place

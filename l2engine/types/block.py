@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from l2engine.errors import DecodeError
-from l2engine.types import native_functions, rlp
+from l2engine.types import rlp
 from l2engine.types.base import Address, BlockNumber, Hash32
 from l2engine.types.header import HEADER, Header
 from l2engine.types.rlp_fields import ADDRESS, UINT64, Fields, Kind, many, record
+from l2engine.types.transactions import Transactions
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +34,15 @@ class Block:
     """A sealed block."""
 
     header: Header
-    transactions: tuple[bytes, ...]
-    """EIP-2718 bytes: a type byte and its payload, or a legacy RLP list."""
+    transactions: Transactions
+    """Any sequence of raw transactions may be given."""
     ommers: tuple[Header, ...] = ()
     withdrawals: tuple[Withdrawal, ...] | None = None
     """None before Canyon (Shanghai), empty after on OP chains."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.transactions, Transactions):
+            object.__setattr__(self, "transactions", Transactions(self.transactions))
 
     @property
     def hash(self) -> Hash32:
@@ -54,7 +59,7 @@ class Block:
 
     def encode_body(self) -> bytes:
         """The RLP of transactions, ommers and, from Canyon on, withdrawals."""
-        parts = [(native_functions.encode_transactions or encode_transactions)(self.transactions)]
+        parts = [self.transactions.encode()]
         parts.append(rlp.encode([ommer.rlp_items() for ommer in self.ommers]))
         if self.withdrawals is not None:
             parts.append(rlp.encode([withdrawal.rlp_items() for withdrawal in self.withdrawals]))
@@ -70,11 +75,6 @@ def decode_block(data: bytes) -> Block:
 def decode_body(header: Header, data: bytes) -> Block:
     """The block with this header from its body's RLP."""
     return Block(header, *_BODY.read(rlp.decode(data), "types.Body"))
-
-
-def encode_transactions(raws: Sequence[bytes]) -> bytes:
-    """The RLP list of a body's transactions: typed ones are strings, raw legacy bytes are lists already."""
-    return _list([raw if raw[0] >= 0xC0 else rlp.encode(raw) for raw in raws])
 
 
 def _list(encoded: Sequence[bytes]) -> bytes:

@@ -2,17 +2,12 @@
 
 from collections.abc import Callable, Sequence
 
-from l2engine.errors import DecodeError
 from l2engine.types import trie_root
 from l2engine.types.base import Hash32, keccak
 from l2engine.types.native_core import core as _native
-from l2engine.types.transaction_codec import decode_transaction
 
 fast_lz_length: Callable[[bytes], int] | None = None if _native is None else _native.fast_lz_length
 """Stands in for `rules.fees.fast_lz_length`; None without the native core."""
-
-encode_transactions: Callable[[Sequence[bytes]], bytes] | None = None if _native is None else _native.encode_transactions
-"""Stands in for `types.block.encode_transactions`; None without the native core."""
 
 
 def ordered_root(values: Sequence[bytes]) -> Hash32:
@@ -27,14 +22,3 @@ def keccak_all(values: Sequence[bytes]) -> list[Hash32]:
     if _native is None:
         return [keccak(value) for value in values]
     return _native.keccak_all(values)  # type: ignore[no-any-return]
-
-
-def first_undecodable(raws: Sequence[bytes]) -> tuple[int, DecodeError] | None:
-    """Index of the first item that does not decode, with the reason; None if all decode."""
-    first = 0 if _native is None else _native.undecodable(raws)
-    for index in range(len(raws) if first is None else first, len(raws)):
-        try:
-            decode_transaction(raws[index])
-        except DecodeError as error:
-            return index, error
-    return None

@@ -3,11 +3,13 @@
 Sources: execution-apis src/engine; OP specs, exec-engine.md, holocene, isthmus and jovian exec-engine.md.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from l2engine.types.base import Address, BlockNumber, Gas, Hash32, Timestamp, Wei
 from l2engine.types.block import Block, Withdrawal
+from l2engine.types.transactions import Transactions
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +30,8 @@ class PayloadAttributes:
     suggested_fee_recipient: Address
     withdrawals: tuple[Withdrawal, ...] | None = None
     parent_beacon_block_root: Hash32 | None = None
-    transactions: tuple[bytes, ...] | None = None
-    """Forced transactions, in order; None and empty hash to the same payload id."""
+    transactions: Transactions | None = None
+    """Forced transactions, in order; None and empty hash to the same payload id. Any sequence of raw transactions may be given."""
     no_tx_pool: bool = False
     gas_limit: Gas | None = None
     """Required on OP chains."""
@@ -37,6 +39,10 @@ class PayloadAttributes:
     """Denominator and elasticity, u32 big-endian each; from Holocene on."""
     min_base_fee: Wei | None = None
     """From Jovian on."""
+
+    def __post_init__(self) -> None:
+        if self.transactions is not None and not isinstance(self.transactions, Transactions):
+            object.__setattr__(self, "transactions", Transactions(self.transactions))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +62,7 @@ class ExecutionPayload:
     extra_data: bytes
     base_fee_per_gas: Wei
     block_hash: Hash32
-    transactions: tuple[bytes, ...]
+    transactions: Sequence[bytes]
     withdrawals: tuple[Withdrawal, ...] | None = None
     blob_gas_used: int | None = None
     excess_blob_gas: int | None = None

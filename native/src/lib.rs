@@ -54,6 +54,7 @@ mod python {
     pub mod state;
     pub mod tracer;
     pub mod tracer_view;
+    pub mod transactions;
     pub mod values;
     pub mod view;
 }
@@ -70,15 +71,14 @@ fn l2engine_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<fork::Fork>()?;
     module.add_class::<python::block::BlockUnderExecution>()?;
     module.add_class::<python::block::Receipts>()?;
+    module.add_class::<python::transactions::Transactions>()?;
     module.add_class::<python::diff::Diff>()?;
     module.add_class::<python::tracer_view::LiveState>()?;
     module.add_class::<python::tracer_view::Frame>()?;
     module.add_function(wrap_pyfunction!(python::call::call_message, module)?)?;
     module.add_function(wrap_pyfunction!(python::functions::recover_senders, module)?)?;
-    module.add_function(wrap_pyfunction!(python::functions::undecodable, module)?)?;
     module.add_function(wrap_pyfunction!(python::functions::ordered_root, module)?)?;
     module.add_function(wrap_pyfunction!(python::functions::keccak_all, module)?)?;
-    module.add_function(wrap_pyfunction!(python::functions::encode_transactions, module)?)?;
     module.add_function(wrap_pyfunction!(python::functions::fast_lz_length, module)?)?;
     module.add_class::<python::kv::KeyValue>()?;
     module.add_class::<python::kv::Snapshot>()?;

@@ -12,10 +12,10 @@ from typing import Any
 from l2engine.chain.process import block_env
 from l2engine.errors import DecodeError, ExecutionTimeout, InvalidBlock, InvalidParams, InvalidTransaction, RequestTooLarge
 from l2engine.evm import tracers
+from l2engine.evm.executor import BlockExecution
 from l2engine.types.base import Hash32, keccak
 from l2engine.types.block import Block, decode_block
 from l2engine.types.duration import parse_duration
-from l2engine.types.execution import BlockExecution
 from l2engine.types.payload import PayloadAttributes
 from rpc.context import Context
 from rpc.errors import RESPONSE_TOO_LARGE, SERVER_ERROR, RpcError

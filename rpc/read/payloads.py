@@ -8,6 +8,7 @@ from typing import Any
 from l2engine.errors import InvalidParams
 from l2engine.types.block import Withdrawal
 from l2engine.types.payload import ExecutionPayload, ForkchoiceState, PayloadAttributes
+from l2engine.types.transactions import Transactions
 from rpc.read.values import (
     Parser,
     address,
@@ -73,7 +74,7 @@ def execution_payload(value: Any) -> ExecutionPayload:
         extra_data=fields["extraData"],
         base_fee_per_gas=fields["baseFeePerGas"],
         block_hash=fields["blockHash"],
-        transactions=tuple(fields["transactions"]),
+        transactions=Transactions(fields["transactions"]),
         withdrawals=None if withdrawals is None else tuple(withdrawals),
         blob_gas_used=fields.get("blobGasUsed"),
         excess_blob_gas=fields.get("excessBlobGas"),
@@ -110,7 +111,7 @@ def payload_attributes(value: Any) -> PayloadAttributes:
         fields["suggestedFeeRecipient"],
         None if withdrawals is None else tuple(withdrawals),
         fields.get("parentBeaconBlockRoot"),
-        None if transactions is None else tuple(transactions),
+        None if transactions is None else Transactions(transactions),
         fields.get("noTxPool", False),
         fields.get("gasLimit"),
         fields.get("eip1559Params"),

@@ -5,9 +5,10 @@ from dataclasses import replace
 from typing import Any
 
 from l2engine.errors import InvalidTransaction
+from l2engine.evm.executor import BlockExecution, Executor
 from l2engine.refusals import Reason
 from l2engine.types.base import Address
-from l2engine.types.execution import BlockExecution, BlockResult, Executor, TransactionResult
+from l2engine.types.execution import BlockResult, TransactionResult
 from l2engine.types.state import Account, AccountDiff, StateDiff
 
 Lie = Callable[["LyingExecution", bytes, TransactionResult], TransactionResult]
@@ -21,7 +22,7 @@ class LyingExecutor:
         self.truth, self.wanted, self.lie = truth, wanted, lie
         self.call = truth.call
 
-    def begin(self, view: Any, env: Any, intermediate_root: Any = None) -> "LyingExecution":
+    def begin(self, view: Any, env: Any, intermediate_root: Any = None, fork: Any = None) -> "LyingExecution":
         return LyingExecution(self, self.truth.begin(view, env, intermediate_root))
 
 

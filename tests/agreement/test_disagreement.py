@@ -184,7 +184,7 @@ def test_a_pool_transaction_is_left_out_and_leaves_the_pool(forge: Forge, tmp_pa
 
 def test_a_transaction_that_times_out_is_undone_on_both(forge: Forge, block: Block) -> None:
     class Late(LyingExecutor):
-        def begin(self, view: Any, env: Any, intermediate_root: Any = None) -> Any:
+        def begin(self, view: Any, env: Any, intermediate_root: Any = None, fork: Any = None) -> Any:
             execution = self.truth.begin(view, env, intermediate_root)
             truth = execution.apply
 

@@ -9,12 +9,12 @@ from l2engine.chain.engine import Engine, EngineSettings
 from l2engine.chain.events import NewHead
 from l2engine.chain.payload import from_block
 from l2engine.errors import InvalidAttributes, InvalidBlock, InvalidForkchoice, StoreError, UnknownBlock, UnknownPayload
+from l2engine.evm.executor import BlockExecution
 from l2engine.evm.reference.machine import ReferenceExecutor
 from l2engine.store.kv import MemoryKeyValue
 from l2engine.types.base import ZERO_HASH, keccak
 from l2engine.types.block import Block
 from l2engine.types.environment import BlockEnv
-from l2engine.types.execution import BlockExecution
 from l2engine.types.payload import ForkchoiceState, Status
 from l2engine.types.state import StateView
 from tests.helpers.dev_chain import Forge, adopt, document, forkchoice, funded, open_engine, spoiled, submit
@@ -49,9 +49,9 @@ class Counting(ReferenceExecutor):
 
     begun = 0
 
-    def begin(self, view: StateView, env: BlockEnv, intermediate_root: Any = None) -> BlockExecution:
+    def begin(self, view: StateView, env: BlockEnv, intermediate_root: Any = None, fork: Any = None) -> BlockExecution:
         self.begun += 1
-        return super().begin(view, env, intermediate_root)
+        return super().begin(view, env, intermediate_root, fork)
 
 
 # ---- newPayload -----------------------------------------------------------------------------------------------------

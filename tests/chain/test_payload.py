@@ -1,20 +1,27 @@
 """Payload ids as op-geth derives them, and payloads that contradict themselves."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from l2engine.chain.payload import from_block, hash_requests, payload_id, to_block
 from l2engine.errors import InvalidPayload
+from l2engine.rules.config import ChainConfig
 from l2engine.types.base import EMPTY_REQUESTS_HASH
 from l2engine.types.block import Block, Withdrawal
-from l2engine.types.payload import PayloadAttributes
+from l2engine.types.payload import ExecutionPayload, PayloadAttributes
 from tests.chain.test_pool import HEAD, config
 from tests.helpers.accounts import signer
 
 ATTRIBUTES = PayloadAttributes(1000, bytes(32), bytes(20), (), bytes(32), (b"\x7e\xc0",), True, 30_000_000, bytes(8), 0)
 JOVIAN = config("jovian")
 BLOCK = Block(replace(HEAD, requests_hash=EMPTY_REQUESTS_HASH, number=0), (), (), ())
+
+
+def judged(rules: ChainConfig, payload: ExecutionPayload, *rest: Any) -> Block:
+    """The payload's block, with the fork looked up as the engine does."""
+    return to_block(rules, rules.fork_at(payload.block_number, payload.timestamp), payload, *rest)
 
 
 def test_version_is_the_first_byte() -> None:
@@ -51,7 +58,7 @@ def test_missing_and_empty_lists_are_the_same() -> None:
 
 
 def test_block_survives_the_way_through_a_payload() -> None:
-    assert to_block(JOVIAN, from_block(JOVIAN, BLOCK), (), bytes(32), ()) == BLOCK
+    assert judged(JOVIAN, from_block(JOVIAN, BLOCK), (), bytes(32), ()) == BLOCK
 
 
 @pytest.mark.parametrize(
@@ -68,21 +75,21 @@ def test_block_survives_the_way_through_a_payload() -> None:
 def test_contradictions_are_named(change: dict[str, object], message: str) -> None:
     payload = replace(from_block(JOVIAN, BLOCK), **change)  # type: ignore[arg-type]
     with pytest.raises(InvalidPayload, match=message):
-        to_block(JOVIAN, payload, (), bytes(32), ())
+        judged(JOVIAN, payload, (), bytes(32), ())
 
 
 @pytest.mark.parametrize("field", ["blob_gas_used", "excess_blob_gas"])
 def test_no_blob_gas_before_cancun(field: str) -> None:
     regolith = replace(HEAD, number=0, withdrawals_root=None, blob_gas_used=None, excess_blob_gas=None, parent_beacon_block_root=None)
     payload = from_block(config("regolith"), Block(replace(regolith, extra_data=b""), (), (), None))
-    assert to_block(config("regolith"), payload)
+    assert judged(config("regolith"), payload)
     with pytest.raises(InvalidPayload, match="blob gas pre-cancun"):
-        to_block(config("regolith"), replace(payload, **{field: 0}))
+        judged(config("regolith"), replace(payload, **{field: 0}))
 
 
 def test_versioned_hashes_must_match() -> None:
     with pytest.raises(InvalidPayload, match="invalid number of versionedHashes: 1 blobHashes: 0"):
-        to_block(JOVIAN, from_block(JOVIAN, BLOCK), (bytes(32),), bytes(32), ())
+        judged(JOVIAN, from_block(JOVIAN, BLOCK), (bytes(32),), bytes(32), ())
 
 
 def test_transactions_stay_byte_for_byte() -> None:

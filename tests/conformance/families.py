@@ -13,10 +13,10 @@ import pytest
 
 from l2engine.conformance.statetest import Outcome
 from l2engine.evm.agreement import AgreementExecutor
+from l2engine.evm.executor import Executor
 from l2engine.evm.native import machine as native
 from l2engine.evm.reference.machine import ReferenceExecutor
 from l2engine.rules.config import ChainConfig
-from l2engine.types.execution import Executor
 from tests.helpers.vectors import archive
 
 MakeExecutor: TypeAlias = Callable[[ChainConfig], Executor]

@@ -10,7 +10,7 @@ import pytest
 from l2engine.chain.process import block_env
 from l2engine.errors import DecodeError, InvalidAttributes, InvalidTransaction
 from l2engine.evm.choose import executor_factory
-from l2engine.types.execution import BlockExecution
+from l2engine.evm.executor import BlockExecution
 from l2engine.types.transaction import BlobTransaction
 from tests.helpers.dev_chain import forkchoice
 from tests.helpers.in_process import InProcess

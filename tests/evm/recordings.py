@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from l2engine.conformance.world import World, from_hex
+from l2engine.evm.executor import BlockExecution, Executor
 from l2engine.rules.config import ChainConfig, chain_config
 from l2engine.types.base import Hash32
 from l2engine.types.environment import BlockEnv
-from l2engine.types.execution import BlockExecution, Executor
 from l2engine.types.header import Header, decode_header
 
 

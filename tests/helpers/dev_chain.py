@@ -12,6 +12,7 @@ from l2engine.chain.events import Events
 from l2engine.chain.payload import from_block
 from l2engine.chain.pool import Pool
 from l2engine.chain.sequencer import SequencerSettings, dev_attributes
+from l2engine.evm.executor import Executor
 from l2engine.evm.reference.machine import ReferenceExecutor
 from l2engine.store.blocks import BlockStore
 from l2engine.store.genesis import write_genesis
@@ -19,7 +20,6 @@ from l2engine.store.kv import MemoryKeyValue
 from l2engine.store.state import LayeredState
 from l2engine.types.base import ZERO_HASH, Hash32
 from l2engine.types.block import Block
-from l2engine.types.execution import Executor
 from l2engine.types.header import Header
 from l2engine.types.payload import ForkchoiceState, PayloadAttributes, PayloadStatus, Status
 from l2engine.types.storage import KeyValue

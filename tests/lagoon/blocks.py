@@ -8,6 +8,7 @@ import pytest
 from l2engine.chain.process import apply_all, block_env
 from l2engine.errors import InvalidBlock, InvalidTransaction
 from l2engine.evm.choose import executor_factory, is_native
+from l2engine.evm.executor import BlockExecution
 from l2engine.refusals import Reason
 from l2engine.rules.config import Activation, ChainConfig
 from l2engine.rules.forks import LAGOON, Fork
@@ -15,10 +16,11 @@ from l2engine.rules.predeploys import BASE_FEE_VAULT, L1_BLOCK, L1_FEE_VAULT, OP
 from l2engine.types.base import EMPTY_OMMERS_HASH, EMPTY_ROOT, ZERO_HASH, Address
 from l2engine.types.block import Block
 from l2engine.types.delegation import Authorization, sign_authorization
-from l2engine.types.execution import BlockExecution, BlockResult
+from l2engine.types.execution import BlockResult
 from l2engine.types.header import Header
 from l2engine.types.transaction import AccessListTransaction, FeeMarketTransaction, LegacyTransaction, SetCodeTransaction
 from l2engine.types.transaction_codec import signed
+from l2engine.types.transactions import Transactions
 from tests.evm.states import CHAIN_ID, Before, world
 from tests.helpers.accounts import Signer, signer
 
@@ -71,7 +73,7 @@ class Chain:
     def run(self, raws: Sequence[bytes]) -> BlockResult:
         """The executed block. `InvalidTransaction` of the first that is refused."""
         execution = self.begin(raws)
-        failed = apply_all(execution, raws)
+        failed = apply_all(execution, Transactions(raws))
         if failed is not None:
             raise failed[1]
         return execution.finish()

@@ -15,6 +15,7 @@ from l2engine.types.block import Block
 from l2engine.types.native_functions import ordered_root
 from l2engine.types.transaction import GasRefund, PostExecutionTransaction
 from l2engine.types.transaction_codec import encode_transaction
+from l2engine.types.transactions import Transactions
 from rpc.show.payloads import show_payload
 from tests.evm.states import l1_info
 from tests.helpers.accounts import signer
@@ -108,7 +109,7 @@ def test_refund_of_all_gas_and_of_one_more(evm: str) -> None:
 def test_refund_above_gas_used_leaves_no_trace(evm: str) -> None:
     chain, raws = ruled(evm)
     execution = chain.begin([*raws, post_execution(100, (1, 21_001))])
-    failed = execution.apply_all(raws)
+    failed = execution.apply_all(Transactions(raws))
     assert failed is not None and failed[0] == 1
     result = execution.finish()
     assert result.diff == chain.run(raws[:1]).diff

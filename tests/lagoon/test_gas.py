@@ -5,6 +5,7 @@ import pytest
 from l2engine.refusals import Reason
 from l2engine.types.transaction import DepositTransaction
 from l2engine.types.transaction_codec import encode_transaction
+from l2engine.types.transactions import Transactions
 from tests.evm.states import Before
 from tests.helpers.accounts import signer
 from tests.lagoon.blocks import BOTH, OVERHEAD, SINK, Chain, burning, pay, wealth
@@ -45,7 +46,7 @@ def test_gas_of_a_block(fact: Fact, evm: str) -> None:
     chain = Chain(evm, gas_limit=fact.input["block_gas_limit"])
     raws = body(chain, rows)
     execution = chain.begin(raws)
-    failed = execution.apply_all(raws)
+    failed = execution.apply_all(Transactions(raws))
     if not expected["valid"]:
         assert failed is not None and expected["reason"].startswith(f"transaction {failed[0]}: ")
         assert failed[1].reason is Reason.GAS_LIMIT_REACHED  # type: ignore[attr-defined]

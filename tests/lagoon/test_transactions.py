@@ -4,9 +4,9 @@ import pytest
 
 from l2engine.errors import DecodeError
 from l2engine.types import rlp
-from l2engine.types.native_functions import first_undecodable, ordered_root
 from l2engine.types.transaction import GasRefund, PostExecutionTransaction
 from l2engine.types.transaction_codec import decode_transaction, encode_transaction, recover_sender
+from l2engine.types.transactions import Transactions
 from tests.lagoon.facts import Fact, facts, unhex
 
 
@@ -21,7 +21,7 @@ def test_fields_and_bytes_both_ways(fact: Fact) -> None:
     assert (tx.data, tx.hash) == (unhex(expected["payload"]), unhex(expected["hash"]))
     assert rlp.encode(raw) == unhex(expected["network_rlp"])
     assert recover_sender(tx) == unhex(expected["sender"])
-    assert first_undecodable([raw]) is None
+    assert Transactions([raw]).first_undecodable is None
 
 
 @facts("transactions.json", "post_exec_decode")
@@ -29,11 +29,11 @@ def test_bytes_that_are_no_transaction(fact: Fact) -> None:
     raw = unhex(fact.input["transaction"])
     with pytest.raises(DecodeError):
         decode_transaction(raw)
-    assert fact.expected["valid"] is False and first_undecodable([raw]) is not None
+    assert fact.expected["valid"] is False and Transactions([raw]).first_undecodable is not None
 
 
 @facts("transactions.json", "transactions_root")
 def test_root_over_its_bytes(fact: Fact) -> None:
     raws = [unhex(raw) for raw in fact.input["transactions"]]
-    assert first_undecodable(raws) is None
-    assert ordered_root(raws) == unhex(fact.expected["transactions_root"])
+    assert Transactions(raws).first_undecodable is None
+    assert Transactions(raws).root == unhex(fact.expected["transactions_root"])

@@ -15,12 +15,11 @@ from genesis.loader import load
 from l2engine.errors import InvalidBlock
 from l2engine.rules import forks
 from l2engine.rules.config import ChainConfig, chain_config
-from l2engine.rules.eip1559 import base_fee
 from l2engine.rules.forks import OP_FORKS, Fork
-from l2engine.rules.header import validate_header
 from l2engine.types.base import EMPTY_OMMERS_HASH, EMPTY_REQUESTS_HASH, EMPTY_ROOT
 from l2engine.types.header import Header, decode_header
 from tests.helpers.vectors import VECTORS, json_lines, needs_vectors
+from tests.rules.headers import base_fee, validate_header
 
 OP_SECTION = {"eip1559Elasticity": 6, "eip1559Denominator": 50, "eip1559DenominatorCanyon": 250}
 EXTRA_DATA = {"holocene": "00000000fa00000006", "jovian": "01000000fa000000060000000000000000"}

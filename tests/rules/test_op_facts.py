@@ -16,9 +16,8 @@ from l2engine.evm.reference.machine import ReferenceExecutor
 from l2engine.rules import fees, forks, l1_attributes
 from l2engine.rules.config import chain_config
 from l2engine.rules.deposits import l1_attributes_source, upgrade_source, user_deposit_source
-from l2engine.rules.eip1559 import base_fee, decode_extra_data, encode_extra_data, validate_attributes
+from l2engine.rules.eip1559 import decode_extra_data, encode_extra_data, validate_attributes
 from l2engine.rules.forks import Fork
-from l2engine.rules.header import validate_header
 from l2engine.rules.l1_attributes import L1Attributes
 from l2engine.rules.predeploys import CREATE2_DEPLOYER, create2_deployer_code
 from l2engine.types.base import EMPTY_OMMERS_HASH, EMPTY_ROOT, keccak
@@ -32,6 +31,7 @@ from l2engine.types.transaction import DepositTransaction
 from l2engine.types.transaction_codec import decode_transaction, encode_transaction
 from l2engine.types.trie_root import ordered_root
 from tests.helpers.vectors import VECTORS, needs_vectors
+from tests.rules.headers import base_fee, validate_header
 
 PATH = VECTORS / "op-facts/op-facts.json"
 FACTS = json.loads(PATH.read_text())["facts"] if PATH.is_file() else []

@@ -1,4 +1,4 @@
-"""The native executor: `types.execution.Executor` over the Rust core (`native/`), for OP chains and Ethereum from Paris on.
+"""The native executor: `evm.executor.Executor` over the Rust core (`native/`), for OP chains and Ethereum from Paris on.
 
 Rust runs transactions and keeps the block's state; `evm/block.py` says what a block does around its transactions. Blocks before the
 merge go to the reference executor.
@@ -11,18 +11,20 @@ from typing import Any
 
 from l2engine.errors import ConfigError
 from l2engine.evm.block import BlockLoop
+from l2engine.evm.executor import BlockExecution, Executor
 from l2engine.evm.machine import SealedReceipts
 from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import Fork, L1Rules
 from l2engine.rules.predeploys import SYSTEM_CALLER
 from l2engine.types.base import MAX_UINT64, Address, BlockNumber, Gas, Hash32, Wei
 from l2engine.types.environment import BlockEnv
-from l2engine.types.execution import AccountOverride, BlockExecution, Call, CallResult, Deadline, Executor, TransactionResult
+from l2engine.types.execution import AccountOverride, Call, CallResult, Deadline, TransactionResult
 from l2engine.types.native_core import PRECOMPILE_FAILED
 from l2engine.types.native_core import core as _native
 from l2engine.types.receipt import Log, PackedReceipts, Receipt
 from l2engine.types.state import Account, AccountDiff, StateDiff, StateView
 from l2engine.types.tracing import Tracer
+from l2engine.types.transactions import Transactions
 
 _PRECOMPILES = bytes(18)
 """How the addresses of precompiles begin."""
@@ -34,7 +36,7 @@ def available() -> bool:
 
 
 class NativeExecutor:
-    """Implements `types.execution.Executor`; `ConfigError` when the native core is not installed."""
+    """Implements `evm.executor.Executor`; `ConfigError` when the native core is not installed."""
 
     def __init__(self, config: ChainConfig) -> None:
         if _native is None:
@@ -57,10 +59,16 @@ class NativeExecutor:
         elif call is not None and call.to is not None and call.to.startswith(_PRECOMPILES):
             from l2engine.evm.reference import precompiles  # noqa: F401
 
-    def begin(self, view: StateView, env: BlockEnv, intermediate_root: Callable[[StateDiff], Hash32] | None = None) -> BlockExecution:
-        fork = self.config.fork_at(env.number, env.timestamp)
+    def begin(
+        self,
+        view: StateView,
+        env: BlockEnv,
+        intermediate_root: Callable[[StateDiff], Hash32] | None = None,
+        fork: Fork | None = None,
+    ) -> BlockExecution:
+        fork = fork or self.config.fork_at(env.number, env.timestamp)
         if not fork.has(L1Rules.PARIS):
-            return self.reference.begin(view, env, intermediate_root)
+            return self.reference.begin(view, env, intermediate_root, fork)
         return BlockLoop(self.config, fork, env, NativeMachine(self.config, fork, view, env))
 
     def call(
@@ -98,7 +106,6 @@ class NativeMachine:
     def __init__(self, config: ChainConfig, fork: Fork, view: StateView, env: BlockEnv) -> None:
         self._env, self._fork = env, fork
         self._block = block = _native.Block(_native_view(view), _row(fork), config.chain_id, env)
-        self.run_all: Callable[[Sequence[bytes]], tuple[int, Exception] | None] = block.apply_all
         self.has_code: Callable[[Address], bool] = block.has_code
         self.set_code: Callable[[Address, bytes], None] = block.set_code
         self.credit: Callable[[Address, Wei], None] = block.credit
@@ -113,6 +120,9 @@ class NativeMachine:
         hooks = _hooks(tracer, self._env, self._fork)
         receipt, gas_used, output, l1_fee, operator_fee = self._block.apply(raw, sender, _seconds(deadline), hooks)
         return TransactionResult(_receipt(receipt), gas_used, output, l1_fee, operator_fee)
+
+    def run_all(self, transactions: Transactions) -> tuple[int, Exception] | None:
+        return self._block.apply_all(transactions.native)  # type: ignore[no-any-return]
 
     def system_call(self, contract: Address, data: bytes) -> bytes | None:
         return self._block.system_call(SYSTEM_CALLER, contract, data)  # type: ignore[no-any-return]

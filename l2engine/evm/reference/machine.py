@@ -36,16 +36,23 @@ from l2engine.types.transaction import (
     Transaction,
 )
 from l2engine.types.transaction_codec import decode_transaction
+from l2engine.types.transactions import Transactions
 
 
 class ReferenceExecutor:
-    """Implements `types.execution.Executor` on py-evm."""
+    """Implements `evm.executor.Executor` on py-evm."""
 
     def __init__(self, config: ChainConfig) -> None:
         self.config = config
 
-    def begin(self, view: StateView, env: BlockEnv, intermediate_root: Callable[[StateDiff], Hash32] | None = None) -> BlockLoop:
-        fork = self.config.fork_at(env.number, env.timestamp)
+    def begin(
+        self,
+        view: StateView,
+        env: BlockEnv,
+        intermediate_root: Callable[[StateDiff], Hash32] | None = None,
+        fork: Fork | None = None,
+    ) -> BlockLoop:
+        fork = fork or self.config.fork_at(env.number, env.timestamp)
         return BlockLoop(self.config, fork, env, ReferenceMachine(self.config, fork, view, env, intermediate_root))
 
     def prepare(self, env: BlockEnv, call: Call | None, overrides: Mapping[Address, AccountOverride] | None, traced: bool) -> None:
@@ -103,8 +110,8 @@ class ReferenceMachine:
         finally:
             self._state.deadline = None
 
-    def run_all(self, raws: Sequence[bytes]) -> tuple[int, Exception] | None:
-        for index, raw in enumerate(raws):
+    def run_all(self, transactions: Transactions) -> tuple[int, Exception] | None:
+        for index, raw in enumerate(transactions):
             try:
                 self.run(raw, None, None, None)
             except (InvalidTransaction, DecodeError) as error:

@@ -7,7 +7,7 @@ use lru::LruCache;
 use revm::primitives::{Address, B256, Bytes};
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock};
 
 /// Senders found before, by transaction hash, so that a block does not pay again for what the pool has checked.
 static KNOWN_SENDERS: LazyLock<Mutex<LruCache<B256, Address>>> =
@@ -40,19 +40,11 @@ pub struct Recovery {
     undecodable: OnceLock<Option<usize>>,
 }
 
-/// The latest recovery: a payload's transactions are asked for when it is decoded, checked and executed.
-static LATEST: Mutex<Option<Arc<Recovery>>> = Mutex::new(None);
-
 impl Recovery {
     /// The recovery of these transactions, which goes on in the background from now on.
     pub fn of(raws: Vec<Bytes>) -> Arc<Self> {
-        let mut latest = LATEST.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = latest.as_ref().filter(|known| known.raws == raws) {
-            return known.clone();
-        }
         let found = raws.iter().map(|_| OnceLock::new()).collect();
         let recovery = Arc::new(Self { raws, next: AtomicUsize::new(0), found, undecodable: OnceLock::new() });
-        *latest = Some(recovery.clone());
         if recovery.raws.len() > 4 {
             for _ in 0..rayon::current_num_threads() {
                 let worker = recovery.clone();

@@ -5,12 +5,13 @@ use crate::execute::block::{BlockExecution, Outcome};
 use crate::execute::deadline::with_deadline;
 use crate::execute::machine::Listener;
 use crate::execute::receipt::{BLOOM_BYTES, Receipt};
-use crate::execute::recovery::{Recovered, Recovery, remembered_sender};
+use crate::execute::recovery::{Recovered, remembered_sender};
 use crate::execute::transaction::{self, Transaction};
 use crate::fork::Fork;
 use crate::python::convert::{block_env, instant, receipt_tuple};
 use crate::python::diff::Diff;
 use crate::python::tracer;
+use crate::python::transactions::Transactions;
 use crate::python::values::{address, to_python, uint};
 use crate::python::view::view_of;
 use crate::rlp;
@@ -86,11 +87,10 @@ impl BlockUnderExecution {
     fn apply_all<'py>(
         &self,
         py: Python<'py>,
-        raws: Vec<Bound<'py, PyBytes>>,
+        transactions: &Bound<'py, Transactions>,
     ) -> PyResult<Option<(usize, Bound<'py, PyAny>)>> {
-        let raws: Vec<Bytes> = raws.iter().map(|raw| Bytes::copy_from_slice(raw.as_bytes())).collect();
+        let recovery = transactions.get().recovery().clone();
         let failure = py.detach(|| {
-            let recovery = Recovery::of(raws);
             let mut execution = self.lock();
             let mut receipts = self.receipts.lock().unwrap();
             for place in 0..recovery.len() {

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from l2engine.chain.payload import from_block
 from l2engine.errors import InvalidAttributes, RequestTooLarge, UnsupportedFork
-from l2engine.rules.forks import Fork, L1Rules
+from l2engine.rules.forks import L1Rules
 from l2engine.types.base import Hash32, Timestamp
 from l2engine.types.block import Block
 from l2engine.types.payload import (
@@ -39,11 +39,7 @@ MAX_BODIES = 1024  # execution-apis: clients must support at least 32 and may re
 
 def _rules(context: Context, timestamp: Timestamp) -> L1Rules:
     """The Ethereum rules at a time after the merge."""
-    return _fork(context, timestamp).l1
-
-
-def _fork(context: Context, timestamp: Timestamp) -> Fork:
-    return context.config.fork_at(1 << 63, timestamp)
+    return context.config.fork_at_time(timestamp).l1
 
 
 # ---- newPayload -----------------------------------------------------------------------------------------------------
@@ -60,9 +56,9 @@ def new_payload_v1(context: Context, payload: ExecutionPayload) -> Json:
 def new_payload_v2(context: Context, payload: ExecutionPayload) -> Json:
     """Paris and Shanghai (Canyon) payloads."""
     context.config.require_known(payload.block_number, payload.timestamp)
-    rules = _rules(context, payload.timestamp)
-    shanghai = rules.includes(L1Rules.SHANGHAI)
-    if rules.includes(L1Rules.CANCUN):
+    fork = context.config.fork_at_time(payload.timestamp)
+    shanghai = fork.has(L1Rules.SHANGHAI)
+    if fork.has(L1Rules.CANCUN):
         raise EngineParamsError("can't use newPayloadV2 post-cancun")
     if shanghai and payload.withdrawals is None:
         raise EngineParamsError("nil withdrawals post-shanghai")
@@ -72,16 +68,17 @@ def new_payload_v2(context: Context, payload: ExecutionPayload) -> Json:
         raise EngineParamsError("non-nil excessBlobGas pre-cancun")
     if payload.blob_gas_used is not None:
         raise EngineParamsError("non-nil blobGasUsed pre-cancun")
-    return show_status(context.engine.new_payload(payload))
+    return show_status(context.engine.new_payload(payload, fork=fork))
 
 
 def new_payload_v3(context: Context, payload: ExecutionPayload, versioned_hashes: list[Hash32] | None, beacon_root: Hash32 | None) -> Json:
     """Cancun (Ecotone) payloads."""
     context.config.require_known(payload.block_number, payload.timestamp)
     hashes = _check_cancun_fields(payload, versioned_hashes, beacon_root)
-    if _rules(context, payload.timestamp) is not L1Rules.CANCUN:
+    fork = context.config.fork_at_time(payload.timestamp)
+    if fork.l1 is not L1Rules.CANCUN:
         raise UnsupportedFork("newPayloadV3 must only be called for cancun payloads")
-    return show_status(context.engine.new_payload(payload, hashes, beacon_root))
+    return show_status(context.engine.new_payload(payload, hashes, beacon_root, fork=fork))
 
 
 def new_payload_v4(
@@ -96,13 +93,13 @@ def new_payload_v4(
     hashes = _check_cancun_fields(payload, versioned_hashes, beacon_root)
     if requests is None:
         raise EngineParamsError("nil executionRequests post-prague")
-    fork = _fork(context, payload.timestamp)
+    fork = context.config.fork_at_time(payload.timestamp)
     if not fork.has(L1Rules.PRAGUE):
         raise UnsupportedFork("newPayloadV4 must only be called for prague payloads")
     _check_requests(requests)
     if requests and fork.is_optimism:
         return show_status(PayloadStatus(Status.INVALID, None, "requests should be empty for Isthmus blocks"))
-    return show_status(context.engine.new_payload(payload, hashes, beacon_root, tuple(requests)))
+    return show_status(context.engine.new_payload(payload, hashes, beacon_root, tuple(requests), fork))
 
 
 def _check_cancun_fields(

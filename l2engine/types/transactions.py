@@ -1,0 +1,83 @@
+"""A block's transactions as raw bytes, with what several steps need of them found once: root, hashes, whether all decode.
+
+The object travels from the decoder of a payload to the executor and the store. Its twin in the native core decodes every transaction
+once and seeks the senders in the background from the moment that somebody asks for anything.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from typing import Any, overload
+
+from l2engine.errors import DecodeError
+from l2engine.types import rlp, trie_root
+from l2engine.types.base import Hash32, keccak
+from l2engine.types.native_core import core as _native
+from l2engine.types.transaction import Transaction
+from l2engine.types.transaction_codec import decode_transaction
+
+
+class Transactions(Sequence[bytes]):
+    """EIP-2718 bytes, one item a transaction: a type byte and its payload, or a legacy RLP list. Never changes."""
+
+    def __init__(self, raws: Iterable[bytes] = ()) -> None:
+        self.raws = tuple(raws)
+
+    @overload
+    def __getitem__(self, index: int) -> bytes: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[bytes, ...]: ...
+    def __getitem__(self, index: int | slice) -> bytes | tuple[bytes, ...]:
+        return self.raws[index]
+
+    def __len__(self) -> int:
+        return len(self.raws)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.raws)
+
+    def __eq__(self, other: object) -> bool:
+        return self.raws == (other.raws if isinstance(other, Transactions) else other)
+
+    def __hash__(self) -> int:
+        return hash(self.raws)
+
+    def __repr__(self) -> str:
+        return f"Transactions({self.raws!r})"
+
+    @cached_property
+    def native(self) -> Any:
+        """The twin in the native core, which exists only there."""
+        return _native.Transactions(self.raws)
+
+    @cached_property
+    def root(self) -> Hash32:
+        """The transactions root."""
+        return trie_root.ordered_root(self.raws) if _native is None else self.native.root
+
+    @cached_property
+    def hashes(self) -> tuple[Hash32, ...]:
+        """The hash of each."""
+        return tuple(map(keccak, self.raws)) if _native is None else tuple(self.native.hashes())
+
+    @cached_property
+    def first(self) -> Transaction | None:
+        """The first one decoded: on OP chains the L1-attributes deposit. `DecodeError` when it is no transaction."""
+        return decode_transaction(self.raws[0]) if self.raws else None
+
+    @cached_property
+    def first_undecodable(self) -> tuple[int, DecodeError] | None:
+        """Index of the first item that does not decode, with the reason; None if all decode."""
+        first = 0 if _native is None else self.native.undecodable()
+        for index in range(len(self.raws) if first is None else first, len(self.raws)):
+            try:
+                decode_transaction(self.raws[index])
+            except DecodeError as error:
+                return index, error
+        return None
+
+    def encode(self) -> bytes:
+        """The RLP list of a body: typed transactions are strings in it, legacy ones are lists already."""
+        if _native is not None:
+            return self.native.encode()  # type: ignore[no-any-return]
+        payload = b"".join(raw if raw[0] >= 0xC0 else rlp.encode(raw) for raw in self.raws)
+        return rlp.header(0xC0, len(payload)) + payload
