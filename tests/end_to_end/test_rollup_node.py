@@ -20,7 +20,7 @@ from tests.helpers.in_process import InProcess
 from tests.helpers.rollup_node import L1, EngineError, RollupNode
 from tests.helpers.running import RunningNode, send, token
 
-LATER = ("canyon", "ecotone", "fjord", "granite", "holocene", "isthmus", "jovian", "karst")
+LATER = ("canyon", "ecotone", "fjord", "granite", "holocene", "isthmus", "jovian", "karst", "lagoon")
 BLOCKS_PER_FORK = 3
 GENESIS = document("regolith", {name: 2 * BLOCKS_PER_FORK * place for place, name in enumerate(LATER, 1)})
 CONFIG = loader.load(GENESIS).config
@@ -249,7 +249,7 @@ def deep_reorg(life: Life) -> None:
         assert derived[0] == derived[1]
     assert (sequencer.safe.number, sequencer.safe.timestamp) == (old.number, old.timestamp)
     assert sequencer.safe != old
-    assert CONFIG.fork_at(old.number, old.timestamp).name == "karst"
+    assert CONFIG.fork_at(old.number, old.timestamp).name == "lagoon"
     assert sequencer.call("eth_getBalance", "0x" + SINK.hex(), "latest") == balance
     assert GENESIS_TIME + 2 * old.number == old.timestamp
     life.agree()
