@@ -7,7 +7,7 @@ INVALID with latestValidHash null. Sources: execution-apis; OP specs, exec-engin
 import hashlib
 from collections.abc import Sequence
 
-from l2engine.errors import InvalidBlock, InvalidPayload
+from l2engine.errors import DecodeError, InvalidBlock, InvalidPayload
 from l2engine.rules import blobs, eip1559
 from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import ExtraDataForm, Fork, L1Rules
@@ -18,7 +18,7 @@ from l2engine.types.block import Block, Withdrawal
 from l2engine.types.header import Header
 from l2engine.types.native_functions import keccak_all, ordered_root
 from l2engine.types.payload import ExecutionPayload, PayloadAttributes
-from l2engine.types.transaction import BlobTransaction
+from l2engine.types.transaction import BlobTransaction, PostExecutionTransaction, record_of
 from l2engine.types.transaction_codec import decode_transaction
 from l2engine.types.transactions import Transactions
 from l2engine.types.trie_root import rlp_encode
@@ -34,7 +34,7 @@ def to_block(
 ) -> Block:
     """The block that a payload describes, its hash checked; `fork` is in force in it. `InvalidPayload` names the first thing that is wrong."""
     transactions = payload.transactions if isinstance(payload.transactions, Transactions) else Transactions(payload.transactions)
-    wrong = transactions.first_undecodable
+    wrong = _first_undecodable(transactions)
     if wrong is not None:
         raise InvalidPayload(f"invalid transaction {wrong[0]}: {wrong[1]}") from wrong[1]
     if len(payload.extra_data) > 32:
@@ -77,6 +77,17 @@ def to_block(
         except InvalidBlock as error:
             raise InvalidPayload(str(error)) from error
     return Block(header, transactions, (), payload.withdrawals)
+
+
+def _first_undecodable(transactions: Transactions) -> tuple[int, DecodeError] | None:
+    """The first that keeps the payload from being a block. Bad bytes behind 0x7D do not: the block is judged, and then invalid, as one
+    whose 0x7D breaks another rule (lagoon/post-exec.md)."""
+    wrong = transactions.first_undecodable
+    if wrong is None or record_of(transactions[wrong[0]]) is not PostExecutionTransaction:
+        return wrong
+    others = [index for index, raw in enumerate(transactions) if record_of(raw) is not PostExecutionTransaction]
+    wrong = Transactions(transactions[index] for index in others).first_undecodable
+    return None if wrong is None else (others[wrong[0]], wrong[1])
 
 
 def from_block(config: ChainConfig, block: Block) -> ExecutionPayload:
