@@ -17,7 +17,7 @@ from typing import TypeAlias
 from l2engine.chain.disagreements import Disagreements
 from l2engine.chain.payload import draft_block, payload_id
 from l2engine.chain.pool import Pool
-from l2engine.chain.process import ExecutedBlock, apply_all, block_env, mint_overflows, seal, validate_l1_attributes
+from l2engine.chain.process import ExecutedBlock, apply_all, block_env, seal, validate_l1_attributes
 from l2engine.errors import ExecutionTimeout, ExecutorsDisagree, InvalidAttributes, InvalidBlock, InvalidTransaction, L2EngineError
 from l2engine.evm.executor import BlockExecution, Executor
 from l2engine.refusals import Reason
@@ -26,7 +26,7 @@ from l2engine.rules.config import ChainConfig
 from l2engine.rules.header import MAX_GAS_LIMIT
 from l2engine.rules.intrinsic_gas import TRANSACTION_GAS
 from l2engine.rules.l1_attributes import Format, deposit_format, from_calldata
-from l2engine.types.base import ZERO_ADDRESS, Gas, Hash32, checksum_address, keccak
+from l2engine.types.base import MAX_UINT256, ZERO_ADDRESS, Gas, Hash32, checksum_address, keccak
 from l2engine.types.block import Block
 from l2engine.types.execution import Deadline
 from l2engine.types.header import Header
@@ -126,8 +126,9 @@ class Builder:
                 raise _not_forced(raw, InvalidTransaction(Reason.TYPE_NOT_SUPPORTED))
             if raw[0] == POST_EXECUTION_TYPE and not attributes.no_tx_pool:
                 raise InvalidAttributes("post-execution transaction in attributes that take transactions of the pool")
-            if mint_overflows(raw):
-                raise _not_forced(raw, InvalidTransaction(Reason.MINT_OVERFLOWS))
+        for index, deposit in transactions.deposits:
+            if deposit.mint > MAX_UINT256:
+                raise _not_forced(transactions[index], InvalidTransaction(Reason.MINT_OVERFLOWS))
         if not fork.da_footprint:
             return
         try:

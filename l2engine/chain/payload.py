@@ -41,7 +41,7 @@ def to_block(
         raise InvalidPayload(f"invalid extradata length: {len(payload.extra_data)}")
     if len(payload.logs_bloom) != 256:
         raise InvalidPayload(f"invalid logsBloom length: {len(payload.logs_bloom)}")
-    blob_hashes = [h for raw in transactions if raw[0] == BlobTransaction.type for h in decode_transaction(raw).blob_versioned_hashes]
+    blob_hashes = [h for raw in transactions.raws if raw[0] == BlobTransaction.type for h in decode_transaction(raw).blob_versioned_hashes]
     if blob_hashes != list(versioned_hashes):
         raise InvalidPayload(f"invalid number of versionedHashes: {len(versioned_hashes)} blobHashes: {len(blob_hashes)}")
     if not fork.has(L1Rules.CANCUN) and (payload.blob_gas_used is not None or payload.excess_blob_gas is not None):

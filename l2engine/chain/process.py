@@ -24,7 +24,6 @@ from l2engine.types.receipt import Receipt
 from l2engine.types.storage import PreparedState, StateStore
 from l2engine.types.tracing import Tracer
 from l2engine.types.transaction import DEPOSIT_TYPE, BlobTransaction
-from l2engine.types.transaction_codec import decode_transaction
 from l2engine.types.transactions import Transactions
 
 
@@ -100,20 +99,12 @@ def validate_body(fork: Fork, block: Block) -> None:
         wrong = block.transactions.first_undecodable
         if wrong is not None:
             raise InvalidBlock(f"invalid transaction {wrong[0]}: {wrong[1]}") from wrong[1]
-        if BlobTransaction.type not in fork.transaction_types and any(raw[0] == BlobTransaction.type for raw in block.transactions):
+        if BlobTransaction.type not in fork.transaction_types and any(raw[0] == BlobTransaction.type for raw in block.transactions.raws):
             raise InvalidBlock("data blobs present in block body")
-        for index, raw in enumerate(block.transactions):
-            if mint_overflows(raw):
-                raise InvalidBlock(f"could not apply tx {index} [0x{keccak(raw).hex()}]: {InvalidTransaction(Reason.MINT_OVERFLOWS)}")
+        for index, deposit in block.transactions.deposits:
+            if deposit.mint > MAX_UINT256:
+                raise InvalidBlock(f"could not apply tx {index} [0x{deposit.hash.hex()}]: {InvalidTransaction(Reason.MINT_OVERFLOWS)}")
         validate_l1_attributes(fork, block.transactions)
-
-
-def mint_overflows(raw: bytes) -> bool:
-    """Whether this is a deposit that mints more than any balance can hold."""
-    if raw[0] != DEPOSIT_TYPE:
-        return False
-    tx = decode_transaction(raw)
-    return tx.type == DEPOSIT_TYPE and tx.mint > MAX_UINT256
 
 
 def validate_l1_attributes(fork: Fork, transactions: Transactions) -> None:
@@ -192,7 +183,9 @@ _COMPARED = (
 
 def _compare(expected: Header, computed: Header) -> None:
     for name, field in _COMPARED:
-        _equal(name, getattr(expected, field), getattr(computed, field))
+        wanted, got = getattr(expected, field), getattr(computed, field)
+        if wanted != got:
+            raise RootMismatch(name, wanted, got)
 
 
 def _equal(name: str, expected: object, got: object) -> None:

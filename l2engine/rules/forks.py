@@ -5,7 +5,7 @@ well, so that the public Ethereum suites run through the same code; OP rows star
 Source: OP specs, superchain-upgrades.md and each fork's exec-engine.md; execution digest sections 1-3.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum, StrEnum
 from typing import Any
@@ -129,9 +129,11 @@ class Fork:
         """The next fork: this one with a few fields replaced."""
         return replace(self, name=name, **changes)
 
-    def has(self, rules: L1Rules) -> bool:
-        """Whether the Ethereum rules named are in force."""
-        return self.l1.includes(rules)
+    has: Callable[[L1Rules], bool] = field(init=False, repr=False, compare=False)
+    """Whether the Ethereum rules named are in force. Asked some twenty times per block, so it is a set's own look-up."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "has", frozenset(rules for rules in L1Rules if self.l1.includes(rules)).__contains__)
 
 
 # ---- Ethereum -------------------------------------------------------------------------------------------------------

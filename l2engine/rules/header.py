@@ -4,6 +4,8 @@ OP chains take timestamps and gas limits from the rollup node, so fewer bounds h
 seals and difficulties are not checked. Sources: Yellow Paper 4.3.4; EIP-1559, 3675, 4399, 4844, 4895, 7685; digest 1.3-1.5.
 """
 
+from typing import NoReturn
+
 from l2engine.errors import InvalidBlock
 from l2engine.rules import blobs, eip1559
 from l2engine.rules.config import ChainConfig
@@ -54,12 +56,10 @@ def validate_static(config: ChainConfig, fork: Fork, header: Header) -> None:
             raise InvalidBlock("invalid nonce: want 8 zero bytes")
         if header.ommers_hash != EMPTY_OMMERS_HASH:
             raise InvalidBlock("invalid uncle hash")
-    _present(header.base_fee_per_gas, fork.has(L1Rules.LONDON), "baseFee", "London")
-    _present(header.withdrawals_root, fork.has(L1Rules.SHANGHAI), "withdrawalsRoot", "Shanghai")
-    _present(header.parent_beacon_block_root, fork.has(L1Rules.CANCUN), "parentBeaconRoot", "Cancun")
-    _present(header.blob_gas_used, fork.has(L1Rules.CANCUN), "blobGasUsed", "Cancun")
-    _present(header.excess_blob_gas, fork.has(L1Rules.CANCUN), "excessBlobGas", "Cancun")
-    _present(header.requests_hash, fork.has(L1Rules.PRAGUE), "requestsHash", "Prague")
+    for field, name, since in _PRESENT:
+        value = getattr(header, field)
+        if (value is not None) != fork.has(since):
+            _refuse_presence(value, name, since)
     if fork.is_optimism:
         _validate_optimism(fork, header)
     elif fork.blobs is not None and header.blob_gas_used is not None:
@@ -111,11 +111,21 @@ def _validate_gas_limit(fork: Fork, header: Header, parent: Header) -> None:
         raise InvalidBlock(f"invalid gas limit below {MIN_GAS_LIMIT}")
 
 
-def _present(value: object, wanted: bool, name: str, fork: str) -> None:
-    if wanted and value is None:
+_PRESENT = (
+    ("base_fee_per_gas", "baseFee", L1Rules.LONDON),
+    ("withdrawals_root", "withdrawalsRoot", L1Rules.SHANGHAI),
+    ("parent_beacon_block_root", "parentBeaconRoot", L1Rules.CANCUN),
+    ("blob_gas_used", "blobGasUsed", L1Rules.CANCUN),
+    ("excess_blob_gas", "excessBlobGas", L1Rules.CANCUN),
+    ("requests_hash", "requestsHash", L1Rules.PRAGUE),
+)
+"""The fields that headers have since a fork, and only since then."""
+
+
+def _refuse_presence(value: object, name: str, since: L1Rules) -> NoReturn:
+    if value is None:
         raise InvalidBlock(f"header is missing {name}")
-    if not wanted and value is not None:
-        raise InvalidBlock(f"invalid {name}: have {value!r}, expected nil before {fork}")
+    raise InvalidBlock(f"invalid {name}: have {value!r}, expected nil before {since.capitalize()}")
 
 
 def _constant(name: str, value: Hash32 | None, expected: Hash32) -> None:

@@ -23,13 +23,8 @@ class Format(Enum):
     ISTHMUS = (bytes.fromhex("098999be"), 176)
     JOVIAN = (bytes.fromhex("3db6be2b"), 178)
 
-    @property
-    def selector(self) -> bytes:
-        return self.value[0]
-
-    @property
-    def length(self) -> int:
-        return self.value[1]
+    def __init__(self, selector: bytes, length: int) -> None:
+        self.selector, self.length = selector, length
 
 
 _BY_SELECTOR = {form.selector: form for form in Format}

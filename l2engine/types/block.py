@@ -5,6 +5,7 @@ A block keeps its transactions as raw bytes; whoever needs fields decodes them. 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from l2engine.errors import DecodeError
@@ -29,9 +30,9 @@ class Withdrawal:
         return _WITHDRAWAL.write(self)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Block:
-    """A sealed block."""
+    """A sealed block. Not slotted: number and hash are kept."""
 
     header: Header
     transactions: Transactions
@@ -44,11 +45,11 @@ class Block:
         if not isinstance(self.transactions, Transactions):
             object.__setattr__(self, "transactions", Transactions(self.transactions))
 
-    @property
+    @cached_property
     def hash(self) -> Hash32:
         return self.header.hash
 
-    @property
+    @cached_property
     def number(self) -> BlockNumber:
         return self.header.number
 

@@ -6,6 +6,7 @@ The RLP follows Ethereum's order, optional fields absent from the end. Sources: 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from l2engine.types import rlp
@@ -15,7 +16,7 @@ from l2engine.types.rlp_fields import ADDRESS, DATA, HASH32, UINT64, UNBOUNDED, 
 
 @dataclass(frozen=True)
 class Header:
-    """A block header; None stands for a field that the block's fork does not have. Not slotted: the hash is kept."""
+    """A block header; None stands for a field that the block's fork does not have. Not slotted: encoding and hash are kept."""
 
     parent_hash: Hash32
     ommers_hash: Hash32
@@ -43,21 +44,20 @@ class Header:
     parent_beacon_block_root: Hash32 | None = None
     requests_hash: Hash32 | None = None
 
-    def encode(self) -> bytes:
-        """The header's RLP."""
-        encoded: bytes = rlp.encode(self.rlp_items())
-        return encoded
-
     def rlp_items(self) -> list[Any]:
         return _FIELDS.write(self)
 
-    @property
+    def encode(self) -> bytes:
+        """The header's RLP."""
+        return self._encoded
+
+    @cached_property
+    def _encoded(self) -> bytes:
+        return rlp.encode(self.rlp_items())
+
+    @cached_property
     def hash(self) -> Hash32:
-        known: Hash32 | None = self.__dict__.get("_hash")
-        if known is None:
-            known = keccak(self.encode())
-            object.__setattr__(self, "_hash", known)
-        return known
+        return keccak(self._encoded)
 
 
 def decode_header(data: bytes) -> Header:

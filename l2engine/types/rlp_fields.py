@@ -34,7 +34,7 @@ class Fields:
     def __init__(self, fields: Mapping[str, Kind[Any]], required: int | None = None) -> None:
         self._least = len(fields) if required is None else required
         self._reads = [(kind.read, _wire_name(name)) for name, kind in fields.items()]
-        self._writes = [kind.write for kind in fields.values()]
+        self._writes = [None if kind.write is _unchanged else kind.write for kind in fields.values()]  # a call for nothing is spared
         self._values: Callable[[Any], tuple[Any, ...]] = attrgetter(*fields)
 
     def read(self, items: Any, name: str) -> list[Any]:
@@ -52,7 +52,7 @@ class Fields:
         values = self._values(record)
         if None in values[self._least :]:
             values = values[: values.index(None, self._least)]
-        return [write(value) for write, value in zip(self._writes, values, strict=False)]
+        return [value if write is None else write(value) for write, value in zip(self._writes, values, strict=False)]
 
 
 def _wire_name(attribute: str) -> str:

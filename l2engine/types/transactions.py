@@ -12,7 +12,7 @@ from l2engine.errors import DecodeError
 from l2engine.types import rlp, trie_root
 from l2engine.types.base import Hash32, keccak
 from l2engine.types.native_core import core as _native
-from l2engine.types.transaction import Transaction
+from l2engine.types.transaction import DEPOSIT_TYPE, DepositTransaction, Transaction
 from l2engine.types.transaction_codec import decode_transaction
 
 
@@ -63,6 +63,17 @@ class Transactions(Sequence[bytes]):
     def first(self) -> Transaction | None:
         """The first one decoded: on OP chains the L1-attributes deposit. `DecodeError` when it is no transaction."""
         return decode_transaction(self.raws[0]) if self.raws else None
+
+    @cached_property
+    def deposits(self) -> tuple[tuple[int, DepositTransaction], ...]:
+        """The deposits decoded, with their indices. `DecodeError` when one is no transaction."""
+        found = []
+        for index, raw in enumerate(self.raws):
+            if raw[0] == DEPOSIT_TYPE:
+                tx = self.first if index == 0 else decode_transaction(raw)
+                assert isinstance(tx, DepositTransaction)
+                found.append((index, tx))
+        return tuple(found)
 
     @cached_property
     def first_undecodable(self) -> tuple[int, DecodeError] | None:

@@ -8,6 +8,7 @@ Source: geth common/hexutil.
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
 import orjson
@@ -32,11 +33,6 @@ class Mismatch(InvalidParams):
 
 
 # ---- numbers and byte strings ---------------------------------------------------------------------------------------
-
-
-def uint64(value: Any) -> int:
-    """A hex quantity of at most 64 bits."""
-    return _quantity(value, 16, "hex number > 64 bits", "hexutil.Uint64")
 
 
 def uint(value: Any) -> int:
@@ -68,6 +64,10 @@ def _quantity(value: Any, digits: int, too_large: str, kind: str) -> int:
     return int(text, 16)
 
 
+uint64: Parser[int] = partial(_quantity, digits=16, too_large="hex number > 64 bits", kind="hexutil.Uint64")
+"""A hex quantity of at most 64 bits."""
+
+
 def data(value: Any) -> bytes:
     """Hex bytes of any length."""
     text = _hex_text(value, "hexutil.Bytes")
@@ -94,11 +94,6 @@ def address(value: Any) -> Address:
     return _fixed(value, 20, "common.Address")
 
 
-def hash32(value: Any) -> Hash32:
-    """32 hex bytes."""
-    return _fixed(value, 32, "common.Hash")
-
-
 def payload_id(value: Any) -> bytes:
     """8 hex bytes."""
     return _fixed(value, 8, "engine.PayloadID")
@@ -111,6 +106,10 @@ def _fixed(value: Any, length: int, kind: str) -> bytes:
     if not _HEX.match(text):
         return _not_hex(kind)
     return bytes.fromhex(text)
+
+
+hash32: Parser[Hash32] = partial(_fixed, length=32, kind="common.Hash")
+"""32 hex bytes."""
 
 
 def _hex_text(value: Any, kind: str) -> str:

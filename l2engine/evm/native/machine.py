@@ -6,6 +6,7 @@ merge go to the reference executor.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
+from operator import attrgetter
 from time import monotonic
 from typing import Any
 
@@ -110,11 +111,11 @@ class NativeMachine:
         self.set_code: Callable[[Address, bytes], None] = block.set_code
         self.credit: Callable[[Address, Wei], None] = block.credit
 
-    gas_used: Gas = property(lambda self: self._block.gas_used)  # type: ignore[assignment]
-    gas_before_refunds: Gas = property(lambda self: self._block.gas_before_refunds)  # type: ignore[assignment]
-    blob_gas_used: Gas = property(lambda self: self._block.blob_gas_used)  # type: ignore[assignment]
-    da_size: int = property(lambda self: self._block.da_size)  # type: ignore[assignment]
-    value: Wei = property(lambda self: self._block.value)  # type: ignore[assignment]
+    gas_used: Gas = property(attrgetter("_block.gas_used"))  # type: ignore[assignment]
+    gas_before_refunds: Gas = property(attrgetter("_block.gas_before_refunds"))  # type: ignore[assignment]
+    blob_gas_used: Gas = property(attrgetter("_block.blob_gas_used"))  # type: ignore[assignment]
+    da_size: int = property(attrgetter("_block.da_size"))  # type: ignore[assignment]
+    value: Wei = property(attrgetter("_block.value"))  # type: ignore[assignment]
 
     def run(self, raw: bytes, sender: Address | None, deadline: float | Deadline | None, tracer: Tracer | None) -> TransactionResult:
         hooks = _hooks(tracer, self._env, self._fork)
