@@ -2,6 +2,7 @@
 
 use crate::execute::fees;
 use crate::execute::recovery::Recovery;
+use crate::execute::transaction;
 use crate::store::trie;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
@@ -37,6 +38,13 @@ pub fn ordered_root<'py>(py: Python<'py>, values: Vec<Bound<'py, PyBytes>>) -> B
 #[pyfunction]
 pub fn keccak_all<'py>(py: Python<'py>, values: Vec<Bound<'py, PyBytes>>) -> PyResult<Bound<'py, PyList>> {
     PyList::new(py, values.iter().map(|value| PyBytes::new(py, keccak256(value.as_bytes()).as_slice())))
+}
+
+/// What a post-execution transaction that decodes lists: its block's number, indices, and the gas for each.
+#[pyfunction]
+pub fn gas_refunds(raw: &[u8]) -> Option<(u64, Vec<u64>, Vec<u64>)> {
+    let refunds = transaction::gas_refunds(raw).ok()?;
+    Some((refunds.block_number, refunds.indices, refunds.gas))
 }
 
 /// The length of data after FastLZ compression at level 1.
