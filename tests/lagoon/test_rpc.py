@@ -88,10 +88,11 @@ def test_receipt_object(fact: Fact) -> None:
         da_footprint_gas_scalar=others["daFootprintGasScalar"],
     )
     number, before = given["block_number"], given["previous_cumulative_gas_used"]
-    made = block([transaction(0x7E, 0, attributes), post_execution(number, (0, 1))], {}, number, first_gas=before)
+    raws = [transaction(0x7E, 0, attributes), transaction(2, 0), post_execution(number, (1, GAS))]
+    made = block(raws, {1: GAS}, number, first_gas=before)
     chain = Stored(*made)
-    receipt = chain.call("eth_getTransactionReceipt", "0x" + keccak(made[0].transactions[1]).hex())
-    assert receipt == chain.call("eth_getBlockReceipts", hex(number))[1]
+    receipt = chain.call("eth_getTransactionReceipt", "0x" + keccak(raws[-1]).hex())
+    assert receipt == chain.call("eth_getBlockReceipts", hex(number))[-1]
     assert {key: receipt[key] for key in expected["object"]} == expected["object"]
     assert not any(receipt.get(key) for key in expected["absent_or_null"])
     assert "to" in expected["unsettled"] and receipt["to"] is None  # our choice, docs/lagoon.md
