@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from l2engine.errors import DecodeError
 from l2engine.rules import fees, l1_attributes
 from l2engine.rules.config import ChainConfig
-from l2engine.rules.forks import Fork
 from l2engine.rules.l1_attributes import L1Attributes
-from l2engine.types.base import Gas, keccak
+from l2engine.rules.post_execution import gas_refunds
+from l2engine.types.base import keccak
 from l2engine.types.block import Block
 from l2engine.types.header import Header
 from l2engine.types.native_functions import fast_lz_length
@@ -78,7 +78,8 @@ class BlockCosts:
     its L1-attributes deposit, so that an activation block still shows the previous fork's fields."""
 
     def __init__(self, config: ChainConfig, block: Block) -> None:
-        self.gas_refunds = _gas_refunds(block.transactions)
+        self._fork = config.fork_at(block.header.number, block.header.timestamp)
+        self.gas_refunds = gas_refunds(self._fork, block.header.number, block.transactions)
         """Gas by the transaction's position (Lagoon)."""
         self._attributes: L1Attributes | None = None
         if not config.is_optimism or not block.transactions or block.transactions[0][0] != DEPOSIT_TYPE:
@@ -88,10 +89,7 @@ class BlockCosts:
             attributes = l1_attributes.from_calldata(first.data)
         except DecodeError:
             return
-        fork = config.fork_at(block.header.number, block.header.timestamp)
-        self._attributes, self._fork = attributes, fork
-
-    _fork: Fork
+        self._attributes = attributes
 
     def add_l1_fields(self, fields: Json, raw: bytes) -> None:
         """Add what publishing `raw` on L1 cost to a receipt: nothing for a 0x7D, with the block's prices all the same."""
@@ -118,11 +116,6 @@ class BlockCosts:
         if l1.da_footprint_gas_scalar is not None:
             fields["daFootprintGasScalar"] = hex(l1.da_footprint_gas_scalar)
             fields["blobGasUsed"] = hex(fees.da_footprint(raw, l1.da_footprint_gas_scalar, fast_lz_length))
-
-
-def _gas_refunds(transactions: Sequence[bytes]) -> dict[int, Gas]:
-    last = decode_transaction(transactions[-1]) if transactions and transactions[-1][0] == POST_EXECUTION_TYPE else None
-    return {entry.index: entry.gas for entry in last.entries} if last is not None and last.type == POST_EXECUTION_TYPE else {}
 
 
 def scalar_text(scalar: int) -> str:

@@ -18,6 +18,7 @@ from l2engine.types.header import Header
 from l2engine.types.native_functions import ordered_root
 from l2engine.types.receipt import Log, Receipt, merge_blooms, post_execution_receipt
 from l2engine.types.transaction import (
+    AccessListTransaction,
     DepositTransaction,
     FeeMarketTransaction,
     GasRefund,
@@ -50,6 +51,8 @@ def transaction(kind: int, nonce: int, attributes: L1Attributes = ATTRIBUTES) ->
     chain, to = GENESIS.config.chain_id, b"\x10" * 20
     if kind == 0:
         return signed(LegacyTransaction(nonce, BASE_FEE + TIP, 10**5, to, 0, b"", 35 + 2 * chain), KEY).raw
+    if kind == 1:
+        return signed(AccessListTransaction(chain, nonce, BASE_FEE + TIP, 10**5, to, 0, b""), KEY).raw
     record = {2: FeeMarketTransaction, 4: SetCodeTransaction}[kind]
     return signed(record(chain, nonce, TIP, 2 * BASE_FEE, 10**5, to, 0, b""), KEY).raw
 

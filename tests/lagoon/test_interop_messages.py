@@ -2,9 +2,14 @@
 
 import pytest
 
+from l2engine.errors import PoolError
 from l2engine.rules.interop_messages import MessageIdentifier, access_list_keys, checksum, log_hash, payload_hash
 from l2engine.types.base import keccak
 from l2engine.types.receipt import Log
+from l2engine.types.transaction import FeeMarketTransaction
+from l2engine.types.transaction_codec import signed
+from tests.helpers.dev_chain import document, funded, open_engine
+from tests.lagoon.chain import post_execution
 from tests.lagoon.facts import Fact, facts, unhex
 
 
@@ -25,5 +30,16 @@ def test_a_payload_is_topics_then_data() -> None:
 
 
 @facts("interop.json", "interop_pool")
-def test_the_pools_filter(fact: Fact) -> None:
-    pytest.skip("the pool asks no filter about messages yet")
+def test_a_transaction_that_executes_messages(fact: Fact) -> None:
+    if fact.input["filter_configured"]:
+        pytest.skip("the pool asks no filter about messages yet")
+    assert fact.expected == {"admission": "as any transaction"}
+    pool, alice = open_engine(document("lagoon" if fact.input["lagoon_active_at_head"] else "karst")).pool, funded("alice")
+    listed = tuple((unhex(entry["address"]), tuple(unhex(key) for key in entry["storageKeys"])) for entry in fact.input["access_list"])
+    raw = signed(FeeMarketTransaction(alice.chain_id, 0, 10**6, 10**10, 10**5, bytes(20), 0, b"", listed), alice.key).raw
+    assert pool.add(raw) == keccak(raw) and pool.get(keccak(raw)) == raw
+
+
+def test_the_pool_takes_no_0x7d() -> None:
+    with pytest.raises(PoolError, match="transaction type not supported: received type 125"):
+        open_engine(document("lagoon")).pool.add(post_execution(1, (1, 5)))

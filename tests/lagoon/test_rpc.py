@@ -27,9 +27,10 @@ def chain() -> Stored:
 def test_transaction_object(fact: Fact) -> None:
     given, expected = fact.input, fact.expected
     raw = unhex(given["transaction"])
-    header = replace(block([raw], {}, given["block_number"])[0].header, timestamp=given["timestamp"])
+    header = replace(block([raw], {}, given["block_number"])[0].header, timestamp=given.get("timestamp", 0))
     shown = show_transaction(decode_transaction(raw), header, given["index"])
-    assert {**expected["object"], "blockHash": "0x" + header.hash.hex()} == shown
+    object_there = {**expected["object"], "blockHash": "0x" + header.hash.hex()}
+    assert {key: shown[key] for key in object_there} == object_there
     assert not shown.keys() & {*expected["absent"], "gasPrice"}  # we leave out the tolerated gasPrice too
 
 
@@ -37,7 +38,7 @@ def readable(shown: dict[str, Any]) -> bool:
     """Whether the rollup node reads a JSON object as a 0x7D."""
     zero = ("gas", "value", "nonce", "from", "v", "r", "s", "yParity")
     return (
-        shown["type"] == "0x7d"
+        shown.get("type") == "0x7d"
         and not any(key in shown for key in ("to", "mint", "sourceHash"))
         and all(int(shown.get(key, "0x0"), 16) == 0 for key in zero)
         and shown.get("input") not in (None, "0x")
@@ -88,10 +89,11 @@ def test_receipt_object(fact: Fact) -> None:
         da_footprint_gas_scalar=others["daFootprintGasScalar"],
     )
     number, before = given["block_number"], given["previous_cumulative_gas_used"]
-    made = block([transaction(0x7E, 0, attributes), post_execution(number, (0, 1))], {}, number, first_gas=before)
+    raws = [transaction(0x7E, 0, attributes), transaction(2, 0), post_execution(number, (1, GAS))]
+    made = block(raws, {1: GAS}, number, first_gas=before)
     chain = Stored(*made)
-    receipt = chain.call("eth_getTransactionReceipt", "0x" + keccak(made[0].transactions[1]).hex())
-    assert receipt == chain.call("eth_getBlockReceipts", hex(number))[1]
+    receipt = chain.call("eth_getTransactionReceipt", "0x" + keccak(raws[-1]).hex())
+    assert receipt == chain.call("eth_getBlockReceipts", hex(number))[-1]
     assert {key: receipt[key] for key in expected["object"]} == expected["object"]
     assert not any(receipt.get(key) for key in expected["absent_or_null"])
     assert "to" in expected["unsettled"] and receipt["to"] is None  # our choice, docs/lagoon.md
