@@ -134,10 +134,11 @@ def _sequencer(
     """The service that makes blocks."""
 
     async def start(chain: Chain, engine_thread: ThreadPoolExecutor) -> Callable[[], Awaitable[None]]:
-        from l2engine.chain.sequencer import Sequencer, SequencerSettings
+        from l2engine.dev.l1 import ImaginedL1
+        from l2engine.dev.sequencer import Sequencer, SequencerSettings
 
         gas_limit = chosen.miner_gaslimit or chain.engine.head.gas_limit
-        sequencer = Sequencer(chain.engine, engine_thread, SequencerSettings(block_time=block_time, gas_limit=gas_limit))
+        sequencer = Sequencer(chain.engine, engine_thread, SequencerSettings(block_time, ImaginedL1(gas_limit=gas_limit)))
         task = asyncio.create_task(sequencer.run())
         task.add_done_callback(_report)
 

@@ -9,7 +9,7 @@ import pytest
 
 from l2engine.chain.builder import BuilderSettings
 from l2engine.chain.engine import Engine, EngineSettings
-from l2engine.chain.sequencer import Sequencer, SequencerSettings
+from l2engine.dev.sequencer import Sequencer, SequencerSettings
 from l2engine.rules.forks import OP_FORKS
 from l2engine.rules.l1_attributes import calldata_format, format_of
 from l2engine.rules.predeploys import DEPOSITOR, L1_BLOCK
