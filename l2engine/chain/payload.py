@@ -18,7 +18,7 @@ from l2engine.types.block import Block, Withdrawal
 from l2engine.types.header import Header
 from l2engine.types.native_functions import first_undecodable, keccak_all, ordered_root
 from l2engine.types.payload import ExecutionPayload, PayloadAttributes
-from l2engine.types.transaction import POST_EXECUTION_TYPE, BlobTransaction
+from l2engine.types.transaction import BlobTransaction
 from l2engine.types.transaction_codec import decode_transaction
 from l2engine.types.trie_root import rlp_encode
 
@@ -31,15 +31,16 @@ def to_block(
     requests: Sequence[bytes] | None = None,
 ) -> Block:
     """The block that a payload stands for, its hash checked. `InvalidPayload` names the first thing that is wrong."""
-    decodable = [raw for raw in payload.transactions if raw[:1] != bytes([POST_EXECUTION_TYPE])]
-    wrong = first_undecodable(decodable)
+    wrong = first_undecodable(payload.transactions)
     if wrong is not None:
-        raise InvalidPayload(f"invalid transaction {payload.transactions.index(decodable[wrong[0]])}: {wrong[1]}") from wrong[1]
+        raise InvalidPayload(f"invalid transaction {wrong[0]}: {wrong[1]}") from wrong[1]
     if len(payload.extra_data) > 32:
         raise InvalidPayload(f"invalid extradata length: {len(payload.extra_data)}")
     if len(payload.logs_bloom) != 256:
         raise InvalidPayload(f"invalid logsBloom length: {len(payload.logs_bloom)}")
-    blob_hashes = [h for raw in decodable if raw[0] == BlobTransaction.type for h in decode_transaction(raw).blob_versioned_hashes]
+    blob_hashes = [
+        h for raw in payload.transactions if raw[0] == BlobTransaction.type for h in decode_transaction(raw).blob_versioned_hashes
+    ]
     if blob_hashes != list(versioned_hashes):
         raise InvalidPayload(f"invalid number of versionedHashes: {len(versioned_hashes)} blobHashes: {len(blob_hashes)}")
     fork = config.fork_at(payload.block_number, payload.timestamp)

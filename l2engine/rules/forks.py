@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, StrEnum
 from typing import Any
 
-from l2engine.types.transaction import DEPOSIT_TYPE
+from l2engine.types.transaction import DEPOSIT_TYPE, POST_EXECUTION_TYPE
 
 
 class L1FeeRule(Enum):
@@ -202,8 +202,9 @@ KARST = JOVIAN.then(
     p256_verify_gas=6900,
     precompile_input_limits={**JOVIAN.precompile_input_limits, BN254_PAIRING: 57_600},
 )
+LAGOON = KARST.then("lagoon", transaction_types=KARST.transaction_types | {POST_EXECUTION_TYPE})
 
-OP_FORKS = (BEDROCK, REGOLITH, CANYON, DELTA, ECOTONE, FJORD, GRANITE, HOLOCENE, ISTHMUS, JOVIAN, KARST)
+OP_FORKS = (BEDROCK, REGOLITH, CANYON, DELTA, ECOTONE, FJORD, GRANITE, HOLOCENE, ISTHMUS, JOVIAN, KARST, LAGOON)
 
 FORKS_BY_NAME = {fork.name: fork for fork in (*ETHEREUM_FORKS, *OP_FORKS)}
 assert len(FORKS_BY_NAME) == len(ETHEREUM_FORKS) + len(OP_FORKS)

@@ -101,6 +101,18 @@ def uint(most: int | None) -> Kind[int]:
     return Kind(read, encode_int)
 
 
+def exactly(number: int) -> Kind[int]:
+    """This integer alone, as a version that nothing else is known of."""
+
+    def read(item: Any, name: str) -> int:
+        value = uint(None).read(item, name)
+        if value != number:
+            raise DecodeError(f"unsupported {name} {value}")
+        return value
+
+    return Kind(read, encode_int)
+
+
 def or_none(kind: Kind[bytes]) -> Kind[bytes | None]:
     """Bytes; None is the empty string."""
     return Kind(lambda item, name: None if item == b"" else kind.read(item, name), lambda value: value or b"")

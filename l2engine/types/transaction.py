@@ -2,19 +2,18 @@
 
 Every decoded transaction keeps the bytes it came from as `raw`: hashes and L1 fees are taken over exactly those bytes.
 `types/transaction_codec.py` decodes, encodes and signs them. Sources: EIP-155, 2718, 2930, 1559, 4844, 7702; OP specs,
-deposits.md.
+deposits.md, lagoon/post-exec.md.
 """
 
 from dataclasses import dataclass
 from typing import ClassVar, Final, Literal, TypeAlias
 
 from l2engine.types import rlp
-from l2engine.types.base import Address, Gas, Hash32, Wei, encode_int, keccak
+from l2engine.types.base import ZERO_ADDRESS, Address, BlockNumber, Gas, Hash32, Wei, encode_int, keccak
 from l2engine.types.delegation import Authorization
 
 DEPOSIT_TYPE: Final = 0x7E
-POST_EXECUTION_TYPE = 0x7D
-"""Lagoon's own transaction. No fork here has it, but a payload with one is refused by execution, not by decoding."""
+POST_EXECUTION_TYPE: Final = 0x7D
 
 AccessList: TypeAlias = tuple[tuple[Address, tuple[Hash32, ...]], ...]
 
@@ -197,8 +196,45 @@ class DepositTransaction(_Envelope):
     raw: bytes = b""
 
 
+@dataclass(frozen=True, slots=True)
+class GasRefund:
+    """Gas that one transaction of the block gets back after it ran (lagoon/sdm.md)."""
+
+    index: int
+    """The transaction's position in the block, from 0, deposits counted."""
+    gas: Gas
+
+
+@dataclass(frozen=True, slots=True)
+class PostExecutionTransaction(_Envelope):
+    """Type 0x7D: the block's last word on the gas of the transactions before it (Lagoon).
+
+    No one signs or sends it, it pays nothing and runs nothing. Whether its refunds are allowed in a block is no matter of decoding.
+    """
+
+    type: ClassVar[Literal[0x7D]] = POST_EXECUTION_TYPE
+    is_signed: ClassVar[Literal[False]] = False
+    pays_fees: ClassVar[Literal[False]] = False
+    is_pooled: ClassVar[bool] = False
+    counts_for_da: ClassVar[bool] = False
+    sender: ClassVar[Address] = ZERO_ADDRESS
+    to: ClassVar[None] = None
+    value: ClassVar[Wei] = 0
+    gas: ClassVar[Gas] = 0
+    version: int
+    """The form of what follows; 1 is the only one."""
+    block_number: BlockNumber
+    entries: tuple[GasRefund, ...]
+    raw: bytes = b""
+
+    @property
+    def data(self) -> bytes:
+        """The payload: everything after the type."""
+        return self.raw[1:]
+
+
 SignedTransaction: TypeAlias = LegacyTransaction | AccessListTransaction | FeeMarketTransaction | BlobTransaction | SetCodeTransaction
-Transaction: TypeAlias = SignedTransaction | DepositTransaction
+Transaction: TypeAlias = SignedTransaction | DepositTransaction | PostExecutionTransaction
 
 RECORDS: dict[int, type[Transaction]] = {
     record.type: record
@@ -209,6 +245,7 @@ RECORDS: dict[int, type[Transaction]] = {
         BlobTransaction,
         SetCodeTransaction,
         DepositTransaction,
+        PostExecutionTransaction,
     )
 }
 """The transactions that there are, by type. Which of them a fork knows is in its row (`Fork.transaction_types`)."""

@@ -1,7 +1,7 @@
 """Transactions as EIP-2718 bytes, both ways, and who signed them.
 
 One table of fields a type serves for decoding, encoding and signing. Sources: EIP-155, 2718, 2930, 1559, 4844, 7702; OP
-specs, deposits.md.
+specs, deposits.md, lagoon/post-exec.md.
 """
 
 from collections.abc import Callable
@@ -23,6 +23,7 @@ from l2engine.types.rlp_fields import (
     UNBOUNDED,
     Fields,
     Kind,
+    exactly,
     many,
     or_none,
     record,
@@ -33,7 +34,9 @@ from l2engine.types.transaction import (
     BlobTransaction,
     DepositTransaction,
     FeeMarketTransaction,
+    GasRefund,
     LegacyTransaction,
+    PostExecutionTransaction,
     SetCodeTransaction,
     SignedTransaction,
     Transaction,
@@ -81,7 +84,7 @@ def signed(tx: S, key: bytes) -> S:
 
 
 def recover_sender(tx: Transaction, allow_high_s: bool = False) -> Address:
-    """The account that signed `tx` (a deposit names it). `InvalidTransaction` when the signature is not valid:
+    """The account that signed `tx`; of those that nobody signs, the one they name. `InvalidTransaction` when the signature is not valid:
     r or s out of range, s in the upper half (EIP-2; Frontier alone allows it), or no such public key."""
     if not tx.is_signed:
         return tx.sender
@@ -126,6 +129,12 @@ _DEPOSIT: _Fields = {
     "is_system_transaction": BOOL,
     "data": DATA,
 }
+_GAS_REFUND = Fields({"index": UINT64, "gas": UINT64})
+_POST_EXECUTION: _Fields = {
+    "version": exactly(1),
+    "block_number": UINT64,
+    "entries": many(record(GasRefund, _GAS_REFUND), "gas refund"),
+}
 
 _FORMS: dict[int, tuple[str, Callable[..., Transaction], Fields]] = {
     cls.type: (f"types.{name}", cls, Fields(fields))
@@ -136,6 +145,7 @@ _FORMS: dict[int, tuple[str, Callable[..., Transaction], Fields]] = {
         (BlobTransaction, "BlobTx", _CHAIN | _NONCE | _FEES | _CALL | _LIST | _BLOBS | _SIGNATURE),
         (SetCodeTransaction, "SetCodeTx", _CHAIN | _NONCE | _FEES | _CALL | _LIST | _DELEGATIONS | _SIGNATURE),
         (DepositTransaction, "DepositTx", _DEPOSIT),
+        (PostExecutionTransaction, "PostExecTx", _POST_EXECUTION),
     )
 }
 """By type: geth's name, the record, and its fields on the wire."""

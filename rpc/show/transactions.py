@@ -10,6 +10,7 @@ from l2engine.types.header import Header
 from l2engine.types.receipt import Receipt
 from l2engine.types.transaction import (
     DEPOSIT_TYPE,
+    POST_EXECUTION_TYPE,
     AccessList,
     AccessListTransaction,
     BlobTransaction,
@@ -39,6 +40,9 @@ def show_transaction(tx: Transaction, header: Header | None = None, index: int |
         "value": hex(tx.value),
         "type": hex(tx.type),
     }
+    if tx.type == POST_EXECUTION_TYPE:
+        del fields["to"]  # it has no such field (lagoon/post-exec.md), where a creation has one that is null
+        return fields
     if tx.type == DEPOSIT_TYPE:
         _add_deposit_fields(fields, tx, receipt)
         return fields

@@ -21,7 +21,7 @@ from l2engine.types.signature import SECP256K1_N
 from l2engine.types.state import Account
 from tests.helpers.accounts import Signer, signer
 
-FORKS = ("regolith", "canyon", "ecotone", "fjord", "granite", "holocene", "isthmus", "jovian", "karst")
+FORKS = ("regolith", "canyon", "ecotone", "fjord", "granite", "holocene", "isthmus", "jovian", "karst", "lagoon")
 ETHER = 10**18
 BASE_FEE = 10**9
 
@@ -43,7 +43,7 @@ HEAD = Header(
 
 def head(fork: str) -> Header:
     """A head with the extraData of a fork."""
-    length = {"holocene": 9, "isthmus": 9, "jovian": 17, "karst": 17}.get(fork, 0)
+    length = {"holocene": 9, "isthmus": 9, "jovian": 17, "karst": 17, "lagoon": 17}.get(fork, 0)
     version = b"\1" if length == 17 else b"\0"
     return replace(HEAD, extra_data=(version + HEAD.extra_data[1:])[:length])
 

@@ -7,36 +7,34 @@ import pytest
 from l2engine.chain.refund_policy import Touches, TransactionWarmth, Warming
 from l2engine.evm.native.machine import NativeExecutor, available
 from l2engine.evm.reference.machine import ReferenceExecutor
-from l2engine.rules.forks import KARST
+from l2engine.rules.forks import LAGOON
 from l2engine.rules.predeploys import BASE_FEE_VAULT, L1_FEE_VAULT, OPERATOR_FEE_VAULT
 from l2engine.types.transaction import FeeMarketTransaction, created_address
 from l2engine.types.transaction_codec import decode_transaction, signed
 from tests.evm.states import Before, config, deposit, env, world
 from tests.helpers.accounts import signer
-from tests.helpers.lagoon import facts
-from tests.helpers.vectors import needs_vectors
+from tests.helpers.lagoon import Fact, facts, unhex
 
 
 def _touch(transaction: TransactionWarmth, kind: str, address: str, *slot: int) -> None:
-    getattr(transaction, kind)(bytes.fromhex(address[2:]), *slot)
+    getattr(transaction, kind)(unhex(address), *slot)
 
 
-@needs_vectors
-@pytest.mark.parametrize("fact", facts("warming_policy"), ids=lambda fact: fact["id"])
-def test_refunds_are_those_of_the_fact(fact: dict[str, Any]) -> None:
+@facts("warming_policy.json", "warming_policy")
+def test_refunds_are_those_of_the_fact(fact: Fact) -> None:
     block, refunds = Warming(), []
-    for row in fact["input"]["transactions"]:
+    for row in fact.input["transactions"]:
         warm = row.get("intrinsic", {})
         transaction = block.begin(
             row["kind"] == "normal",
-            [bytes.fromhex(address[2:]) for address in warm.get("accounts", ())],
-            [(bytes.fromhex(address[2:]), slot) for address, slot in warm.get("slots", ())],
+            [unhex(address) for address in warm.get("accounts", ())],
+            [(unhex(address), slot) for address, slot in warm.get("slots", ())],
         )
         for touch in row["touches"]:
             _touch(transaction, *touch)
         refunds.append(transaction.refund)
         block.remember(transaction)
-    assert refunds == fact["expected"]["refunds"]
+    assert refunds == fact.expected["refunds"]
 
 
 EXECUTORS = [
@@ -58,7 +56,7 @@ CODES = {
 def in_block(executor: type[Any], *raws: bytes) -> list[TransactionWarmth]:
     """The warmth of each transaction of a block."""
     accounts = {address: Before(1, code=code) for address, code in CODES.items()} | {USER.address: Before(10**20)}
-    execution = executor(config(KARST)).begin(world(accounts), env(KARST))
+    execution = executor(config(LAGOON)).begin(world(accounts), env(LAGOON))
     block, found = Warming(), []
     for raw in raws:
         touches = Touches(block, decode_transaction(raw))
@@ -119,7 +117,7 @@ def test_dropped_candidate_leaves_no_trace(executor: type[Any]) -> None:
     block = Warming()
     accounts = {address: Before(1, code=code) for address, code in CODES.items()} | {USER.address: Before(10**20)}
     for _ in range(2):
-        execution = executor(config(KARST)).begin(world(accounts), env(KARST))
+        execution = executor(config(LAGOON)).begin(world(accounts), env(LAGOON))
         touches = Touches(block, decode_transaction(send(TOUCHER, 0)))
         execution.apply(send(TOUCHER, 0), tracer=touches)
         assert touches.warmth.refund == 0

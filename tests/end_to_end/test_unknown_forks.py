@@ -22,6 +22,7 @@ from l2engine.node import Node
 from l2engine.rules.config import geth_config
 from l2engine.settings import Settings
 from l2engine.types.block import Block
+from rpc.show.witnesses import show_witness
 from tests.helpers.dev_chain import GENESIS_TIME, Forge, adopt, document
 
 T = GENESIS_TIME + 100 * DAY
@@ -235,7 +236,7 @@ def test_replay_refuses_a_block_of_the_fork(tmp_path: Path, capsys: pytest.Captu
 def witness_file(forge: Forge, block: Block, keys: Mapping[str, int]) -> dict[str, Any]:
     engine = forge.engine
     made = Witnesses(engine.config, engine.state, engine.blocks).of_block([engine.executor], forge.genesis, block)
-    return {"config": geth_config(engine.config) | keys, "block": "0x" + block.encode().hex(), **made.to_json()}
+    return {"config": geth_config(engine.config) | keys, "block": "0x" + block.encode().hex(), **show_witness(made)}
 
 
 def test_a_wrong_value_is_told_with_its_key(tmp_path: Path) -> None:

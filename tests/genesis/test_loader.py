@@ -17,7 +17,7 @@ from tests.helpers.vectors import VECTORS, json_lines, needs_vectors
 
 MESSAGE_PASSER = "4200000000000000000000000000000000000016"
 OP_SECTION = {"eip1559Elasticity": 6, "eip1559Denominator": 50, "eip1559DenominatorCanyon": 250}
-OP_FORKS = ["regolith", "canyon", "ecotone", "fjord", "granite", "holocene", "isthmus", "jovian", "karst"]
+OP_FORKS = ["regolith", "canyon", "ecotone", "fjord", "granite", "holocene", "isthmus", "jovian", "karst", "lagoon"]
 
 
 def op_genesis(last_fork="bedrock", **changes):

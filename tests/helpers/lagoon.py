@@ -1,20 +1,43 @@
-"""The facts and data files of the Lagoon hard fork (vectors/lagoon)."""
+"""The Lagoon facts (vectors `lagoon/`): a test is parametrised by them and covers every fact of its kind."""
 
 import gzip
 import json
-from functools import cache
+from dataclasses import dataclass
 from typing import Any
+
+import pytest
 
 from tests.helpers.vectors import VECTORS
 
-
-def facts(kind: str, file: str | None = None) -> list[dict[str, Any]]:
-    """The facts of one kind; none without the vectors."""
-    path = VECTORS / "lagoon" / f"{file or kind}.json"
-    return [fact for fact in json.loads(path.read_text())["facts"] if fact["kind"] == kind] if path.exists() else []
+FOLDER = VECTORS / "lagoon"
 
 
-@cache
+@dataclass(frozen=True)
+class Fact:
+    """One fact: what is given, and what is so."""
+
+    id: str
+    input: dict[str, Any]
+    expected: Any
+
+
+def facts(file: str, kind: str) -> pytest.MarkDecorator:
+    """Parametrises a test's argument `fact` by all facts of a kind in a file; without the vectors the test is skipped."""
+    path = FOLDER / file
+    if not path.is_file():
+        return pytest.mark.skip(reason=f"no Lagoon vectors at {path} (set L2ENGINE_VECTORS)")
+    rows = [Fact(row["id"], row["input"], row["expected"]) for row in json.loads(path.read_text())["facts"] if row["kind"] == kind]
+    return pytest.mark.parametrize("fact", [pytest.param(row, id=row.id) for row in rows])
+
+
+def unhex(text: str) -> bytes:
+    """The bytes of 0x-prefixed hex."""
+    return bytes.fromhex(text.removeprefix("0x"))
+
+
 def data(name: str) -> Any:
-    """One of the data files, like karst_state."""
-    return json.loads(gzip.decompress((VECTORS / "lagoon" / f"{name}.json.gz").read_bytes()))
+    """One of the data files, like karst_state; skips the test without the vectors."""
+    path = FOLDER / f"{name}.json.gz"
+    if not path.is_file():
+        pytest.skip(f"no Lagoon vectors at {path} (set L2ENGINE_VECTORS)")
+    return json.loads(gzip.decompress(path.read_bytes()))

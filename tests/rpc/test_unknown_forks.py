@@ -30,7 +30,7 @@ ATTRIBUTES = {"timestamp": hex(BEGINS), "prevRandao": ZERO, "suggestedFeeRecipie
 UNKNOWN_HEAD = {"headBlockHash": HASH, "safeBlockHash": ZERO, "finalizedBlockHash": ZERO}
 
 
-@pytest.fixture(scope="module", params=["regolith", "canyon", "ecotone", "isthmus", "jovian", "karst"])
+@pytest.fixture(scope="module", params=["regolith", "canyon", "ecotone", "isthmus", "jovian", "karst", "lagoon"])
 def node(request: pytest.FixtureRequest) -> InProcess:
     genesis = dev_genesis(request.param, GENESIS_TIME)
     genesis["config"]["neverlandTime"] = BEGINS

@@ -136,10 +136,10 @@ def test_deposits_and_ethereum_pay_nothing():
 
 @pytest.mark.parametrize("fork", forks.OP_FORKS, ids=lambda fork: fork.name)
 def test_operator_fee_rows(fork: forks.Fork):
-    """Isthmus: per million; Jovian and Karst: times 100. Each amount is rounded down by itself."""
+    """Isthmus: per million; from Jovian on: times 100. Each amount is rounded down by itself."""
     attributes = L1Attributes(operator_fee_scalar=1_234_567, operator_fee_constant=MAX_UINT64)
     expected = {"isthmus": 999 * 1_234_567 // 10**6 + MAX_UINT64}
-    expected |= dict.fromkeys(("jovian", "karst"), 999 * 1_234_567 * 100 + MAX_UINT64)
+    expected |= dict.fromkeys(("jovian", "karst", "lagoon"), 999 * 1_234_567 * 100 + MAX_UINT64)
     assert operator_fee(fork, 999, attributes) == expected.get(fork.name, 0)
     assert operator_fee(fork, 999, L1Attributes()) == 0  # the activation block, before the values exist
 
@@ -183,4 +183,4 @@ def test_calldata_round_trip_and_storage(attributes: L1Attributes):
 
 def test_formats_of_the_forks():
     names = [format_of(fork).name for fork in forks.OP_FORKS]
-    assert names == ["BEDROCK"] * 4 + ["ECOTONE"] * 4 + ["ISTHMUS"] + ["JOVIAN"] * 2
+    assert names == ["BEDROCK"] * 4 + ["ECOTONE"] * 4 + ["ISTHMUS"] + ["JOVIAN"] * 3

@@ -29,6 +29,7 @@ ROWS = {
     "isthmus": ("prague", "fjord", "isthmus", "holocene", 1, 3450),
     "jovian": ("prague", "fjord", "jovian", "jovian", 1, 3450),
     "karst": ("osaka", "fjord", "jovian", "jovian", 1, 6900),
+    "lagoon": ("osaka", "fjord", "jovian", "jovian", 1, 6900),
 }
 SINCE = {
     "deposit_nonce_in_receipt": "regolith",
@@ -45,6 +46,7 @@ LIMITS = {
     "isthmus": {BN254: 112_687, G1_MSM: 513_760, G2_MSM: 488_448, BLS: 235_008},
     "jovian": {BN254: 81_984, G1_MSM: 288_960, G2_MSM: 278_784, BLS: 156_672},
     "karst": {BN254: 57_600, G1_MSM: 288_960, G2_MSM: 278_784, BLS: 156_672},
+    "lagoon": {BN254: 57_600, G1_MSM: 288_960, G2_MSM: 278_784, BLS: 156_672},
 }
 BLOBS = {
     "cancun": (3, 6, 3_338_477),
@@ -71,7 +73,7 @@ def test_op_row(fork: Fork):
         fork.name,
         L1Rules(l1),
         is_optimism=True,
-        transaction_types=types(l1, 0x7E) - {3},
+        transaction_types=types(l1, 0x7E, *((0x7D,) if fork.name == "lagoon" else ())) - {3},
         l1_fee=L1FeeRule(l1_fee),
         operator_fee=OperatorFeeRule(operator_fee),
         extra_data=ExtraDataForm(extra_data),
@@ -100,7 +102,7 @@ def test_ethereum_row(fork: Fork):
 
 def test_rows_are_complete_and_in_order():
     assert [fork.name for fork in OP_FORKS] == list(ROWS)
-    assert len({fork.name for fork in (*OP_FORKS, *ETHEREUM_FORKS)}) == 31
+    assert len({fork.name for fork in (*OP_FORKS, *ETHEREUM_FORKS)}) == 32
     for earlier, later in pairwise(OP_FORKS):
         assert later.l1.includes(earlier.l1)
     assert dataclasses.fields(Fork)[0].name == "name"
@@ -130,7 +132,7 @@ def test_a_fork_holds_from_its_time_on():
 def test_forks_at_one_time_mean_the_last_of_them():
     config = op_config(**{fork.name: 50 for fork in OP_FORKS[1:]})
     assert config.fork_at(1, 49) is forks.BEDROCK
-    assert config.fork_at(1, 50) is forks.KARST
+    assert config.fork_at(1, 50) is forks.LAGOON
     assert config.activated((1, 49), (2, 51)) == OP_FORKS[1:]
 
 

@@ -13,6 +13,7 @@ from l2engine.evm.reference.deposits import Deposit
 from l2engine.evm.reference.pyevm import BlockContext, Message, TransactionContext, state_class
 from l2engine.evm.reference.signed import Signed
 from l2engine.evm.reference.transactions import Execution, Plan, TransactionRunner
+from l2engine.refusals import Reason
 from l2engine.rules import blobs, fees
 from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import Fork, L1Rules
@@ -26,7 +27,14 @@ from l2engine.types.native_functions import ordered_root
 from l2engine.types.receipt import Receipt, merge_blooms
 from l2engine.types.state import StateDiff, StateView
 from l2engine.types.tracing import Tracer
-from l2engine.types.transaction import DEPOSIT_TYPE, BlobTransaction, DepositTransaction, SignedTransaction, Transaction
+from l2engine.types.transaction import (
+    DEPOSIT_TYPE,
+    POST_EXECUTION_TYPE,
+    BlobTransaction,
+    DepositTransaction,
+    SignedTransaction,
+    Transaction,
+)
 from l2engine.types.transaction_codec import decode_transaction
 
 
@@ -83,6 +91,8 @@ class ReferenceMachine:
         tx = decode_transaction(raw)
         self._state.deadline = deadline
         try:
+            if tx.type == POST_EXECUTION_TYPE:
+                raise InvalidTransaction(Reason.TYPE_NOT_SUPPORTED)
             if not tx.is_signed:
                 return self._run_deposit(tx, tracer)
             return self._run_signed(tx, sender, tracer)
