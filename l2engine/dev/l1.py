@@ -3,8 +3,10 @@
 It has an origin every six blocks and constant fees, so that the same transactions give the same chain.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
+from l2engine.dev.upgrades import Upgrade
 from l2engine.rules.config import ChainConfig
 from l2engine.rules.deposits import l1_attributes_source
 from l2engine.rules.forks import ExtraDataForm, Fork, L1Rules
@@ -31,22 +33,28 @@ class ImaginedL1:
     da_footprint_gas_scalar: int = 400
     gas_limit: Gas = 30_000_000
     """Of the blocks on L2."""
+    upgrades: Mapping[str, Upgrade] = field(default_factory=dict, hash=False)
+    """Fork name to what the rollup node adds to its activation block."""
 
 
 def dev_attributes(config: ChainConfig, head: Header, timestamp: Timestamp, l1: ImaginedL1) -> PayloadAttributes:
-    """The attributes of the next block after `head`: an L1-attributes deposit, and room for the pool."""
+    """The attributes of the next block after `head`: an L1-attributes deposit, upgrade deposits where a
+    fork begins that has any, and room for the pool."""
     number = head.number + 1
     fork = config.fork_at(number, timestamp)
     cancun = fork.has(L1Rules.CANCUN)
+    begun = config.activated((head.number, head.timestamp), (number, timestamp))
+    upgrades = [l1.upgrades[row.name] for row in begun if row.name in l1.upgrades]
+    first = l1_attributes_deposit(fork, config.fork_at(head.number, head.timestamp), number, timestamp, l1)
     return PayloadAttributes(
         timestamp=timestamp,
         prev_randao=keccak(b"randao" + number.to_bytes(8, "big")),
         suggested_fee_recipient=SEQUENCER_FEE_VAULT,
         withdrawals=() if fork.has(L1Rules.SHANGHAI) else None,
         parent_beacon_block_root=_l1_hash(b"beacon", number // BLOCKS_PER_ORIGIN) if cancun else None,
-        transactions=(l1_attributes_deposit(fork, config.fork_at(head.number, head.timestamp), number, timestamp, l1),),
+        transactions=(first, *(raw for upgrade in upgrades for raw in upgrade.deposits)),
         no_tx_pool=False,
-        gas_limit=l1.gas_limit,
+        gas_limit=l1.gas_limit + sum(upgrade.gas for upgrade in upgrades),
         eip_1559_params=bytes(8) if fork.extra_data in (ExtraDataForm.HOLOCENE, ExtraDataForm.JOVIAN) else None,
         min_base_fee=0 if fork.min_base_fee else None,
     )

@@ -20,6 +20,7 @@ from l2engine.types.base import ZERO_HASH, Hash32, Timestamp
 from l2engine.types.block import Block
 from l2engine.types.header import Header
 from l2engine.types.payload import ForkchoiceState, Status
+from l2engine.types.transaction import DEPOSIT_TYPE
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +76,7 @@ class Sequencer:
             self._wanted.clear()
             while self._engine.pool.status()[0]:
                 block = await self._make_block_safely()
-                if block is None or len(block.transactions) == 1:  # the rest cannot be included now
+                if block is None or (_has_deposits_only(block) and not self._begins_fork(block)):  # the rest cannot be included now
                     break
 
     async def _mine_by_the_clock(self, block_time: float) -> None:
@@ -116,6 +117,12 @@ class Sequencer:
         engine.forkchoice_updated(self._labels(block.header))
         return block
 
+    def _begins_fork(self, block: Block) -> bool:
+        """Whether a fork begins with the block, which may then hold no user transactions."""
+        parent = self._engine.blocks.header(block.header.parent_hash)
+        assert parent is not None
+        return bool(self._engine.config.activated((parent.number, parent.timestamp), (block.header.number, block.header.timestamp)))
+
     def _labels(self, head: Header) -> ForkchoiceState:
         return ForkchoiceState(
             head.hash, self._behind(head, self.settings.safe_distance), self._behind(head, self.settings.finalized_distance)
@@ -125,3 +132,7 @@ class Sequencer:
         if head.number == 0:
             return head.hash
         return self._engine.blocks.canonical_hash(max(0, head.number - distance)) or ZERO_HASH
+
+
+def _has_deposits_only(block: Block) -> bool:
+    return all(raw[0] == DEPOSIT_TYPE for raw in block.transactions)

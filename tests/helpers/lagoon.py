@@ -10,6 +10,9 @@ import pytest
 from tests.helpers.vectors import VECTORS
 
 FOLDER = VECTORS / "lagoon"
+BUNDLE = FOLDER / "lagoon_nut_bundle.json.gz"
+
+needs_bundle = pytest.mark.skipif(not BUNDLE.is_file(), reason=f"no Lagoon vectors at {FOLDER} (set L2ENGINE_VECTORS)")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,53 @@
+"""Upgrade deposits of activation blocks, by the published facts and Lagoon's real bundle."""
+
+from pathlib import Path
+
+import pytest
+
+from l2engine.dev.upgrades import read_upgrade
+from l2engine.errors import ConfigError
+from l2engine.types.base import keccak
+from l2engine.types.transaction import DepositTransaction
+from l2engine.types.transaction_codec import decode_transaction
+from tests.helpers.lagoon import BUNDLE, Fact, facts, needs_bundle, unhex
+
+
+@facts("upgrade_transactions.json", "upgrade_transaction")
+def test_upgrade_deposit_is_that_of_the_fact(fact: Fact) -> None:
+    position, expected = fact.input["position"], fact.expected
+    raw = read_upgrade(BUNDLE, "lagoon", True).deposits[{"pre": 0, "post": 29}[position] if isinstance(position, str) else position + 1]
+    tx = decode_transaction(raw)
+    assert isinstance(tx, DepositTransaction)
+    assert (tx.source_hash, tx.sender, tx.to) == tuple(unhex(expected[name]) for name in ("source_hash", "from", "to"))
+    assert (tx.mint, tx.value, tx.gas) == (int(expected["mint"]), int(expected["value"]), expected["gas"])
+    assert (len(tx.data), keccak(tx.data)) == (expected["data_length"], unhex(expected["data_keccak"]))
+    assert (tx.hash, len(raw)) == (unhex(expected["transaction_hash"]), expected["transaction_length"])
+
+
+@needs_bundle
+def test_a_chain_alone_sends_28_and_counts_the_gas_of_30() -> None:
+    alone, many = (read_upgrade(BUNDLE, "lagoon", multi) for multi in (False, True))
+    assert alone.deposits == many.deposits[1:-1]
+    assert (len(alone.deposits), len(many.deposits)) == (28, 30)
+    assert alone.gas == many.gas == 60_653_172
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[]", "cannot read upgrade bundle"),
+        ('{"transactions": [{}]}', "intent"),
+        ('{"transactions": [1]}', "no upgrade bundle"),
+        ("{", "cannot read upgrade bundle .*bundle.json"),
+    ],
+)
+def test_a_file_that_is_no_bundle_is_refused(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "bundle.json"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=words):
+        read_upgrade(path, "lagoon")
+
+
+def test_a_fork_without_bundle_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="jovian has no upgrade bundle"):
+        read_upgrade(tmp_path, "jovian")
