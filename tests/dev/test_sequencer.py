@@ -13,12 +13,12 @@ from l2engine.dev.l1 import ImaginedL1
 from l2engine.dev.sequencer import Sequencer, SequencerSettings
 from l2engine.dev.upgrades import read_upgrade
 from l2engine.rules.forks import OP_FORKS
-from l2engine.rules.l1_attributes import calldata_format, format_of
+from l2engine.rules.l1_attributes import Format, calldata_format, format_of
 from l2engine.rules.predeploys import DEPOSITOR, L1_BLOCK
 from l2engine.types.transaction import DepositTransaction
 from l2engine.types.transaction_codec import decode_transaction
 from tests.helpers.dev_chain import GENESIS_TIME, document, funded, open_engine
-from tests.helpers.lagoon import BUNDLE, needs_bundle
+from tests.helpers.lagoon import BUNDLE, Fact, facts
 
 SINK = b"\1" * 20
 
@@ -140,15 +140,25 @@ def test_pool_is_served_after_an_activation_block() -> None:
     assert [len(engine.blocks.block(engine.blocks.canonical_hash(number)).transactions) for number in (1, 2)] == [1, 2]
 
 
-@needs_bundle
-def test_activation_block_holds_the_bundle_and_its_gas() -> None:
+@facts("activation.json", "activation", fact="gas limit around activation")
+def test_gas_limit_rises_for_the_activation_block_alone(fact: Fact) -> None:
     engine = open_engine(document("karst", {"lagoon": 4}))
-    upgrades = {"lagoon": read_upgrade(BUNDLE, "lagoon")}
-    sequencer = Sequencer(engine, ThreadPoolExecutor(1), SequencerSettings(l1=ImaginedL1(gas_limit=60_000_000, upgrades=upgrades)))
+    l1 = ImaginedL1(gas_limit=fact.input["system_config_gas_limit"], upgrades={"lagoon": read_upgrade(BUNDLE, "lagoon")})
+    sequencer = Sequencer(engine, ThreadPoolExecutor(1), SequencerSettings(l1=l1))
     blocks = [sequencer.make_block(GENESIS_TIME + 2 * number) for number in (1, 2, 3)]
-    assert [block.header.gas_limit for block in blocks] == [60_000_000, 120_653_172, 60_000_000]
-    assert [len(block.transactions) for block in blocks] == [1, 29, 1]
-    assert blocks[1].transactions[1:] == upgrades["lagoon"].deposits
+    assert [block.header.gas_limit for block in blocks] == list(fact.expected.values())
+
+
+@facts("activation.json", "activation", fact="order in the activation block")
+def test_activation_block_holds_deposits_in_order(fact: Fact) -> None:
+    engine = open_engine(document("karst", {"lagoon": 4}))
+    upgrade = read_upgrade(BUNDLE, "lagoon", multi_chain=True)
+    sequencer = Sequencer(engine, ThreadPoolExecutor(1), SequencerSettings(l1=ImaginedL1(upgrades={"lagoon": upgrade})))
+    _, block, after = (sequencer.make_block(GENESIS_TIME + 2 * number) for number in (1, 2, 3))
+    assert len(fact.expected["order"]) == 5  # the L1 of a dev chain has no user deposits
+    assert calldata_format(decode_transaction(block.transactions[0]).data) is Format.JOVIAN
+    assert block.transactions[1:] == upgrade.deposits
+    assert len(after.transactions) == 1
 
 
 def test_blocks_come_by_the_clock() -> None:

@@ -9,7 +9,7 @@ from l2engine.errors import ConfigError
 from l2engine.types.base import keccak
 from l2engine.types.transaction import DepositTransaction
 from l2engine.types.transaction_codec import decode_transaction
-from tests.helpers.lagoon import BUNDLE, Fact, facts, needs_bundle, unhex
+from tests.helpers.lagoon import BUNDLE, Fact, facts, unhex
 
 
 @facts("upgrade_transactions.json", "upgrade_transaction")
@@ -24,12 +24,19 @@ def test_upgrade_deposit_is_that_of_the_fact(fact: Fact) -> None:
     assert (tx.hash, len(raw)) == (unhex(expected["transaction_hash"]), expected["transaction_length"])
 
 
-@needs_bundle
-def test_a_chain_alone_sends_28_and_counts_the_gas_of_30() -> None:
+@facts("activation.json", "activation", fact="upgrade deposits by dependency set")
+def test_a_chain_alone_sends_the_bundle_alone(fact: Fact) -> None:
     alone, many = (read_upgrade(BUNDLE, "lagoon", multi) for multi in (False, True))
+    assert fact.input["chains_in_dependency_set"] == 1
+    assert len(alone.deposits) == fact.expected["count"]
     assert alone.deposits == many.deposits[1:-1]
-    assert (len(alone.deposits), len(many.deposits)) == (28, 30)
-    assert alone.gas == many.gas == 60_653_172
+    assert len(many.deposits) == 30
+
+
+@facts("activation.json", "activation", fact="gas of the bundle")
+@pytest.mark.parametrize("multi_chain", [False, True])
+def test_gas_is_added_for_30_deposits_in_any_case(fact: Fact, multi_chain: bool) -> None:
+    assert read_upgrade(BUNDLE, "lagoon", multi_chain).gas == fact.expected["added_to_gas_limit"]
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,6 @@ from tests.helpers.vectors import VECTORS
 FOLDER = VECTORS / "lagoon"
 BUNDLE = FOLDER / "lagoon_nut_bundle.json.gz"
 
-needs_bundle = pytest.mark.skipif(not BUNDLE.is_file(), reason=f"no Lagoon vectors at {FOLDER} (set L2ENGINE_VECTORS)")
-
 
 @dataclass(frozen=True)
 class Fact:
@@ -24,12 +22,14 @@ class Fact:
     expected: Any
 
 
-def facts(file: str, kind: str) -> pytest.MarkDecorator:
-    """Parametrises a test's argument `fact` by all facts of a kind in a file; without the vectors the test is skipped."""
+def facts(file: str, kind: str, **given: Any) -> pytest.MarkDecorator:
+    """Parametrises a test's argument `fact` by all facts of a kind in a file, or by those whose input has the `given` values; without
+    the vectors the test is skipped."""
     path = FOLDER / file
     if not path.is_file():
         return pytest.mark.skip(reason=f"no Lagoon vectors at {path} (set L2ENGINE_VECTORS)")
     rows = [Fact(row["id"], row["input"], row["expected"]) for row in json.loads(path.read_text())["facts"] if row["kind"] == kind]
+    rows = [row for row in rows if given.items() <= row.input.items()]
     return pytest.mark.parametrize("fact", [pytest.param(row, id=row.id) for row in rows])
 
 
