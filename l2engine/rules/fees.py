@@ -77,6 +77,8 @@ def da_size(raw: bytes, length: Callable[[bytes], int] | None = None) -> int:
 
 def da_footprint(raw: bytes, scalar: int, length: Callable[[bytes], int] | None = None) -> Gas:
     """A transaction's share of the block's DA footprint (Jovian): its size, rounded down first, times the gas scalar."""
+    if not record_of(raw).counts_for_da:
+        return 0
     return da_size(raw, length) * scalar
 
 

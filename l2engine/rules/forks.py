@@ -116,6 +116,8 @@ class Fork:
     """Canyon's irregular state transition belongs to this fork's activation block."""
     only_deposits_on_activation: bool = False
     """The builder refuses user transactions in this fork's activation block (Jovian and later)."""
+    derivation_only: bool = False
+    """It changes how the rollup node derives blocks and nothing here, so that fork ids leave it out."""
 
     # precompiles
     p256_verify_gas: int | None = None
@@ -174,8 +176,8 @@ BEDROCK = Fork(
 )
 REGOLITH = BEDROCK.then("regolith", l1_fee=L1FeeRule.REGOLITH, deposit_nonce_in_receipt=True, deposits_report_gas=True)
 CANYON = REGOLITH.then("canyon", l1=L1Rules.SHANGHAI, deposit_receipt_version=1, create2_deployer_on_activation=True)
-DELTA = CANYON.then("delta", create2_deployer_on_activation=False)  # changes only how the rollup node derives blocks
-ECOTONE = DELTA.then("ecotone", l1=L1Rules.CANCUN, l1_fee=L1FeeRule.ECOTONE)
+DELTA = CANYON.then("delta", create2_deployer_on_activation=False, derivation_only=True)
+ECOTONE = DELTA.then("ecotone", derivation_only=False, l1=L1Rules.CANCUN, l1_fee=L1FeeRule.ECOTONE)
 FJORD = ECOTONE.then("fjord", l1_fee=L1FeeRule.FJORD, p256_verify_gas=3450)
 GRANITE = FJORD.then("granite", precompile_input_limits={BN254_PAIRING: 112_687})
 HOLOCENE = GRANITE.then("holocene", extra_data=ExtraDataForm.HOLOCENE)

@@ -1,6 +1,6 @@
 """Receipts, their logs and the bloom over them, in their consensus encodings.
 
-Sources: Yellow Paper 4.3, EIP-2718; OP specs, deposits.md "Deposit receipt".
+Sources: Yellow Paper 4.3, EIP-2718, 7642; OP specs, deposits.md "Deposit receipt", lagoon/post-exec.md "Receipt".
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -11,7 +11,7 @@ from l2engine.errors import DecodeError
 from l2engine.types import rlp
 from l2engine.types.base import EMPTY_BLOOM, Address, BlockNumber, Gas, Hash32, encode_int, keccak
 from l2engine.types.rlp_fields import ADDRESS, DATA, HASH32, UINT64, Fields, Kind, fixed, many, record
-from l2engine.types.transaction import DEPOSIT_TYPE, RECORDS
+from l2engine.types.transaction import DEPOSIT_TYPE, POST_EXECUTION_TYPE, RECORDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +48,17 @@ class Receipt:
         return encode_int(self.status) if self.status is not None else self.state_root or b""
 
     def encode(self) -> bytes:
-        """The form that peers exchange and debug_getRawReceipts shows: with deposit nonce and version when known."""
+        """The form that the store keeps and debug_getRawReceipts shows: with deposit nonce and version when known."""
         return self._encode(_DEPOSIT_RECEIPT if self.type == DEPOSIT_TYPE else _RECEIPT)
+
+    def encode_eth68(self) -> bytes:
+        """An item of the list that peers exchange up to eth/68: the envelope as a byte string, a legacy receipt as it is."""
+        return self.encode() if self.type == 0 else rlp.encode(self.encode())
+
+    def encode_eth69(self) -> bytes:
+        """An item of the list that peers exchange from eth/69 on: the type as a field, and no bloom (EIP-7642)."""
+        outcome, gas, _, *others = (_DEPOSIT_RECEIPT if self.type == DEPOSIT_TYPE else _RECEIPT).write(self)
+        return rlp.encode([encode_int(self.type), outcome, gas, *others])
 
     def encode_for_root(self) -> bytes:
         """The leaf of the receipts trie. Between Regolith and Canyon it leaves out the deposit nonce, a bug kept by consensus."""
@@ -58,6 +67,11 @@ class Receipt:
     def _encode(self, fields: Fields) -> bytes:
         payload = rlp.encode(fields.write(self))
         return payload if self.type == 0 else bytes([self.type]) + payload
+
+
+def post_execution_receipt(cumulative_gas_used: Gas) -> Receipt:
+    """The receipt of a 0x7D, which uses no gas: it repeats the sum of the receipt before it."""
+    return Receipt(POST_EXECUTION_TYPE, 1, cumulative_gas_used, ())
 
 
 def bloom_bits(item: bytes) -> int:

@@ -6,9 +6,12 @@ Sources: geth internal/ethapi (defaults and caps) and internal/ethapi/override.
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
+from l2engine.errors import PoolError
+from l2engine.refusals import Reason
 from l2engine.types.base import ZERO_ADDRESS, Address, checksum_address
 from l2engine.types.delegation import Authorization
 from l2engine.types.execution import AccountOverride, Call
+from l2engine.types.transaction import POST_EXECUTION_TYPE
 from rpc.errors import SERVER_ERROR, RpcError
 from rpc.read.values import address, any_json, data, hash32, list_of, map_of, struct, uint64, uint256
 
@@ -23,6 +26,15 @@ authorization = struct(
     {"chainId": uint256, "address": address, "nonce": uint64, "yParity": uint64, "r": uint256, "s": uint256},
     ("chainId", "address", "nonce", "yParity", "r", "s"),
 )
+
+
+def transaction_type(value: Any) -> Any:
+    """The type that a caller gives is not looked at, as in geth, which goes by the other fields; but nobody can ask for a 0x7D."""
+    if value == POST_EXECUTION_TYPE or (isinstance(value, str) and value.lower() == hex(POST_EXECUTION_TYPE)):
+        raise PoolError(Reason.TYPE_NOT_ACCEPTED, type=POST_EXECUTION_TYPE)
+    return value
+
+
 transaction_args = struct(
     "ethapi.TransactionArgs",
     {
@@ -41,6 +53,7 @@ transaction_args = struct(
         "maxFeePerBlobGas": uint256,
         "blobVersionedHashes": list_of(hash32, "common.Hash"),
         "authorizationList": list_of(authorization, "types.SetCodeAuthorization"),
+        "type": transaction_type,
     },
 )
 

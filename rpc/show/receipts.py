@@ -1,6 +1,6 @@
-"""Receipts, with what publishing on L1 cost, as op-geth shows them.
+"""Receipts, with what publishing on L1 cost and Lagoon's refunds, as op-geth and op-reth show them.
 
-Sources: geth internal/ethapi; OP specs and digest 3.7 for the L1 fees; recordings.
+Sources: geth internal/ethapi; OP specs and digest 3.7 for the L1 fees, lagoon/post-exec.md and sdm.md; recordings.
 """
 
 from collections.abc import Sequence
@@ -10,12 +10,12 @@ from l2engine.rules import fees, l1_attributes
 from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import Fork
 from l2engine.rules.l1_attributes import L1Attributes
-from l2engine.types.base import keccak
+from l2engine.types.base import Gas, keccak
 from l2engine.types.block import Block
 from l2engine.types.header import Header
 from l2engine.types.native_functions import fast_lz_length
 from l2engine.types.receipt import Receipt
-from l2engine.types.transaction import DEPOSIT_TYPE, created_address, effective_gas_price
+from l2engine.types.transaction import DEPOSIT_TYPE, POST_EXECUTION_TYPE, created_address, effective_gas_price, record_of
 from l2engine.types.transaction_codec import decode_transaction
 from rpc.show import Json
 from rpc.show.logs import show_logs
@@ -24,7 +24,7 @@ from rpc.show.transactions import sender_of
 
 def show_receipts(config: ChainConfig, block: Block, receipts: Sequence[Receipt]) -> list[Json]:
     """All receipts of a block as eth_getBlockReceipts shows them."""
-    costs = L1Costs(config, block)
+    costs = BlockCosts(config, block)
     shown = []
     gas_before = log_index = 0
     for index, (raw, item) in enumerate(zip(block.transactions, receipts, strict=True)):
@@ -34,7 +34,7 @@ def show_receipts(config: ChainConfig, block: Block, receipts: Sequence[Receipt]
     return shown
 
 
-def show_receipt(header: Header, index: int, raw: bytes, item: Receipt, gas_before: int, log_index: int, costs: "L1Costs") -> Json:
+def show_receipt(header: Header, index: int, raw: bytes, item: Receipt, gas_before: int, log_index: int, costs: "BlockCosts") -> Json:
     """One receipt. `gas_before` is the cumulative gas and `log_index` the number of logs before this transaction."""
     tx = decode_transaction(raw)
     sender = sender_of(tx)
@@ -58,24 +58,28 @@ def show_receipt(header: Header, index: int, raw: bytes, item: Receipt, gas_befo
         fields["root"] = "0x" + (item.state_root or b"").hex()
     else:
         fields["status"] = hex(item.status)
-    if tx.to is None:
+    if tx.to is None and tx.type != POST_EXECUTION_TYPE:
         nonce = tx.nonce if tx.is_signed else item.deposit_nonce or 0
         fields["contractAddress"] = "0x" + created_address(sender, nonce).hex()
-    if not tx.pays_fees:
+    if tx.type == DEPOSIT_TYPE:
         if item.deposit_nonce is not None:
             fields["depositNonce"] = hex(item.deposit_nonce)
         if item.deposit_receipt_version is not None:
             fields["depositReceiptVersion"] = hex(item.deposit_receipt_version)
     else:
-        costs.add_fields(fields, raw)
+        costs.add_l1_fields(fields, raw)
+    if index in costs.gas_refunds:
+        fields["opGasRefund"] = hex(costs.gas_refunds[index])
     return fields
 
 
-class L1Costs:
-    """The L1 fee fields of one block's receipts. They follow the calldata of the block's own L1-attributes deposit, so
-    that an activation block still shows the previous fork's fields."""
+class BlockCosts:
+    """What a block's receipts take from the block's own transactions: L1 fees and gas refunds. The L1 fields follow the calldata of
+    its L1-attributes deposit, so that an activation block still shows the previous fork's fields."""
 
     def __init__(self, config: ChainConfig, block: Block) -> None:
+        self.gas_refunds = _gas_refunds(block.transactions)
+        """Gas by the transaction's position (Lagoon)."""
         self._attributes: L1Attributes | None = None
         if not config.is_optimism or not block.transactions or block.transactions[0][0] != DEPOSIT_TYPE:
             return
@@ -89,13 +93,14 @@ class L1Costs:
 
     _fork: Fork
 
-    def add_fields(self, fields: Json, raw: bytes) -> None:
-        """Add what publishing `raw` on L1 cost to a receipt."""
+    def add_l1_fields(self, fields: Json, raw: bytes) -> None:
+        """Add what publishing `raw` on L1 cost to a receipt: nothing for a 0x7D, with the block's prices all the same."""
         l1 = self._attributes
         if l1 is None:
             return
         fields["l1GasPrice"] = hex(l1.base_fee)
-        if l1.base_fee_scalar is not None and not (l1.base_fee_scalar or l1.blob_base_fee_scalar):
+        scalars_are_zero = l1.base_fee_scalar is not None and not (l1.base_fee_scalar or l1.blob_base_fee_scalar)
+        if scalars_are_zero and record_of(raw).pays_fees:
             # With both scalars 0 the state transition falls back to the older formula, the receipt does not: no fee.
             fields["l1GasUsed"], fields["l1Fee"] = hex(fees.data_gas(self._fork.l1_fee, raw)), "0x0"
         else:
@@ -113,6 +118,11 @@ class L1Costs:
         if l1.da_footprint_gas_scalar is not None:
             fields["daFootprintGasScalar"] = hex(l1.da_footprint_gas_scalar)
             fields["blobGasUsed"] = hex(fees.da_footprint(raw, l1.da_footprint_gas_scalar, fast_lz_length))
+
+
+def _gas_refunds(transactions: Sequence[bytes]) -> dict[int, Gas]:
+    last = decode_transaction(transactions[-1]) if transactions and transactions[-1][0] == POST_EXECUTION_TYPE else None
+    return {entry.index: entry.gas for entry in last.entries} if last is not None and last.type == POST_EXECUTION_TYPE else {}
 
 
 def scalar_text(scalar: int) -> str:

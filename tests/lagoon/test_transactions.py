@@ -7,7 +7,7 @@ from l2engine.types import rlp
 from l2engine.types.native_functions import first_undecodable, ordered_root
 from l2engine.types.transaction import GasRefund, PostExecutionTransaction
 from l2engine.types.transaction_codec import decode_transaction, encode_transaction, recover_sender
-from tests.helpers.lagoon import Fact, facts, unhex
+from tests.lagoon.facts import Fact, facts, unhex
 
 
 @facts("transactions.json", "post_exec_tx")

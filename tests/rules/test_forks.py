@@ -81,6 +81,7 @@ def test_op_row(fork: Fork):
         p256_verify_gas=p256_gas,
         precompile_input_limits=LIMITS.get(fork.name, {}),
         create2_deployer_on_activation=fork.name == "canyon",
+        derivation_only=fork.name == "delta",
         **{field: order.index(fork.name) >= order.index(since) for field, since in SINCE.items()},
     )
     assert fork == expected

@@ -121,7 +121,7 @@ def operator_fee(given: Any, expected: Expected) -> None:
 
 
 def receipt_l1_fields(given: Any, expected: Expected) -> None:
-    from rpc.show.receipts import L1Costs
+    from rpc.show.receipts import BlockCosts
 
     if "system_tx" in given:
         system_tx, raw = unhex(given["system_tx"]), unhex(given["tx"])
@@ -137,7 +137,7 @@ def receipt_l1_fields(given: Any, expected: Expected) -> None:
         system_tx, raw = encode_transaction(DepositTransaction(bytes(32), bytes(20), bytes(20), 0, 0, 0, False, data)), b"\x02"
     config = config_of(forks.FORKS_BY_NAME[given.get("fork", "isthmus")])
     fields: dict[str, Any] = {}
-    L1Costs(config, Block(header(), (system_tx, raw))).add_fields(fields, raw)
+    BlockCosts(config, Block(header(), (system_tx, raw))).add_l1_fields(fields, raw)
     for name in sorted(expected.unread):
         assert (int(fields[name], 16) if name in fields else None) == expected[name], name
 

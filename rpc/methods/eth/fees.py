@@ -6,7 +6,7 @@ from typing import Any
 from l2engine.rules import blobs, eip1559
 from l2engine.types.base import Wei
 from l2engine.types.header import Header
-from l2engine.types.transaction import effective_tip
+from l2engine.types.transaction import POST_EXECUTION_TYPE, effective_tip
 from l2engine.types.transaction_codec import decode_transaction
 from rpc.context import Context, TimeLimit
 from rpc.errors import SERVER_ERROR, RpcError
@@ -46,7 +46,9 @@ def suggested_tip(context: Context) -> Wei:
     block = context.blocks.block(head.hash)
     if block is None or not block.transactions or largest > head.gas_limit or head.gas_used + largest <= head.gas_limit:
         return minimum
-    tips = sorted(effective_tip(decode_transaction(raw), head.base_fee_per_gas) for raw in block.transactions)
+    tips = sorted(effective_tip(decode_transaction(raw), head.base_fee_per_gas) for raw in block.transactions if _is_sample(raw))
+    if not tips:
+        return minimum
     median = tips[len(tips) // 2]
     return min(max(minimum, median + median // 10), MAX_PRICE)
 
@@ -123,6 +125,11 @@ def _json_ratio(part: int, whole: int) -> float:
     return part // whole if part % whole == 0 else part / whole
 
 
+def _is_sample(raw: bytes) -> bool:
+    """Whether a transaction says anything of tips. Deposits count as free, as in op-geth; a 0x7D uses no gas that could be paid."""
+    return raw[0] != POST_EXECUTION_TYPE
+
+
 def _tips(context: Context, header: Header) -> TipSteps:
     """What the block's transactions paid."""
 
@@ -130,7 +137,11 @@ def _tips(context: Context, header: Header) -> TipSteps:
         block = context.blocks.block(header.hash)
         raws = () if block is None else block.transactions
         ends = [0, *(receipt.cumulative_gas_used for receipt in context.receipts(header.hash))]
-        return steps((effective_tip(decode_transaction(raw), header.base_fee_per_gas), ends[i + 1] - ends[i]) for i, raw in enumerate(raws))
+        return steps(
+            (effective_tip(decode_transaction(raw), header.base_fee_per_gas), ends[i + 1] - ends[i])
+            for i, raw in enumerate(raws)
+            if _is_sample(raw)
+        )
 
     return context.paid_tips.of(header.hash, compute)
 

@@ -13,7 +13,7 @@ from rpc.jsonrpc import RunsOn, method
 from rpc.read.blocks import BlockTag, block_tag
 from rpc.read.values import data, hash32, uint
 from rpc.show import Json
-from rpc.show.receipts import L1Costs, show_receipt
+from rpc.show.receipts import BlockCosts, show_receipt
 from rpc.show.transactions import show_transaction
 
 
@@ -58,7 +58,7 @@ def get_receipt(context: Context, tx_hash: Hash32) -> Json | None:
     receipts = context.receipts(block.hash)
     gas_before = receipts[index - 1].cumulative_gas_used if index else 0
     logs_before = sum(len(receipt.logs) for receipt in receipts[:index])
-    costs = L1Costs(context.config, block)
+    costs = BlockCosts(context.config, block)
     return show_receipt(block.header, index, block.transactions[index], receipts[index], gas_before, logs_before, costs)
 
 

@@ -1,0 +1,54 @@
+"""Messages between chains (Lagoon's interop contracts), as an executing transaction names them in its access list.
+
+The engine's blocks are valid whatever they say; who checks messages needs to know them. Source: OP specs, interop/messaging.md and
+interop/predeploys.md "CrossL2Inbox"; digest 10.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from l2engine.types.base import Address, BlockNumber, Hash32, Timestamp, keccak
+from l2engine.types.receipt import Log
+
+_LOOKUP, _CHAIN_ID, _CHECKSUM = b"\1", b"\2", b"\3"
+
+
+@dataclass(frozen=True, slots=True)
+class MessageIdentifier:
+    """Where a message was sent: a log of some chain."""
+
+    origin: Address
+    block_number: BlockNumber
+    timestamp: Timestamp
+    log_index: int
+    chain_id: int
+
+
+def message_payload(log: Log) -> bytes:
+    """What a log says: its topics, then its data."""
+    return b"".join(log.topics) + log.data
+
+
+def log_hash(origin: Address, payload_hash: Hash32) -> Hash32:
+    """The hash of a log, from its address and the hash of its payload."""
+    return keccak(origin + payload_hash)
+
+
+def checksum(message: MessageIdentifier, payload_hash: Hash32) -> Hash32:
+    """What binds a message's content to its place: 0x03 and 31 bytes of a hash."""
+    place = bytes(12) + _u64(message.block_number) + _u64(message.timestamp) + message.log_index.to_bytes(4, "big")
+    of_log = keccak(log_hash(message.origin, payload_hash) + place)
+    return _CHECKSUM + keccak(of_log + message.chain_id.to_bytes(32, "big"))[1:]
+
+
+def access_list_keys(message: MessageIdentifier, payload_hash: Hash32) -> Sequence[Hash32]:
+    """The storage keys of CrossL2Inbox that a transaction lists to execute a message: its place (two keys for a chain id
+    above 64 bits), then its checksum."""
+    chain_id = message.chain_id.to_bytes(32, "big")
+    place = chain_id[24:] + _u64(message.block_number) + _u64(message.timestamp) + message.log_index.to_bytes(4, "big")
+    high = [_CHAIN_ID + bytes(7) + chain_id[:24]] if any(chain_id[:24]) else []
+    return [_LOOKUP + bytes(3) + place, *high, checksum(message, payload_hash)]
+
+
+def _u64(value: int) -> bytes:
+    return value.to_bytes(8, "big")
