@@ -44,6 +44,16 @@ class Reason(StrEnum):
     # deposits
     SYSTEM_DEPOSIT = "system_deposit"
     MINT_OVERFLOWS = "mint_overflows"
+    # gas refunds
+    POST_EXECUTION_REPEATED = "post_execution_repeated"
+    POST_EXECUTION_NOT_LAST = "post_execution_not_last"
+    POST_EXECUTION_BLOCK_NUMBER = "post_execution_block_number"
+    REFUNDS_MISSING = "refunds_missing"
+    REFUND_OF_NOTHING = "refund_of_nothing"
+    REFUNDS_NOT_INCREASING = "refunds_not_increasing"
+    REFUND_TARGET_NOT_SIGNED = "refund_target_not_signed"
+    REFUND_ABOVE_GAS_USED = "refund_above_gas_used"
+    SETTLEMENT_UNDERFLOWS = "settlement_underflows"
     # calls
     NOT_A_PRECOMPILE = "not_a_precompile"
     # the pool
@@ -98,6 +108,15 @@ WORDS: Mapping[Reason, str] = {
     Reason.INITCODE_TOO_LARGE: "max initcode size exceeded: code size {size} limit {limit}",
     Reason.SYSTEM_DEPOSIT: "system tx not supported: address {address}",
     Reason.MINT_OVERFLOWS: "mint overflows the balance",
+    Reason.POST_EXECUTION_REPEATED: "more than one post-execution transaction: at index {first} and {second}",
+    Reason.POST_EXECUTION_NOT_LAST: "post-execution transaction at index {index} is not the block's last",
+    Reason.POST_EXECUTION_BLOCK_NUMBER: "post-execution transaction is for block {have}, not for block {want}",
+    Reason.REFUNDS_MISSING: "post-execution transaction without gas refunds",
+    Reason.REFUND_OF_NOTHING: "gas refund of 0 for the transaction at index {index}",
+    Reason.REFUNDS_NOT_INCREASING: "gas refunds not in increasing order: index {index} after {before}",
+    Reason.REFUND_TARGET_NOT_SIGNED: "gas refund for index {index}, where the block has no signed transaction",
+    Reason.REFUND_ABOVE_GAS_USED: "gas refund {refund} above the gas used {gas_used}",
+    Reason.SETTLEMENT_UNDERFLOWS: "gas refund cannot be settled: address {address} has less than {delta} wei",
     Reason.NOT_A_PRECOMPILE: "account {address} is not a precompile",
     Reason.POOL_NOT_READY: "the pool is not ready",
     Reason.OVERSIZED: "oversized data: transaction size {size}, limit {limit}",

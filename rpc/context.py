@@ -7,7 +7,7 @@ from typing import Any
 
 from l2engine.chain.engine import Engine
 from l2engine.chain.pool import Pool
-from l2engine.chain.process import block_env
+from l2engine.chain.process import header_env
 from l2engine.errors import UnknownBlock
 from l2engine.rules.config import ChainConfig
 from l2engine.store.blocks import BlockStore
@@ -181,7 +181,7 @@ class Context:
     def environment(self, header: Header, overrides: Mapping[str, Any] | None = None) -> BlockEnv:
         """A block's environment for calls on top of its state, with the fields that `overrides` replaces."""
         parent = self.blocks.header(header.parent_hash) or header
-        return replace(block_env(header, parent, (), ()), **overrides or {})
+        return replace(header_env(header, parent), **overrides or {})
 
     def deadline(
         self, env: BlockEnv, message: Call, overrides: Mapping[Address, AccountOverride] | None = None, traced: bool = False

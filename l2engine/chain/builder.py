@@ -32,7 +32,7 @@ from l2engine.types.header import Header
 from l2engine.types.native_functions import fast_lz_length, first_undecodable
 from l2engine.types.payload import BuiltPayload, PayloadAttributes
 from l2engine.types.storage import StateStore
-from l2engine.types.transaction import DEPOSIT_TYPE, record_of
+from l2engine.types.transaction import POST_EXECUTION_TYPE, record_of
 from l2engine.types.transaction_codec import decode_transaction, recover_sender
 
 log = logging.getLogger(__name__)
@@ -122,6 +122,8 @@ class Builder:
         for raw in transactions:
             if record_of(raw).type not in fork.transaction_types:
                 raise _not_forced(raw, InvalidTransaction(Reason.TYPE_NOT_SUPPORTED))
+            if raw[0] == POST_EXECUTION_TYPE and not attributes.no_tx_pool:
+                raise InvalidAttributes("post-execution transaction in attributes that take transactions of the pool")
             if mint_overflows(raw):
                 raise _not_forced(raw, InvalidTransaction(Reason.MINT_OVERFLOWS))
         if not fork.da_footprint:
@@ -134,7 +136,7 @@ class Builder:
         first = decode_transaction(transactions[0])
         if not activates and deposit_format(first) is Format.ISTHMUS:
             raise InvalidAttributes("L1 attributes deposit in Isthmus format outside of Jovian's activation block")
-        if activates and fork.only_deposits_on_activation and not all(raw[0] == DEPOSIT_TYPE for raw in transactions):
+        if activates and fork.only_deposits_on_activation and any(record_of(raw).is_signed for raw in transactions):
             raise InvalidAttributes(f"unexpected non-deposit transaction in {fork.name} activation block")
 
     # ---- building ---------------------------------------------------------------------------------------------------
@@ -247,11 +249,11 @@ class Builder:
         candidates = self._pool.best(base_fee, last=self._slow)
         for pooled in candidates:
             started = time.monotonic()
-            if started > deadline.at or gas_limit - execution.gas_used < TRANSACTION_GAS:
+            if started > deadline.at or gas_limit - execution.gas_before_refunds < TRANSACTION_GAS:
                 break
             size = fees.da_size(pooled.raw, fast_lz_length) if measured else 0
             too_large = (
-                gas_limit - execution.gas_used < pooled.tx.gas
+                gas_limit - execution.gas_before_refunds < pooled.tx.gas
                 or (max_transaction and size > max_transaction)
                 or (max_block and da_size + size > max_block)
                 or footprint + size * task.footprint_scalar > gas_limit
@@ -287,7 +289,7 @@ class _Task:
 
     def __init__(self, config: ChainConfig, executor: Executor, state: StateStore, parent: Header, attributes: PayloadAttributes) -> None:
         self.parent, self.attributes = parent, attributes
-        self._executor, self._state = executor, state
+        self._config, self._executor, self._state = config, executor, state
         self._fork = config.fork_at(parent.number + 1, attributes.timestamp)
         begun = config.activated((parent.number, parent.timestamp), (parent.number + 1, attributes.timestamp))
         self._only_deposits = self._fork.only_deposits_on_activation and self._fork in begun
@@ -321,14 +323,16 @@ class _Task:
         return ExecutedBlock(sealed, result.receipts, prepared), result.value
 
     def _forced(self) -> BlockExecution:
-        execution = self._executor.begin(
-            self._state.view(self.parent.hash), block_env(self.block.header, self.parent, self.block.withdrawals, self.block.ommers)
-        )
+        try:
+            env = block_env(self._config, self.block, self.parent)
+        except InvalidBlock as error:
+            raise InvalidAttributes(str(error)) from error
+        execution = self._executor.begin(self._state.view(self.parent.hash), env)
         raws = self.attributes.transactions or ()
         failed = apply_all(execution, raws)
         if failed is not None:
-            index, error = failed
-            raise _not_forced(raws[index], error) from error
+            index, reason = failed
+            raise _not_forced(raws[index], reason) from reason
         return execution
 
     def _read_footprint_scalar(self) -> int:

@@ -12,9 +12,10 @@ from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import Fork, L1Rules
 from l2engine.rules.header import validate_header
 from l2engine.rules.l1_attributes import Format, deposit_format
+from l2engine.rules.post_execution import gas_refunds
 from l2engine.rules.predeploys import L2_TO_L1_MESSAGE_PASSER
 from l2engine.types.base import EMPTY_REQUESTS_HASH, MAX_UINT256, keccak
-from l2engine.types.block import Block, Withdrawal
+from l2engine.types.block import Block
 from l2engine.types.environment import BlockEnv
 from l2engine.types.execution import BlockExecution, BlockResult, Executor
 from l2engine.types.header import Header, ommers_hash
@@ -47,7 +48,7 @@ def process_block(
     validate_body(fork, block)
     execution = executor.begin(
         state.view(parent.hash),
-        block_env(header, parent, block.withdrawals, block.ommers),
+        block_env(config, block, parent),
         lambda diff: state.prepare(parent.hash, diff).root,
     )
     failed = apply_all(execution, block.transactions, tracer)
@@ -121,8 +122,18 @@ def validate_l1_attributes(fork: Fork, transactions: Sequence[bytes]) -> None:
         raise InvalidBlock("missing L1 attributes deposit transaction")
 
 
-def block_env(header: Header, parent: Header, withdrawals: tuple[Withdrawal, ...] | None, ommers: tuple[Header, ...]) -> BlockEnv:
-    """What a block's transactions see of it."""
+def block_env(config: ChainConfig, block: Block, parent: Header) -> BlockEnv:
+    """What is fixed for a block's transactions. `InvalidBlock` when its post-execution transaction breaks a rule."""
+    header = block.header
+    try:
+        refunds = gas_refunds(config.fork_at(header.number, header.timestamp), header.number, block.transactions)
+    except (InvalidTransaction, DecodeError) as error:
+        raise InvalidBlock(str(error)) from error
+    return replace(header_env(header, parent), withdrawals=block.withdrawals, ommers=block.ommers, refunds=refunds)
+
+
+def header_env(header: Header, parent: Header) -> BlockEnv:
+    """What a header alone says of it: enough for calls."""
     return BlockEnv(
         number=header.number,
         timestamp=header.timestamp,
@@ -135,8 +146,6 @@ def block_env(header: Header, parent: Header, withdrawals: tuple[Withdrawal, ...
         excess_blob_gas=header.excess_blob_gas,
         difficulty=header.difficulty,
         extra_data=header.extra_data,
-        withdrawals=withdrawals,
-        ommers=ommers,
     )
 
 

@@ -7,6 +7,7 @@ that a failing call names), a witness holds that as well.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from l2engine.chain.payload import draft_block
@@ -110,12 +111,7 @@ class Witnesses:
 
     def _witness(self, executors: Sequence[Executor], parent: Header, blocks: Sequence[Block]) -> ExecutionWitness:
         recorded = RecordingView(self._state.view(parent.hash))
-        diffs = [
-            diff
-            for block in blocks
-            for executor in executors
-            if (diff := _execute(executor, recorded, parent, block, lambda diff: self._state.prepare(parent.hash, diff).root))
-        ]
+        diffs = [diff for block in blocks for executor in executors if (diff := self._execute(executor, recorded, parent, block))]
         for block in blocks:
             self._touch_what_others_read(recorded, block)
         for diff in diffs:
@@ -124,6 +120,18 @@ class Witnesses:
         state = _nodes(recorded, diffs)
         keys = [key for address, slots in recorded.slots.items() for key in (address, *(slot.to_bytes(32, "big") for slot in slots))]
         return ExecutionWitness(state, tuple(recorded.codes.values()), tuple(keys), self._headers(parent, recorded.oldest))
+
+    def _execute(self, executor: Executor, view: RecordingView, parent: Header, block: Block) -> StateDiff | None:
+        """What the block changes, transactions that cannot stand left out; None when even then it is no block."""
+        try:
+            env = block_env(self._config, block, parent)
+            execution = executor.begin(view, env, lambda diff: self._state.prepare(parent.hash, diff).root)
+            for raw in block.transactions:
+                with suppress(InvalidTransaction, DecodeError):
+                    execution.apply(raw)
+            return execution.finish().diff
+        except InvalidBlock:
+            return None
 
     def _touch_what_others_read(self, recorded: RecordingView, block: Block) -> None:
         fork = self._config.fork_at(block.number, block.header.timestamp)
@@ -150,22 +158,6 @@ class Witnesses:
                 raise StateUnavailable(f"the header of block {headers[-1].number - 1} is not kept")
             headers.append(header)
         return tuple(header.encode() for header in reversed(headers))
-
-
-def _execute(
-    executor: Executor, view: RecordingView, parent: Header, block: Block, intermediate_root: Callable[[StateDiff], Hash32]
-) -> StateDiff | None:
-    """What the block changes, transactions that cannot stand left out; None when even then it is no block."""
-    execution = executor.begin(view, block_env(block.header, parent, block.withdrawals, block.ommers), intermediate_root)
-    for raw in block.transactions:
-        try:
-            execution.apply(raw)
-        except (InvalidTransaction, DecodeError):
-            continue
-    try:
-        return execution.finish().diff
-    except InvalidBlock:
-        return None
 
 
 def _fixed_reads(fork: Fork, beneficiary: Address) -> Mapping[Address, Sequence[int]]:

@@ -84,9 +84,7 @@ def run(witness: Witness, executor: Executor, state: "WitnessState") -> Header:
     config, parent, block = witness.config, witness.parent, witness.block
     config.require_known(block.number, block.header.timestamp)
     fork = config.fork_at(block.number, block.header.timestamp)
-    execution = executor.begin(
-        state, block_env(block.header, parent, block.withdrawals, block.ommers), lambda diff: state.prepare(parent.hash, diff).root
-    )
+    execution = executor.begin(state, block_env(config, block, parent), lambda diff: state.prepare(parent.hash, diff).root)
     failed = apply_all(execution, block.transactions)
     if failed is not None:
         raise failed[1]

@@ -78,7 +78,7 @@ class AgreementBlockExecution:
         self._executors, self._view, self._env, self._intermediate_root = executors, view, env, intermediate_root
         self._native, self._reference = self._begin()
         self._raws: list[bytes] = []
-        self.gas_used: Gas = 0
+        self.gas_before_refunds: Gas = 0
 
     def _begin(self) -> tuple[BlockExecution, BlockExecution]:
         native, reference = (executor.begin(self._view, self._env, self._intermediate_root) for executor in self._executors)
@@ -93,14 +93,14 @@ class AgreementBlockExecution:
             raise reference
         native = _attempt(lambda: self._native.apply(raw, sender))
         found = _transaction_differences(native, reference)
-        if not found and self._native.gas_used != self._reference.gas_used:
-            found = [("gas of the block", self._native.gas_used, self._reference.gas_used)]
+        if not found and self._native.gas_before_refunds != self._reference.gas_before_refunds:
+            found = [("gas of the block", self._native.gas_before_refunds, self._reference.gas_before_refunds)]
         if found:
             raws = [*self._raws, raw]
             raise self._disagreement(raws, [*found, *self._state_differences(raws)])
         if isinstance(native, TransactionResult):
             self._raws.append(raw)
-            self.gas_used = self._native.gas_used
+            self.gas_before_refunds = self._native.gas_before_refunds
         return _answer(native)  # type: ignore[no-any-return]
 
     def apply_all(self, raws: Sequence[bytes]) -> tuple[int, Exception] | None:

@@ -39,8 +39,8 @@ class BlockLoop:
                 machine.system_call(call.contract, call.data(env))
 
     @property
-    def gas_used(self) -> Gas:
-        return self._machine.gas_used
+    def gas_before_refunds(self) -> Gas:
+        return self._machine.gas_before_refunds
 
     def apply(
         self, raw: bytes, sender: Address | None = None, deadline: float | Deadline | None = None, tracer: Tracer | None = None

@@ -25,6 +25,10 @@ class Machine(Protocol):
 
     @property
     def gas_used(self) -> Gas:
+        """Gas that the transactions so far have used after their refunds (`BlockEnv.refunds`), as their receipts say."""
+
+    @property
+    def gas_before_refunds(self) -> Gas:
         """Gas taken from the block's gas limit so far."""
 
     @property

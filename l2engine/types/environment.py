@@ -1,6 +1,7 @@
 """What is fixed for all transactions of one block."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from l2engine.types.base import Address, BlockNumber, Gas, Hash32, Timestamp, Wei
 from l2engine.types.block import Withdrawal
@@ -29,5 +30,7 @@ class BlockEnv:
     """Ethereum rules only; on OP chains always empty."""
     ommers: tuple[Header, ...] = ()
     """Ethereum before the merge only: they earn rewards."""
+    refunds: Mapping[int, Gas] = field(default_factory=dict)
+    """Lagoon: gas that the block's last transaction gives back to others, by their index in the block."""
     blob_base_fee: Wei | None = None
     """What BLOBBASEFEE gives a call that overrides it; None: what follows from the excess."""

@@ -73,13 +73,13 @@ class BlockExecution(Protocol):
     """One block under execution; used alike for verifying and for building."""
 
     @property
-    def gas_used(self) -> Gas:
-        """Gas taken from the block's gas limit so far."""
+    def gas_before_refunds(self) -> Gas:
+        """Gas taken from the block's gas limit so far: what later transactions cannot ask for, even if it is refunded (Lagoon)."""
 
     def apply(
         self, raw: bytes, sender: Address | None = None, deadline: float | Deadline | None = None, tracer: Tracer | None = None
     ) -> TransactionResult:
-        """Execute one signed transaction or deposit (EIP-2718 bytes).
+        """Execute one transaction (EIP-2718 bytes), and settle what the block refunds of its gas (`BlockEnv.refunds`).
 
         `sender` spares the signature check when it is already known. Past `deadline` (time.monotonic seconds) the
         transaction is stopped inside the opcode loop with `ExecutionTimeout` and undone. Raises `InvalidTransaction`

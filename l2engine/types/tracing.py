@@ -93,4 +93,4 @@ class Tracer(Protocol):
         """The opcode's cost is known: before the frame that it opens, or after it ran."""
 
     def end(self, gas_used: Gas, error: str | None) -> None:
-        """After everything is charged and refunded."""
+        """After everything is charged and refunded. All that is told of a post-execution transaction (Lagoon)."""

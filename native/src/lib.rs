@@ -17,12 +17,16 @@ mod execute {
     pub mod changes;
     pub mod checks;
     pub mod deadline;
+    pub mod deposit;
     pub mod fees;
     pub mod frame_failure;
     pub mod machine;
+    pub mod phases;
+    pub mod post_execution;
     pub mod precompiles;
     pub mod receipt;
     pub mod recovery;
+    pub mod signed;
     pub mod tracing;
     pub mod transaction;
 }

@@ -44,6 +44,8 @@ reasons! {
     InitcodeTooLarge = "initcode_too_large",
     SystemDeposit = "system_deposit",
     MintOverflows = "mint_overflows",
+    RefundAboveGasUsed = "refund_above_gas_used",
+    SettlementUnderflows = "settlement_underflows",
 }
 
 #[derive(Debug)]

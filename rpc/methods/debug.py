@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from l2engine.chain.process import block_env
-from l2engine.errors import DecodeError, ExecutionTimeout, InvalidParams, InvalidTransaction, RequestTooLarge
+from l2engine.errors import DecodeError, ExecutionTimeout, InvalidBlock, InvalidParams, InvalidTransaction, RequestTooLarge
 from l2engine.evm import tracers
 from l2engine.types.base import Hash32, keccak
 from l2engine.types.block import Block, decode_block
@@ -129,7 +129,10 @@ def _trace(context: Context, block: Block, options: dict[str, Any], only: int | 
     if block.number == 0:
         raise RpcError(SERVER_ERROR, "genesis is not traceable")
     parent = context.header_or_error(block.header.parent_hash)
-    env = block_env(block.header, parent, block.withdrawals, block.ommers)
+    try:
+        env = block_env(context.config, block, parent)
+    except InvalidBlock as error:
+        raise RpcError(SERVER_ERROR, f"tracing failed: {error}") from None
     context.executor.prepare(env, None, None, traced=True)
     deadline = _deadline(options)
     execution = context.executor.begin(context.view(parent), env)

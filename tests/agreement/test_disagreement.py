@@ -199,9 +199,8 @@ def test_a_transaction_that_times_out_is_undone_on_both(forge: Forge, block: Blo
     config = forge.engine.config
     late = Late(ReferenceExecutor(config), lambda raw: raw == block.transactions[-1], more_gas)
     view = forge.engine.state.view(forge.genesis.hash)
-    execution = AgreementExecutor(config, reference=late).begin(
-        view, block_env(block.header, forge.genesis, block.withdrawals, block.ommers)
-    )  # type: ignore[arg-type]
+    env = block_env(config, block, forge.genesis)
+    execution = AgreementExecutor(config, reference=late).begin(view, env)  # type: ignore[arg-type]
     for raw in block.transactions[:-1]:
         execution.apply(raw)
     with pytest.raises(ExecutionTimeout):

@@ -176,7 +176,7 @@ def sealed(block: RandomBlock, state: Any, parent: Header, executor: Any) -> Blo
         parent_beacon_block_root=env.parent_beacon_block_root,
     )
     empty = Block(draft, (), withdrawals=env.withdrawals)
-    execution = executor.begin(state.view(parent.hash), block_env(empty.header, parent, empty.withdrawals, empty.ommers))
+    execution = executor.begin(state.view(parent.hash), block_env(block.config, empty, parent))
     raws = []
     for raw in block.transactions:
         try:

@@ -47,9 +47,7 @@ def _begun(about: Chain, crowded: bool, evm: str) -> BlockExecution:
     """A block that has its first transactions, and room for a case's."""
     engine = InProcess(about.genesis, evm=evm).engine
     some = about.block(next(case for case in about.cases if case.crowded == crowded))
-    execution = executor_factory(evm)(about.config).begin(
-        engine.state.view(engine.head.hash), block_env(some.header, engine.head, some.withdrawals, some.ommers)
-    )
+    execution = executor_factory(evm)(about.config).begin(engine.state.view(engine.head.hash), block_env(about.config, some, engine.head))
     for raw in about.before(crowded):
         execution.apply(raw)
     return execution

@@ -28,7 +28,7 @@ KEEP_INPUT = bytes.fromhex("600035600055" + "33600155" + "5a600255")  # calldata
 def test_system_calls_run_the_contracts() -> None:
     accounts = {BEACON_ROOTS: Before(nonce=1, code=KEEP_INPUT), HISTORY_STORAGE: Before(nonce=1, code=KEEP_INPUT)}
     execution = block(forks.ISTHMUS, accounts, parent_beacon_block_root=b"\x77" * 32)
-    assert execution.gas_used == 0
+    assert execution.gas_before_refunds == 0
     changes = execution.finish().diff.accounts
     assert set(changes) == {BEACON_ROOTS, HISTORY_STORAGE}
     for address, data in ((BEACON_ROOTS, b"\x77" * 32), (HISTORY_STORAGE, env(forks.ISTHMUS).parent.hash)):

@@ -22,7 +22,7 @@ def run(fork: Fork, raw: bytes, code: bytes = STOP, **accounts: Before) -> tuple
     before = {SENDER: accounts.get("sender", Before(balance=100, nonce=5)), TARGET: Before(code=code, nonce=1)}
     execution = block(fork, before)
     result = execution.apply(raw)
-    assert execution.gas_used == result.gas_used == result.receipt.cumulative_gas_used
+    assert execution.gas_before_refunds == result.gas_used == result.receipt.cumulative_gas_used
     diff = execution.finish().diff
     assert result.receipt.status is not None
     return result.receipt.status, result.gas_used, diff.accounts[SENDER], dict(diff.accounts)
@@ -109,14 +109,14 @@ def test_system_deposit_from_regolith_on_makes_the_block_invalid(fork: Fork) -> 
         return
     with pytest.raises(InvalidTransaction, match="system tx not supported: address 0x"):
         execution.apply(deposit(SENDER, TARGET, mint=9, system=True))
-    assert execution.gas_used == 0 and not execution.finish().diff.accounts
+    assert execution.gas_before_refunds == 0 and not execution.finish().diff.accounts
 
 
 @OP_FORKS
 def test_deposit_beyond_the_blocks_gas_is_refused_and_undone(fork: Fork) -> None:
     execution = block(fork, {}, gas_limit=150_000)
     execution.apply(deposit(SENDER, TARGET, gas=100_000))
-    left = 150_000 - execution.gas_used
+    left = 150_000 - execution.gas_before_refunds
     with pytest.raises(InvalidTransaction, match=r"^gas limit reached$"):
         execution.apply(deposit(SENDER, TARGET, mint=10**18, gas=left + 1))
     assert execution.apply(deposit(SENDER, TARGET, gas=left)).receipt.status == 1

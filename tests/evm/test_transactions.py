@@ -195,7 +195,7 @@ def test_refused_transactions_change_nothing(case: str) -> None:
     execution = block(fork.then(fork.name, block_reward=0), state(who), gas_limit=limit, excess_blob_gas=0)
     with pytest.raises(InvalidTransaction, match=text):
         execution.apply(make(who))
-    assert execution.gas_used == 0
+    assert execution.gas_before_refunds == 0
     result = execution.finish()
     assert not result.diff.accounts and not result.receipts
 

@@ -104,6 +104,7 @@ class NativeMachine:
         self.credit: Callable[[Address, Wei], None] = block.credit
 
     gas_used: Gas = property(lambda self: self._block.gas_used)  # type: ignore[assignment]
+    gas_before_refunds: Gas = property(lambda self: self._block.gas_before_refunds)  # type: ignore[assignment]
     blob_gas_used: Gas = property(lambda self: self._block.blob_gas_used)  # type: ignore[assignment]
     da_size: int = property(lambda self: self._block.da_size)  # type: ignore[assignment]
     value: Wei = property(lambda self: self._block.value)  # type: ignore[assignment]

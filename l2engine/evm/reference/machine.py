@@ -13,8 +13,8 @@ from l2engine.evm.reference.deposits import Deposit
 from l2engine.evm.reference.pyevm import BlockContext, Message, TransactionContext, state_class
 from l2engine.evm.reference.signed import Signed
 from l2engine.evm.reference.transactions import Execution, Plan, TransactionRunner
-from l2engine.refusals import Reason
 from l2engine.rules import blobs, fees
+from l2engine.rules.checks import check_type
 from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import Fork, L1Rules
 from l2engine.rules.l1_attributes import L1Attributes, from_storage
@@ -29,9 +29,9 @@ from l2engine.types.state import StateDiff, StateView
 from l2engine.types.tracing import Tracer
 from l2engine.types.transaction import (
     DEPOSIT_TYPE,
-    POST_EXECUTION_TYPE,
     BlobTransaction,
     DepositTransaction,
+    PostExecutionTransaction,
     SignedTransaction,
     Transaction,
 )
@@ -76,6 +76,7 @@ class ReferenceMachine:
         intermediate_root: Callable[[StateDiff], Hash32] | None,
     ) -> None:
         self.gas_used: Gas = 0
+        self.gas_before_refunds: Gas = 0
         self.blob_gas_used: Gas = 0
         self.da_size = 0
         self.value: Wei = 0
@@ -91,12 +92,12 @@ class ReferenceMachine:
         tx = decode_transaction(raw)
         self._state.deadline = deadline
         try:
-            if tx.type == POST_EXECUTION_TYPE:
-                raise InvalidTransaction(Reason.TYPE_NOT_SUPPORTED)
-            if not tx.is_signed:
+            if tx.is_signed:
+                return self._run_signed(tx, sender, tracer)
+            if tx.type == DEPOSIT_TYPE:
                 return self._run_deposit(tx, tracer)
-            return self._run_signed(tx, sender, tracer)
-        except ExecutionTimeout:
+            return self._close(tx, tracer)
+        except (ExecutionTimeout, InvalidTransaction):
             self._accounts.discard(0)
             raise
         finally:
@@ -143,21 +144,33 @@ class ReferenceMachine:
 
     def _run_signed(self, tx: SignedTransaction, sender: Address | None, tracer: Tracer | None) -> TransactionResult:
         blob_limit = self._fork.blobs.max * blobs.GAS_PER_BLOB if self._fork.blobs is not None else 0
-        gas_left, blob_gas_left = self._env.gas_limit - self.gas_used, blob_limit - self.blob_gas_used
-        phases = Signed(self._runner, tx, sender, gas_left, blob_gas_left, self._l1_attributes())
+        gas_left, blob_gas_left = self._env.gas_limit - self.gas_before_refunds, blob_limit - self.blob_gas_used
+        refund = self._env.refunds.get(len(self._receipts), 0)
+        phases = Signed(self._runner, tx, sender, refund, gas_left, blob_gas_left, self._l1_attributes())
         plan, execution, gas_used = self._runner.run(phases, tracer)
         if isinstance(tx, BlobTransaction):
             self.blob_gas_used += blobs.GAS_PER_BLOB * len(tx.blob_versioned_hashes)
         self.value += gas_used * (plan.price - (self._env.base_fee_per_gas or 0))
         if self._fork.da_footprint and tx.counts_for_da:
             self.da_size += fees.da_size(tx.raw)
+        self.gas_before_refunds += gas_used + refund
         receipt = self._receipt(tx, plan, execution, gas_used)
         return TransactionResult(receipt, gas_used, execution.output, phases.l1_fee, phases.operator_fee)
 
     def _run_deposit(self, tx: DepositTransaction, tracer: Tracer | None) -> TransactionResult:
-        phases = Deposit(self._runner, tx, self._env.gas_limit - self.gas_used)
+        phases = Deposit(self._runner, tx, self._env.gas_limit - self.gas_before_refunds)
         plan, execution, gas_used = self._runner.run(phases, tracer)
+        self.gas_before_refunds += gas_used
         return TransactionResult(self._receipt(tx, plan, execution, gas_used), gas_used, execution.output)
+
+    def _close(self, tx: PostExecutionTransaction, tracer: Tracer | None) -> TransactionResult:
+        """A post-execution transaction is not executed: its refunds have long been settled. Its receipt repeats the gas so far."""
+        check_type(self._fork, tx)
+        receipt = Receipt(tx.type, 1, self.gas_used, ())
+        self._receipts.append(receipt)
+        if tracer is not None:
+            tracer.end(0, None)
+        return TransactionResult(receipt, 0, b"")
 
     def _receipt(self, tx: Transaction, plan: Plan, execution: Execution, gas_used: Gas) -> Receipt:
         """The transaction's receipt, which the block keeps."""

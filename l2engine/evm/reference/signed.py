@@ -6,7 +6,7 @@ Sources: Yellow Paper 6; EIP-1559, 3607, 4844, 7623, 7702, 7825; OP specs, exec-
 from l2engine.errors import InvalidTransaction
 from l2engine.evm.reference.transactions import Execution, Plan, TransactionRunner
 from l2engine.refusals import Reason
-from l2engine.rules import blobs, checks, fees
+from l2engine.rules import blobs, checks, fees, post_execution
 from l2engine.rules.forks import L1Rules
 from l2engine.rules.l1_attributes import L1Attributes
 from l2engine.rules.predeploys import BASE_FEE_VAULT, L1_FEE_VAULT, OPERATOR_FEE_VAULT
@@ -24,11 +24,12 @@ class Signed:
         runner: TransactionRunner,
         tx: SignedTransaction,
         sender: Address | None,
+        refund: Gas,
         gas_left: Gas,
         blob_gas_left: Gas,
         l1: L1Attributes,
     ) -> None:
-        self._runner, self._tx, self._sender, self._l1 = runner, tx, sender, l1
+        self._runner, self._tx, self._sender, self._refund, self._l1 = runner, tx, sender, refund, l1
         self._gas_left, self._blob_gas_left = gas_left, blob_gas_left
         fork, env = runner.fork, runner.env
         self._base_fee = env.base_fee_per_gas or 0
@@ -92,7 +93,20 @@ class Signed:
         if charged:
             accounts.delta_balance(plan.sender, charged - self.operator_fee)
             accounts.delta_balance(OPERATOR_FEE_VAULT, self.operator_fee)
-        return used
+        return self._settle_refund(plan, used) if self._refund else used
+
+    def _settle_refund(self, plan: Plan, evm_gas_used: Gas) -> Gas:
+        """Undo the payment of the gas that the block refunds (Lagoon), within the transaction's own changes; the gas that is left."""
+        left = post_execution.gas_after_refund(evm_gas_used, self._refund)
+        paid, self.operator_fee = self.operator_fee, fees.operator_fee(self._runner.fork, left, self._l1)
+        accounts, beneficiary = self._runner.accounts, self._runner.env.beneficiary
+        for address, wei in post_execution.balance_changes(
+            plan.sender, beneficiary, self._refund, plan.price, self._base_fee, paid - self.operator_fee
+        ):
+            if accounts.get_balance(address) + wei < 0:
+                raise InvalidTransaction(Reason.SETTLEMENT_UNDERFLOWS, address=address, delta=-wei)
+            accounts.delta_balance(address, wei)
+        return left
 
     def _check_nonce(self, sender: Address, nonce: int) -> None:
         tx = self._tx

@@ -1,37 +1,40 @@
-//! One block under execution: what happens before and after a transaction's frames.
+//! One block under execution: its totals, and what changes its state without a transaction.
 //!
-//! Sources: Yellow Paper 6; EIP-1559, 4844, 7623, 7702; OP specs, deposits.md and exec-engine.md; digest sections 0, 2 and 3.
+//! `phases.rs` tells how a transaction runs. Sources: Yellow Paper 6; OP specs, exec-engine.md; digest sections 0, 2 and 3.
 
 use crate::diff::StateDiff;
-use crate::errors::{ExecutionError, StateError, refuse};
+use crate::errors::{ExecutionError, StateError};
 use crate::execute::changes::changes;
 use crate::execute::checks;
+use crate::execute::deposit::Deposit;
 use crate::execute::fees;
-use crate::execute::machine::{FramesResult, Machine};
+use crate::execute::machine::Machine;
 use crate::execute::receipt::Receipt;
-use crate::execute::transaction::{Deposit, Transaction};
+use crate::execute::signed::Signed;
+use crate::execute::transaction::{DepositFields, POST_EXECUTION, Transaction};
 use crate::fork::{self, Fork, L1FeeRule, L1Parameters};
 use crate::view::{StateView, storage_now};
 use revm::bytecode::Bytecode;
 use revm::context::journaled_state::account::JournaledAccountTr;
 use revm::context::{BlockEnv, JournalEntry, JournalTr, TxEnv};
-use revm::interpreter::{InitialAndFloorGas, InstructionResult};
+use revm::interpreter::InitialAndFloorGas;
 use revm::primitives::{Address, Bytes, KECCAK_EMPTY, TxKind, U256};
 use revm::state::AccountStatus;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 const SYSTEM_CALL_GAS: u64 = 30_000_000;
 
 /// An executed transaction.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Outcome {
     pub receipt: Receipt,
     pub gas_used: u64,
     pub output: Bytes,
     pub l1_fee: U256,
     pub operator_fee: U256,
-    /// A deposit that failed before its first frame.
-    never_ran: bool,
+    /// What the beneficiary earns.
+    tip: U256,
 }
 
 /// A block in the making.
@@ -40,9 +43,16 @@ pub struct BlockExecution {
     pub fork: Fork,
     pub chain_id: u64,
     pub base_fee: U256,
+    /// Gas refunds of the block's post-execution transaction, by the index of the transaction that gets one.
+    refunds: HashMap<u64, u64>,
+    /// How many transactions the block has by now.
+    applied: u64,
+    /// What the header will say: after the refunds.
     pub gas_used: u64,
+    /// What is taken from the block's gas limit.
+    pub gas_before_refunds: u64,
     pub blob_gas_used: u64,
-    /// Estimated compressed bytes of all transactions but deposits (Jovian's DA footprint counts them).
+    /// Estimated compressed bytes of all signed transactions (Jovian's DA footprint counts them).
     pub da_size: u64,
     /// What the beneficiary has earned: gas used times effective tip.
     pub value: U256,
@@ -50,7 +60,13 @@ pub struct BlockExecution {
 }
 
 impl BlockExecution {
-    pub fn new(view: Arc<dyn StateView>, fork: Fork, chain_id: u64, block: BlockEnv) -> Self {
+    pub fn new(
+        view: Arc<dyn StateView>,
+        fork: Fork,
+        chain_id: u64,
+        block: BlockEnv,
+        refunds: HashMap<u64, u64>,
+    ) -> Self {
         let base_fee = U256::from(block.basefee);
         let machine = Machine::new(view, &fork, chain_id, block);
         Self {
@@ -58,7 +74,10 @@ impl BlockExecution {
             fork,
             chain_id,
             base_fee,
+            refunds,
+            applied: 0,
             gas_used: 0,
+            gas_before_refunds: 0,
             blob_gas_used: 0,
             da_size: 0,
             value: U256::ZERO,
@@ -73,94 +92,68 @@ impl BlockExecution {
 
     /// Execute one transaction; as if it had never been tried when it cannot be in this block.
     pub fn apply(&mut self, tx: &Transaction, sender: Address) -> Result<Outcome, ExecutionError> {
-        self.apply_unless(tx, sender, || false)
-    }
-
-    /// `apply`, undone with `Timeout` when `expired` says so after the frames ran.
-    pub fn apply_unless(
-        &mut self,
-        tx: &Transaction,
-        sender: Address,
-        expired: fn() -> bool,
-    ) -> Result<Outcome, ExecutionError> {
-        let before = (self.da_size, self.blob_gas_used, self.value);
-        let mut outcome = match &tx.deposit {
-            Some(deposit) => self.apply_deposit(tx, deposit),
-            None => self.apply_signed(tx, sender),
-        };
-        if expired() {
-            (self.da_size, self.blob_gas_used, self.value) = before;
-            outcome = Err(ExecutionError::Timeout);
-        }
-        let outcome = outcome.and_then(|outcome| {
-            self.settle();
-            let error = outcome.never_ran.then_some("failed deposit transaction");
-            self.machine.end(outcome.gas_used, error)?;
-            Ok(outcome)
+        let refund = if tx.is_signed() { self.refunds.get(&self.applied).copied().unwrap_or(0) } else { 0 };
+        let outcome = self.check_form(tx).and_then(|()| match (&tx.deposit, tx.kind) {
+            (Some(fields), _) => self.apply_deposit(tx, fields),
+            (None, POST_EXECUTION) => self.apply_post_execution(),
+            (None, _) => self.apply_signed(tx, sender, refund),
         });
         match &outcome {
             Ok(outcome) => {
-                self.gas_used += outcome.gas_used;
                 self.machine.commit();
+                self.applied += 1;
+                self.gas_used += outcome.gas_used;
+                self.gas_before_refunds += outcome.gas_used + refund;
+                self.blob_gas_used += tx.blob_gas();
+                self.value += outcome.tip;
+                if self.fork.is_optimism && tx.is_signed() {
+                    self.da_size += fees::da_size(&tx.raw);
+                }
             }
             Err(_) => self.machine.discard(),
         }
         outcome
     }
 
-    // ---- signed transactions ----------------------------------------------------------------------------------------
-
-    fn apply_signed(&mut self, tx: &Transaction, sender: Address) -> Result<Outcome, ExecutionError> {
-        self.check_form(tx)?;
-        let price = self.effective_gas_price(tx);
-        self.machine.set_transaction(transaction_env(tx, sender, price));
-        let (l1_fee, parameters) = self.l1_fee(tx)?;
-        let rule = self.fork.operator_fee;
-        let operator_up_front = fees::operator_fee(rule, tx.gas, &parameters);
-        let initial = self.machine.initial_gas();
-        let signer = self.signer(sender)?;
-        checks::signed(&self.fork, &self.so_far(), &signer, tx, l1_fee.saturating_add(operator_up_front), &initial)?;
-
-        self.machine.begin()?;
-        let blob_fee = U256::from(tx.blob_gas()) * self.blob_price();
-        let bought = U256::from(tx.gas) * price + blob_fee + l1_fee + operator_up_front;
-        {
-            let mut account = self.machine.journal().load_account_mut(sender)?.data;
-            let left = *account.balance() - bought;
-            account.set_balance(left);
-            if tx.to.is_call() {
-                account.bump_nonce();
-            }
-        }
-        let ran = self.machine.run(initial)?;
-
-        let operator_fee = fees::operator_fee(rule, ran.gas_used, &parameters);
-        self.credit(sender, U256::from(ran.gas_left) * price + (operator_up_front - operator_fee))?;
-        let beneficiary = self.machine.block().beneficiary;
-        let used = U256::from(ran.gas_used);
-        let tip = used * (price - self.base_fee);
-        self.credit(beneficiary, tip)?;
-        self.value += tip;
-        if self.fork.is_optimism {
-            self.credit(fork::BASE_FEE_VAULT, used * self.base_fee)?;
-            self.credit(fork::L1_FEE_VAULT, l1_fee)?;
-            if rule != fork::OperatorFeeRule::None {
-                self.credit(fork::OPERATOR_FEE_VAULT, operator_fee)?;
-            }
-            self.da_size += fees::da_size(&tx.raw);
-        }
-        self.blob_gas_used += tx.blob_gas();
-        let receipt = self.receipt(tx, &ran, None);
-        Ok(Outcome { receipt, gas_used: ran.gas_used, output: ran.output(), l1_fee, operator_fee, never_ran: false })
+    fn apply_signed(&mut self, tx: &Transaction, sender: Address, refund: u64) -> Result<Outcome, ExecutionError> {
+        let mut phases = Signed::new(tx, sender, refund);
+        let (ran, gas_used) = self.run(&mut phases)?;
+        let receipt = self.receipt(tx.kind, ran.result.is_ok(), gas_used);
+        let Signed { l1_fee, operator_fee, tip, .. } = phases;
+        Ok(Outcome { receipt, gas_used, output: ran.output(), l1_fee, operator_fee, tip })
     }
 
-    fn signer(&mut self, address: Address) -> Result<checks::Sender, StateError> {
-        let info = &self.machine.journal().load_account_with_code(address)?.data.info;
-        let code = info.code.clone().unwrap_or_default();
-        Ok(checks::Sender { address, nonce: info.nonce, balance: info.balance, code })
+    fn apply_deposit(&mut self, tx: &Transaction, fields: &DepositFields) -> Result<Outcome, ExecutionError> {
+        let mut phases = Deposit::new(tx, fields);
+        let (ran, gas_used) = self.run(&mut phases)?;
+        let mut receipt = self.receipt(tx.kind, ran.result.is_ok(), gas_used);
+        receipt.deposit_nonce = self.fork.deposit_nonce_in_receipt.then_some(phases.nonce);
+        receipt.deposit_version = self.fork.deposit_receipt_version;
+        Ok(Outcome { receipt, gas_used, output: ran.output(), ..Outcome::default() })
     }
 
-    fn so_far(&self) -> checks::Block {
+    /// A post-execution transaction leaves all phases out.
+    fn apply_post_execution(&mut self) -> Result<Outcome, ExecutionError> {
+        self.machine.end(0, None)?;
+        Ok(Outcome { receipt: self.receipt(POST_EXECUTION, true, 0), ..Outcome::default() })
+    }
+
+    fn receipt(&mut self, kind: u8, success: bool, gas_used: u64) -> Receipt {
+        let logs = self.machine.journal().take_logs();
+        Receipt {
+            kind,
+            success,
+            cumulative_gas: self.gas_used + gas_used,
+            logs: if success { logs } else { Vec::new() },
+            deposit_nonce: None,
+            deposit_version: None,
+        }
+    }
+
+    // ---- what the phases ask of the block ---------------------------------------------------------------------------
+
+    /// The block that a transaction is to join, as it is by now.
+    pub fn so_far(&self) -> checks::Block {
         checks::Block {
             base_fee: self.base_fee,
             blob_price: self.blob_price(),
@@ -169,20 +162,17 @@ impl BlockExecution {
         }
     }
 
-    fn gas_left(&self) -> u64 {
-        self.machine.block().gas_limit.saturating_sub(self.gas_used)
+    /// Gas that transactions may still ask for: refunds make no room.
+    pub fn gas_left(&self) -> u64 {
+        self.machine.block().gas_limit.saturating_sub(self.gas_before_refunds)
     }
 
-    fn effective_gas_price(&self, tx: &Transaction) -> U256 {
-        tx.max_fee.min(self.base_fee.saturating_add(tx.max_priority_fee))
-    }
-
-    fn blob_price(&self) -> U256 {
+    pub fn blob_price(&self) -> U256 {
         self.machine.block().blob_excess_gas_and_price.map_or(U256::ZERO, |blob| U256::from(blob.blob_gasprice))
     }
 
     /// The L1 data fee, by parameters read once a block, when the L1-attributes deposit has run.
-    fn l1_fee(&mut self, tx: &Transaction) -> Result<(U256, L1Parameters), ExecutionError> {
+    pub fn l1_fee(&mut self, tx: &Transaction) -> Result<(U256, L1Parameters), ExecutionError> {
         if self.fork.l1_fee == L1FeeRule::None {
             return Ok((U256::ZERO, L1Parameters::default()));
         }
@@ -198,78 +188,6 @@ impl BlockExecution {
         Ok((fees::l1_fee(self.fork.l1_fee, &tx.raw, &parameters), parameters))
     }
 
-    // ---- deposits ---------------------------------------------------------------------------------------------------
-
-    fn apply_deposit(&mut self, tx: &Transaction, deposit: &Deposit) -> Result<Outcome, ExecutionError> {
-        self.check_form(tx)?;
-        let sender = deposit.sender;
-        let Some(mint) = deposit.mint else { return refuse!(MintOverflows) };
-        let reports_gas = self.fork.deposits_report_gas;
-        if deposit.is_system && reports_gas {
-            return refuse!(SystemDeposit, address = sender);
-        }
-        if !deposit.is_system {
-            checks::gas_left(self.gas_left(), tx.gas)?;
-        }
-        self.machine.set_transaction(transaction_env(tx, sender, U256::ZERO));
-        let balance = self.machine.journal().load_account(sender)?.data.info.balance;
-        if balance.checked_add(mint).is_none() {
-            return refuse!(MintOverflows);
-        }
-        self.machine.begin()?;
-        let nonce;
-        let can_pay;
-        {
-            let mut account = self.machine.journal().load_account_mut(sender)?.data;
-            nonce = account.nonce();
-            account.incr_balance(mint);
-            can_pay = *account.balance() >= tx.value;
-        }
-        let initial = self.machine.initial_gas();
-        let enough = checks::enough_gas(tx.gas, &initial).is_ok();
-        let runs = enough && can_pay && !checks::too_much_initcode(&self.fork, tx.to.is_create(), tx.data.len());
-        let ran = if runs {
-            if tx.to.is_call() {
-                self.machine.journal().load_account_mut(sender)?.data.bump_nonce();
-            }
-            self.machine.run(initial)?
-        } else {
-            self.machine.journal().load_account_mut(sender)?.data.bump_nonce();
-            FramesResult {
-                result: InstructionResult::OutOfFunds,
-                returned: Bytes::new(),
-                created: None,
-                gas_used: tx.gas,
-                gas_refund: 0,
-                gas_left: 0,
-            }
-        };
-        let gas_used = match (reports_gas, deposit.is_system) {
-            (true, _) => ran.gas_used,
-            (false, true) => 0,
-            (false, false) => tx.gas,
-        };
-        let ran = FramesResult { gas_used, ..ran };
-        let receipt = self.receipt(tx, &ran, Some(nonce));
-        let output = ran.output();
-        Ok(Outcome { receipt, gas_used, output, l1_fee: U256::ZERO, operator_fee: U256::ZERO, never_ran: !runs })
-    }
-
-    // ---- both -------------------------------------------------------------------------------------------------------
-
-    fn receipt(&mut self, tx: &Transaction, ran: &FramesResult, deposit_nonce: Option<u64>) -> Receipt {
-        let logs = self.machine.journal().take_logs();
-        let success = ran.result.is_ok();
-        Receipt {
-            kind: tx.kind,
-            success,
-            cumulative_gas: self.gas_used + ran.gas_used,
-            logs: if success { logs } else { Vec::new() },
-            deposit_nonce: deposit_nonce.filter(|_| self.fork.deposit_nonce_in_receipt),
-            deposit_version: deposit_nonce.and(self.fork.deposit_receipt_version),
-        }
-    }
-
     /// Add to a balance; touches the account even when nothing is added.
     pub fn credit(&mut self, address: Address, amount: U256) -> Result<(), StateError> {
         self.machine.journal().load_account_mut(address)?.data.incr_balance(amount);
@@ -279,7 +197,7 @@ impl BlockExecution {
     /// Between transactions: accounts that destroyed themselves vanish, and so do touched ones that are empty (EIP-161).
     ///
     /// revm's journal leaves this to whoever takes its state; here the journal lives as long as the block.
-    pub fn settle(&mut self) {
+    pub fn remove_accounts(&mut self) {
         let journal = self.machine.journal();
         let (database, inner) = (&mut journal.database, &mut journal.inner);
         for entry in &inner.journal {
@@ -329,7 +247,7 @@ impl BlockExecution {
         let result = self.machine.run(InitialAndFloorGas::new(0, 0));
         match result {
             Ok(ran) => {
-                self.settle();
+                self.remove_accounts();
                 self.machine.commit();
                 Ok(ran.result.is_ok().then(|| ran.output()))
             }
@@ -351,28 +269,8 @@ impl BlockExecution {
     /// Add to a balance without a transaction (withdrawals under Ethereum's rules).
     pub fn pay(&mut self, address: Address, amount: U256) -> Result<(), StateError> {
         self.credit(address, amount)?;
-        self.settle();
+        self.remove_accounts();
         self.machine.commit();
         Ok(())
-    }
-}
-
-/// The transaction as revm sees it; `price` is what it really pays.
-pub fn transaction_env(tx: &Transaction, sender: Address, price: U256) -> TxEnv {
-    TxEnv {
-        tx_type: tx.kind,
-        caller: sender,
-        gas_limit: tx.gas,
-        gas_price: price.saturating_to(),
-        kind: tx.to,
-        value: tx.value,
-        data: tx.data.clone(),
-        nonce: tx.nonce,
-        chain_id: tx.chain_id.map(|id| id.saturating_to()),
-        access_list: tx.access_list.clone(),
-        gas_priority_fee: None,
-        blob_hashes: tx.blob_hashes.clone(),
-        max_fee_per_blob_gas: tx.max_fee_per_blob_gas.saturating_to(),
-        authorization_list: tx.authorizations.clone(),
     }
 }

@@ -5,7 +5,8 @@ use crate::execute::block::BlockExecution;
 use crate::execute::checks;
 use crate::execute::deadline::with_deadline;
 use crate::execute::frame_failure;
-use crate::execute::machine::Listener;
+use crate::execute::machine::{FramesResult, Listener};
+use crate::execute::phases::{Phases, Plan};
 use crate::fork::Fork;
 use crate::view::{StateView, analyse};
 use revm::context::either::Either;
@@ -14,6 +15,8 @@ use revm::context::transaction::{AccessList, AccessListItem, RecoveredAuthorizat
 use revm::context::{BlockEnv, JournalTr, TxEnv};
 use revm::primitives::{Address, B256, Bytes, Log, TxKind, U256};
 use revm::state::EvmStorageSlot;
+use std::collections::HashMap;
+use std::mem::take;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -79,7 +82,7 @@ pub fn run(
     } else {
         checks::fee_covers_base_fee(message.sender, fee_cap, base_fee)?;
     }
-    let mut execution = BlockExecution::new(view, fork, chain_id, block);
+    let mut execution = BlockExecution::new(view, fork, chain_id, block, HashMap::new());
     for (address, change) in overrides {
         apply_override(&mut execution, address, change)?;
     }
@@ -90,73 +93,13 @@ pub fn run(
     if let Some(listener) = listener {
         execution.machine.listen(listener);
     }
-    let (outcome, expired) = with_deadline(deadline, || execute(&mut execution, message, price, fee_cap));
-    if expired { Err(ExecutionError::Timeout) } else { outcome }
-}
-
-fn execute(
-    execution: &mut BlockExecution,
-    message: CallMessage,
-    price: U256,
-    fee_cap: U256,
-) -> Result<CallOutcome, ExecutionError> {
-    let sender = message.sender;
-    let (nonce, balance) = {
-        let info = &execution.machine.journal().load_account(sender)?.data.info;
-        (info.nonce, info.balance)
-    };
-    let gas = message.gas;
-    let kind = message.to.map_or(TxKind::Create, TxKind::Call);
-    let access_list =
-        message.access_list.into_iter().map(|(address, storage_keys)| AccessListItem { address, storage_keys });
-    execution.machine.set_transaction(TxEnv {
-        tx_type: if message.authorizations.is_empty() { 2 } else { 4 },
-        caller: sender,
-        gas_limit: gas,
-        gas_price: price.saturating_to(),
-        kind,
-        value: message.value,
-        data: message.data,
-        nonce: message.nonce.unwrap_or(nonce),
-        chain_id: None,
-        access_list: AccessList(access_list.collect()),
-        gas_priority_fee: None,
-        blob_hashes: message.blob_hashes,
-        max_fee_per_blob_gas: 0,
-        authorization_list: message.authorizations.into_iter().map(Either::Right).collect(),
-    });
-    let want = U256::from(gas).checked_mul(fee_cap).and_then(|bought| bought.checked_add(message.value));
-    if !fee_cap.is_zero() {
-        checks::funds(sender, balance, want)?; // geth asks for the value of a free call only later
-    }
-    let initial = execution.machine.initial_gas();
-    checks::enough_gas(gas, &initial)?;
-    checks::funds(sender, balance, want)?;
-    let data_length = execution.machine.transaction().data.len();
-    if checks::too_much_initcode(&execution.fork, kind.is_create(), data_length) {
-        checks::initcode_too_long(data_length)?;
-    }
-    execution.machine.begin()?;
-    {
-        let mut account = execution.machine.journal().load_account_mut(sender)?.data;
-        account.set_balance(balance - U256::from(gas) * price);
-        if kind.is_call() {
-            account.bump_nonce();
-        }
-    }
-    let ran = execution.machine.run(initial)?;
+    let mut phases = Message { message, price, fee_cap };
+    let (ran, _) = with_deadline(deadline, || execution.run(&mut phases))?;
     let logs = execution.machine.journal().take_logs();
     let success = ran.result.is_ok();
-    let error = if execution.machine.listener().is_some() {
-        execution.credit(sender, U256::from(gas - ran.gas_used) * price)?;
-        let block = execution.machine.block();
-        let (beneficiary, tip) = (block.beneficiary, price.saturating_sub(U256::from(block.basefee)));
-        execution.credit(beneficiary, U256::from(ran.gas_used) * tip)?;
-        execution.settle();
-        execution.machine.end(ran.gas_used, None)?;
-        execution.machine.listener().and_then(|listener| listener.failure().map(str::to_owned))
-    } else {
-        frame_failure::text(&ran, &execution.fork, &mut execution.machine)
+    let error = match execution.machine.listener() {
+        Some(listener) => listener.failure().map(str::to_owned),
+        None => frame_failure::text(&ran, &execution.fork, &mut execution.machine),
     };
     Ok(CallOutcome {
         error,
@@ -166,6 +109,87 @@ fn execute(
         created: ran.created.filter(|_| success),
         logs: if success { logs } else { Vec::new() },
     })
+}
+
+/// The phases of one call: nobody signed it, and only who listens sees what is paid in the end.
+struct Message {
+    message: CallMessage,
+    price: U256,
+    fee_cap: U256,
+}
+
+impl Phases for Message {
+    fn validate(&mut self, execution: &mut BlockExecution) -> Result<Plan, ExecutionError> {
+        let Self { message, price, fee_cap } = self;
+        let (sender, gas, value) = (message.sender, message.gas, message.value);
+        let (nonce, balance) = {
+            let info = &execution.machine.journal().load_account(sender)?.data.info;
+            (info.nonce, info.balance)
+        };
+        let want = U256::from(gas).checked_mul(*fee_cap).and_then(|bought| bought.checked_add(value));
+        execution.machine.set_transaction(message.take_env(nonce, *price));
+        if !fee_cap.is_zero() {
+            checks::funds(sender, balance, want)?; // geth asks for the value of a free call only later
+        }
+        let initial = execution.machine.initial_gas();
+        checks::enough_gas(gas, &initial)?;
+        checks::funds(sender, balance, want)?;
+        let data_length = execution.machine.transaction().data.len();
+        if checks::too_much_initcode(&execution.fork, message.to.is_none(), data_length) {
+            checks::initcode_too_long(data_length)?;
+        }
+        Ok(Plan { sender, gas, price: *price, initial })
+    }
+
+    fn charge(&mut self, execution: &mut BlockExecution, plan: &Plan) -> Result<bool, ExecutionError> {
+        let mut account = execution.machine.journal().load_account_mut(plan.sender)?.data;
+        let left = *account.balance() - U256::from(plan.gas) * plan.price;
+        account.set_balance(left);
+        if self.message.to.is_some() {
+            account.bump_nonce(); // a creation's first frame does it
+        }
+        Ok(true)
+    }
+
+    fn settle(
+        &mut self,
+        execution: &mut BlockExecution,
+        plan: &Plan,
+        ran: &FramesResult,
+    ) -> Result<u64, ExecutionError> {
+        if execution.machine.listener().is_some() {
+            execution.credit(plan.sender, U256::from(plan.gas - ran.gas_used) * plan.price)?;
+            let block = execution.machine.block();
+            let (beneficiary, tip) = (block.beneficiary, plan.price.saturating_sub(U256::from(block.basefee)));
+            execution.credit(beneficiary, U256::from(ran.gas_used) * tip)?;
+        }
+        Ok(ran.gas_used)
+    }
+}
+
+impl CallMessage {
+    /// The call as revm sees it, with the long parts moved there.
+    fn take_env(&mut self, nonce: u64, price: U256) -> TxEnv {
+        let access_list = take(&mut self.access_list).into_iter();
+        TxEnv {
+            tx_type: if self.authorizations.is_empty() { 2 } else { 4 },
+            caller: self.sender,
+            gas_limit: self.gas,
+            gas_price: price.saturating_to(),
+            kind: self.to.map_or(TxKind::Create, TxKind::Call),
+            value: self.value,
+            data: take(&mut self.data),
+            nonce: self.nonce.unwrap_or(nonce),
+            chain_id: None,
+            access_list: AccessList(
+                access_list.map(|(address, storage_keys)| AccessListItem { address, storage_keys }).collect(),
+            ),
+            gas_priority_fee: None,
+            blob_hashes: take(&mut self.blob_hashes),
+            max_fee_per_blob_gas: 0,
+            authorization_list: take(&mut self.authorizations).into_iter().map(Either::Right).collect(),
+        }
+    }
 }
 
 fn apply_override(execution: &mut BlockExecution, address: Address, change: Override) -> Result<(), ExecutionError> {

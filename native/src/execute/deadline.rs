@@ -13,14 +13,15 @@ thread_local! {
 
 const JUMPS_BETWEEN_LOOKS: u32 = 2_048;
 
-/// Run `work` with a deadline for this thread; the second answer tells whether it has passed.
-pub fn with_deadline<T>(deadline: Option<Instant>, work: impl FnOnce() -> T) -> (T, bool) {
+/// Run `work` with a deadline for this thread; a machine that runs past it tells so.
+pub fn with_deadline<T>(deadline: Option<Instant>, work: impl FnOnce() -> T) -> T {
     DEADLINE.set(deadline);
     COUNTDOWN.set(JUMPS_BETWEEN_LOOKS);
     EXPIRED.set(false);
     let result = work();
     DEADLINE.set(None);
-    (result, EXPIRED.replace(false))
+    EXPIRED.set(false);
+    result
 }
 
 /// Whether the deadline of this thread's work has passed.

@@ -44,6 +44,12 @@ pub struct FramesResult {
 }
 
 impl FramesResult {
+    /// Of a transaction that fails before its first frame, and loses its gas.
+    pub fn without_frames(gas: u64) -> Self {
+        let (result, returned) = (InstructionResult::OutOfFunds, Bytes::new());
+        Self { result, returned, created: None, gas_used: gas, gas_refund: 0, gas_left: 0 }
+    }
+
     /// The output that counts: empty when the frame failed without reverting.
     pub fn output(&self) -> Bytes {
         if self.result.is_ok_or_revert() { self.returned.clone() } else { Bytes::new() }
@@ -116,7 +122,7 @@ impl Machine {
     }
 
     /// Run the transaction in the context, which has been charged: warm what is warm from the start, apply delegations, run the
-    /// frames, grant refunds, raise the gas to its floor.
+    /// frames, grant refunds, raise the gas to its floor. `Timeout` past this thread's deadline.
     pub fn run(&mut self, mut initial: InitialAndFloorGas) -> Result<FramesResult, ExecutionError> {
         let evm = &mut self.0;
         let spec = *evm.ctx.cfg.spec();
@@ -126,6 +132,9 @@ impl Machine {
             heard.listener.refund(refund);
         }
         let mut frame = self.run_frames(&initial)?;
+        if deadline::expired() {
+            return Err(ExecutionError::Timeout);
+        }
         post_execution::refund(spec, frame.gas_mut(), refund);
         let needed = frame.gas().limit() - frame.gas().remaining();
         if spec.is_enabled_in(SpecId::PRAGUE) {

@@ -8,7 +8,7 @@ pub const BLOOM_BYTES: usize = 256;
 pub type Bloom = [u8; BLOOM_BYTES];
 
 /// What is left of an executed transaction.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Receipt {
     pub kind: u8,
     pub success: bool,

@@ -15,7 +15,7 @@ static KNOWN_SENDERS: LazyLock<Mutex<LruCache<B256, Address>>> =
 
 /// A transaction's sender, remembered across blocks.
 pub fn remembered_sender(tx: &Transaction) -> Result<Address, Refused> {
-    if tx.deposit.is_some() {
+    if !tx.is_signed() {
         return tx.sender();
     }
     let hash = tx.hash();

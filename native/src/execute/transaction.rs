@@ -2,6 +2,7 @@
 
 use crate::refusals::Reason as Refused;
 use crate::rlp::{self, Reader, Reason};
+use revm::context::TxEnv;
 use revm::context::either::Either;
 use revm::context::transaction::{
     AccessList, AccessListItem, Authorization, RecoveredAuthority, RecoveredAuthorization, SignedAuthorization,
@@ -12,6 +13,8 @@ use secp256k1::{Message, Secp256k1, VerifyOnly};
 use std::sync::LazyLock;
 
 pub const DEPOSIT: u8 = 0x7e;
+/// Lagoon's list of gas refunds.
+pub const POST_EXECUTION: u8 = 0x7d;
 /// EIP-4844.
 pub const GAS_PER_BLOB: u64 = 1 << 17;
 
@@ -37,14 +40,14 @@ pub struct Transaction {
     pub max_fee_per_blob_gas: U256,
     pub blob_hashes: Vec<B256>,
     pub authorizations: Vec<Either<SignedAuthorization, RecoveredAuthorization>>,
-    pub deposit: Option<Deposit>,
+    pub deposit: Option<DepositFields>,
     signature: Signature,
     signing_hash: B256,
 }
 
 /// What only deposits have.
 #[derive(Clone, Debug)]
-pub struct Deposit {
+pub struct DepositFields {
     pub sender: Address,
     /// None where it is beyond 256 bits: it decodes, and is refused when it is executed.
     pub mint: Option<U256>,
@@ -69,10 +72,35 @@ impl Transaction {
         GAS_PER_BLOB * self.blob_hashes.len() as u64
     }
 
-    /// The account that signed it, or that a deposit names.
+    /// The transaction as revm sees it; `price` is what it really pays.
+    pub fn to_env(&self, sender: Address, price: U256) -> TxEnv {
+        TxEnv {
+            tx_type: self.kind,
+            caller: sender,
+            gas_limit: self.gas,
+            gas_price: price.saturating_to(),
+            kind: self.to,
+            value: self.value,
+            data: self.data.clone(),
+            nonce: self.nonce,
+            chain_id: self.chain_id.map(|id| id.saturating_to()),
+            access_list: self.access_list.clone(),
+            gas_priority_fee: None,
+            blob_hashes: self.blob_hashes.clone(),
+            max_fee_per_blob_gas: self.max_fee_per_blob_gas.saturating_to(),
+            authorization_list: self.authorizations.clone(),
+        }
+    }
+
+    /// Whether an account signed it, which then pays for it.
+    pub fn is_signed(&self) -> bool {
+        !matches!(self.kind, DEPOSIT | POST_EXECUTION)
+    }
+
+    /// The account that signed it, or that a deposit names; the zero address where there is none.
     pub fn sender(&self) -> Result<Address, Refused> {
-        if let Some(deposit) = &self.deposit {
-            return Ok(deposit.sender);
+        if !self.is_signed() {
+            return Ok(self.deposit.as_ref().map_or(Address::ZERO, |deposit| deposit.sender));
         }
         let Signature { y_parity, r, s } = &self.signature;
         if *y_parity > 1 || *s > HALF_N || s.is_zero() || r.is_zero() || *r >= N {
@@ -119,6 +147,7 @@ pub fn decode(raw: Bytes) -> Result<Transaction, Reason> {
         0xc0.. => legacy(&mut tx, &raw)?,
         1..=4 => typed(&mut tx, &raw)?,
         DEPOSIT => deposit(&mut tx, &raw)?,
+        POST_EXECUTION => post_execution(&raw)?,
         _ => return Err("transaction type not supported"),
     }
     Ok(tx)
@@ -205,7 +234,24 @@ fn deposit(tx: &mut Transaction, raw: &Bytes) -> Result<(), Reason> {
         _ => return Err("isSystemTransaction out of range"),
     };
     tx.data = raw.slice_ref(items.bytes()?);
-    tx.deposit = Some(Deposit { sender, mint, is_system });
+    tx.deposit = Some(DepositFields { sender, mint, is_system });
+    end(&items)
+}
+
+/// Its form alone: execution is told the refunds.
+fn post_execution(raw: &[u8]) -> Result<(), Reason> {
+    let mut items = Reader::list(&raw[1..])?;
+    if items.u64()? != 1 {
+        return Err("unknown version of a post-execution transaction");
+    }
+    items.u64()?; // the block's number
+    let mut entries = items.sublist()?;
+    while !entries.is_empty() {
+        let mut entry = entries.sublist()?;
+        entry.u64()?; // index
+        entry.u64()?; // refund
+        end(&entry)?;
+    }
     end(&items)
 }
 
@@ -290,5 +336,23 @@ mod tests {
         assert!(decode(longer.into()).is_err());
         assert!(decode(bytes!("05c0")).is_err());
         assert!(decode(Bytes::new()).is_err());
+    }
+
+    #[test]
+    fn post_execution_is_read_strictly() {
+        assert!(decode(bytes!("7dc6012ac3c20307")).is_ok());
+        assert!(decode(bytes!("7dc3012ac0")).is_ok()); // a rule of the block refuses it
+        for bad in [
+            bytes!("7d"),
+            bytes!("7dc0"),
+            bytes!("7dc6022ac3c20307"),   // version
+            bytes!("7dc7012ac3c2030780"), // a fourth field
+            bytes!("7dc6012ac3c2030700"), // bytes after
+            bytes!("7dc8812ac0"),         // too short
+            bytes!("7dc7012ac4c3030700"), // three fields in an entry
+            bytes!("7dc6012ac3c20007"),   // leading zero
+        ] {
+            assert!(decode(bad.clone()).is_err(), "{bad}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::errors::ExecutionError;
 use crate::execute::block::{BlockExecution, Outcome};
-use crate::execute::deadline::{expired, with_deadline};
+use crate::execute::deadline::with_deadline;
 use crate::execute::machine::Listener;
 use crate::execute::receipt::{BLOOM_BYTES, Receipt};
 use crate::execute::recovery::{Recovered, Recovery, remembered_sender};
@@ -41,8 +41,9 @@ impl BlockUnderExecution {
     #[new]
     fn new(view: &Bound<'_, PyAny>, fork: &Bound<'_, Fork>, chain_id: u64, env: &Bound<'_, PyAny>) -> PyResult<Self> {
         let fork = fork.get().clone();
+        let refunds = env.getattr("refunds")?.extract()?;
         let env = block_env(env, &fork)?;
-        let execution = BlockExecution::new(view_of(view)?, fork, chain_id, env);
+        let execution = BlockExecution::new(view_of(view)?, fork, chain_id, env, refunds);
         Ok(Self { execution: Mutex::new(execution), receipts: Mutex::new(Vec::new()) })
     }
 
@@ -140,6 +141,11 @@ impl BlockUnderExecution {
     #[getter]
     fn gas_used(&self) -> u64 {
         self.lock().gas_used
+    }
+
+    #[getter]
+    fn gas_before_refunds(&self) -> u64 {
+        self.lock().gas_before_refunds
     }
 
     #[getter]
@@ -246,7 +252,7 @@ fn apply_in_time(
     if let Some(listener) = listener {
         execution.machine.listen(listener);
     }
-    let (outcome, expired) = with_deadline(deadline, || execution.apply_unless(tx, sender, expired));
+    let outcome = with_deadline(deadline, || execution.apply(tx, sender));
     execution.machine.stop_listening();
-    if expired { Err(ExecutionError::Timeout) } else { outcome }
+    outcome
 }
