@@ -15,9 +15,10 @@ from functools import cached_property
 from typing import TypeAlias
 
 from l2engine.chain.disagreements import Disagreements
+from l2engine.chain.metering import MeteredExecution, Metering
 from l2engine.chain.payload import draft_block, payload_id
 from l2engine.chain.pool import Pool
-from l2engine.chain.process import ExecutedBlock, apply_all, block_env, mint_overflows, seal, validate_l1_attributes
+from l2engine.chain.process import ExecutedBlock, block_env, mint_overflows, seal, validate_l1_attributes
 from l2engine.errors import ExecutionTimeout, ExecutorsDisagree, InvalidAttributes, InvalidBlock, InvalidTransaction, L2EngineError
 from l2engine.refusals import Reason
 from l2engine.rules import eip1559, fees
@@ -43,7 +44,7 @@ _LAST_TRANSACTION_SECONDS = 0.3  # what a running pool transaction gets once the
 _SLOW_SECONDS = 0.25  # a transaction that was stopped after this long comes last from then on
 _SLOW_KEPT = 1024
 
-_Fill: TypeAlias = Callable[[BlockExecution], list[bytes]]
+_Fill: TypeAlias = Callable[[BlockExecution | MeteredExecution], list[bytes]]
 """Adds transactions to a block under execution and tells which."""
 
 
@@ -53,6 +54,10 @@ class BuilderSettings:
 
     deadline_seconds: float = 2.0
     """A build with the pool stops improving after this time (--builder.deadline)."""
+    sdm_policy: str = "none"
+    """How gas refunds are chosen, one of `metering.POLICIES` (--sdm.policy)."""
+    sdm_opt_in: bool = False
+    """Whether the operator wants them (--rollup.operator-sdm-opt-in)."""
 
 
 @dataclass(slots=True)
@@ -83,6 +88,8 @@ class Builder:
         """Largest DA size of a pool transaction in bytes (miner_setMaxDASize); 0 is unlimited."""
         self.max_block_da_size = 0
         """Largest sum of the DA sizes of a block's pool transactions; 0 is unlimited."""
+        self.metering = Metering(settings.sdm_policy, settings.sdm_opt_in)
+        """What is refunded in blocks that take transactions of the pool (admin_setOperatorSdmOptIn)."""
         self._config, self._executor, self._state, self._pool, self._settings = config, executor, state, pool, settings
         self._disagreements = disagreements
         self._builds: OrderedDict[bytes, _Build] = OrderedDict()
@@ -210,7 +217,7 @@ class Builder:
 
     def _build(self, task: "_Task", fill: _Fill | None = None) -> tuple[ExecutedBlock, int]:
         try:
-            return task.build(fill)
+            return task.build(fill, self.metering if fill is not None else None)
         except ExecutorsDisagree as error:
             self._disagreements.keep(error, task.parent, replace(task.block, transactions=error.transactions), sealed=False)
             for raw in error.transactions[-1:]:  # the next block shall not fail because of it
@@ -239,7 +246,7 @@ class Builder:
             if build.executed is None:
                 self._publish(build, *forced)
 
-    def _fill(self, execution: BlockExecution, task: "_Task", deadline: Deadline) -> list[bytes]:
+    def _fill(self, execution: BlockExecution | MeteredExecution, task: "_Task", deadline: Deadline) -> list[bytes]:
         """Apply the pool's best transactions for as long as gas, DA limits and time allow; the raw ones that went in."""
         gas_limit, base_fee = task.header.gas_limit, task.header.base_fee_per_gas or 0
         max_transaction, max_block = self.max_transaction_da_size, self.max_block_da_size
@@ -304,15 +311,20 @@ class _Task:
         forced = [raw for raw in self.attributes.transactions or () if record_of(raw).counts_for_da]
         return sum(fees.da_footprint(raw, self.footprint_scalar, fast_lz_length) for raw in forced) if self.footprint_scalar else 0
 
-    def build(self, fill: _Fill | None = None) -> tuple[ExecutedBlock, int]:
-        """The sealed block and its value. `fill` may add transactions of the pool after the forced ones.
+    def build(self, fill: _Fill | None = None, metering: Metering | None = None) -> tuple[ExecutedBlock, int]:
+        """The sealed block and its value. `fill` may add transactions of the pool after the forced ones, and with `metering` all may
+        earn refunds.
 
         `InvalidAttributes` when a forced transaction cannot stand, or all of them not in one block.
         """
-        execution = self._forced()
+        execution = self._begin()
+        metered = MeteredExecution(execution) if metering is not None and metering.is_effective(self._fork) else None
         raws = list(self.attributes.transactions or ())
+        self._apply_forced(metered or execution)
         if fill is not None and not self._only_deposits:
-            raws += fill(execution)
+            raws += fill(metered or execution)
+        if metered is not None:
+            raws += metered.close(self.header.number)
         result = execution.finish()
         prepared = self._state.prepare(self.parent.hash, result.diff)
         block = Block(self.header, tuple(raws), (), self.block.withdrawals)
@@ -322,18 +334,19 @@ class _Task:
         sealed = Block(header, block.transactions, (), block.withdrawals)
         return ExecutedBlock(sealed, result.receipts, prepared), result.value
 
-    def _forced(self) -> BlockExecution:
+    def _begin(self) -> BlockExecution:
         try:
             env = block_env(self._config, self.block, self.parent)
         except InvalidBlock as error:
             raise InvalidAttributes(str(error)) from error
-        execution = self._executor.begin(self._state.view(self.parent.hash), env)
+        return self._executor.begin(self._state.view(self.parent.hash), env)
+
+    def _apply_forced(self, execution: BlockExecution | MeteredExecution) -> None:
         raws = self.attributes.transactions or ()
-        failed = apply_all(execution, raws)
+        failed = execution.apply_all(raws)
         if failed is not None:
             index, reason = failed
             raise _not_forced(raws[index], reason) from reason
-        return execution
 
     def _read_footprint_scalar(self) -> int:
         """The DA footprint gas scalar in the block's own L1-attributes deposit; 0 where there is no footprint."""

@@ -6,7 +6,7 @@ Python and a native form.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from l2engine.types.base import Address, Gas, Hash32, Wei
 from l2engine.types.delegation import Authorization
@@ -69,6 +69,10 @@ class Deadline:
         return self.at >= now
 
 
+RefundRule: TypeAlias = Callable[[Gas], Gas]
+"""Tells from the gas that a transaction has used how much of it is given back (Lagoon)."""
+
+
 class BlockExecution(Protocol):
     """One block under execution; used alike for verifying and for building."""
 
@@ -77,10 +81,16 @@ class BlockExecution(Protocol):
         """Gas taken from the block's gas limit so far: what later transactions cannot ask for, even if it is refunded (Lagoon)."""
 
     def apply(
-        self, raw: bytes, sender: Address | None = None, deadline: float | Deadline | None = None, tracer: Tracer | None = None
+        self,
+        raw: bytes,
+        sender: Address | None = None,
+        deadline: float | Deadline | None = None,
+        tracer: Tracer | None = None,
+        refund: RefundRule | None = None,
     ) -> TransactionResult:
         """Execute one transaction (EIP-2718 bytes), and settle what the block refunds of its gas (`BlockEnv.refunds`).
 
+        `refund` decides about it instead where a block builder does; it is asked for signed transactions, once they have run.
         `sender` spares the signature check when it is already known. Past `deadline` (time.monotonic seconds) the
         transaction is stopped inside the opcode loop with `ExecutionTimeout` and undone. Raises `InvalidTransaction`
         when the transaction cannot stand in this block; the execution is then as if it had never been tried.
