@@ -55,7 +55,7 @@ class BuilderSettings:
     deadline_seconds: float = 2.0
     """A build with the pool stops improving after this time (--builder.deadline)."""
     sdm_policy: str = "none"
-    """How gas refunds are chosen, one of `metering.POLICIES` (--sdm.policy)."""
+    """How gas refunds are chosen, none or warming (--sdm.policy)."""
     sdm_opt_in: bool = False
     """Whether the operator wants them (--rollup.operator-sdm-opt-in)."""
 

@@ -14,15 +14,13 @@ from l2engine.types.execution import BlockExecution, Deadline, TransactionResult
 from l2engine.types.transaction import POST_EXECUTION_TYPE, GasRefund, PostExecutionTransaction
 from l2engine.types.transaction_codec import decode_transaction, encode_transaction
 
-POLICIES = ("none", "warming")
-
 
 @dataclass(slots=True)
 class Metering:
     """What the operator wants; it may change between blocks."""
 
     policy: str = "none"
-    """One of `POLICIES` (--sdm.policy)."""
+    """none, or warming (--sdm.policy)."""
     opted_in: bool = False
     """--rollup.operator-sdm-opt-in, admin_setOperatorSdmOptIn."""
 

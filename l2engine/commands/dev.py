@@ -73,6 +73,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="ID,ID,…",
         help="chains that exchange messages with this one, which decides about Lagoon's upgrade deposits (default: none)",
     )
+    parser.add_argument(
+        "--sdm",
+        choices=settings.SDM_POLICIES[1:],
+        help="give gas refunds by this policy from Lagoon on (--sdm.policy and the operator's opt-in in one)",
+    )
     parser.add_argument("--fork", choices=[fork.name for fork in OP_FORKS], help=f"fork in force from block 0 (default {DEFAULT_FORK})")
     settings.add_flags(parser, **DEFAULTS)
 
@@ -81,6 +86,8 @@ def run(args: argparse.Namespace) -> int:
     if args.block_time is not None and args.block_time <= 0:
         raise ConfigError("--block-time must be more than 0 seconds")
     chosen = settings.resolve(args, **DEFAULTS)
+    if args.sdm is not None:
+        chosen = replace(chosen, sdm_policy=args.sdm, rollup_operator_sdm_opt_in=True)
     if chosen.network is not None:
         raise ConfigError("dev makes a chain of its own; `l2engine run --network` follows a registered one")
     logs.configure(chosen.log_format, chosen.verbosity)
