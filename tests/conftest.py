@@ -14,7 +14,7 @@ import pytest
 
 from tests.helpers.vectors import VECTORS
 
-NO_TESTS_YET = {"devp2p", "lagoon", "op-node"}
+NO_TESTS_YET = {"devp2p", "op-node"}
 """Folders whose feature is not built yet."""
 
 hypothesis.settings.register_profile("shared machine", deadline=None)

@@ -24,30 +24,30 @@ class MessageIdentifier:
     chain_id: int
 
 
-def message_payload(log: Log) -> bytes:
-    """What a log says: its topics, then its data."""
-    return b"".join(log.topics) + log.data
+def payload_hash(log: Log) -> Hash32:
+    """The hash of what a log says: its topics, then its data."""
+    return keccak(b"".join(log.topics) + log.data)
 
 
-def log_hash(origin: Address, payload_hash: Hash32) -> Hash32:
+def log_hash(origin: Address, payload: Hash32) -> Hash32:
     """The hash of a log, from its address and the hash of its payload."""
-    return keccak(origin + payload_hash)
+    return keccak(origin + payload)
 
 
-def checksum(message: MessageIdentifier, payload_hash: Hash32) -> Hash32:
+def checksum(message: MessageIdentifier, payload: Hash32) -> Hash32:
     """What binds a message's content to its place: 0x03 and 31 bytes of a hash."""
     place = bytes(12) + _u64(message.block_number) + _u64(message.timestamp) + message.log_index.to_bytes(4, "big")
-    of_log = keccak(log_hash(message.origin, payload_hash) + place)
+    of_log = keccak(log_hash(message.origin, payload) + place)
     return _CHECKSUM + keccak(of_log + message.chain_id.to_bytes(32, "big"))[1:]
 
 
-def access_list_keys(message: MessageIdentifier, payload_hash: Hash32) -> Sequence[Hash32]:
+def access_list_keys(message: MessageIdentifier, payload: Hash32) -> Sequence[Hash32]:
     """The storage keys of CrossL2Inbox that a transaction lists to execute a message: its place (two keys for a chain id
     above 64 bits), then its checksum."""
     chain_id = message.chain_id.to_bytes(32, "big")
     place = chain_id[24:] + _u64(message.block_number) + _u64(message.timestamp) + message.log_index.to_bytes(4, "big")
     high = [_CHAIN_ID + bytes(7) + chain_id[:24]] if any(chain_id[:24]) else []
-    return [_LOOKUP + bytes(3) + place, *high, checksum(message, payload_hash)]
+    return [_LOOKUP + bytes(3) + place, *high, checksum(message, payload)]
 
 
 def _u64(value: int) -> bytes:

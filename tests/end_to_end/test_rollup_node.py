@@ -21,7 +21,7 @@ from tests.helpers.in_process import InProcess
 from tests.helpers.rollup_node import EngineError, RollupNode
 from tests.helpers.running import RunningNode, send, token
 
-LATER = ("canyon", "ecotone", "fjord", "granite", "holocene", "isthmus", "jovian", "karst")
+LATER = ("canyon", "ecotone", "fjord", "granite", "holocene", "isthmus", "jovian", "karst", "lagoon")
 BLOCKS_PER_FORK = 3
 GENESIS = document("regolith", {name: 2 * BLOCKS_PER_FORK * place for place, name in enumerate(LATER, 1)})
 CONFIG = loader.load(GENESIS).config
@@ -166,8 +166,8 @@ def test_life_of_a_rollup_node(engines: tuple[Engine, Engine]) -> None:
     sequencer, verifier = life.sequencer, life.verifier
 
     # sequencing and verifying, through all forks but the last
-    made = life.sequence(BLOCKS_PER_FORK * 7 + 1)
-    assert CONFIG.fork_at(made[-1].number, made[-1].timestamp).name == "jovian"
+    made = life.sequence(BLOCKS_PER_FORK * 8 + 1)
+    assert CONFIG.fork_at(made[-1].number, made[-1].timestamp).name == "karst"
     life.derive(len(made))
     assert (sequencer.reorged, verifier.reorged) == (0, 0)
     assert verifier.unsafe == sequencer.unsafe == made[-1]
@@ -235,7 +235,7 @@ def invalid_payload(life: Life) -> None:
 
 
 def deep_reorg(life: Life) -> None:
-    """L1 itself is reorganised: everything from Holocene on is derived again from another L1, over three fork boundaries."""
+    """L1 itself is reorganised: everything from Holocene on is derived again from another L1, over every later fork boundary."""
     sequencer, verifier = life.sequencer, life.verifier
     back_to = BLOCKS_PER_FORK * 5 - 1
     assert CONFIG.fork_at(back_to, sequencer.header(hex(back_to)).timestamp).name == "granite"
@@ -250,7 +250,7 @@ def deep_reorg(life: Life) -> None:
         assert derived[0] == derived[1]
     assert (sequencer.safe.number, sequencer.safe.timestamp) == (old.number, old.timestamp)
     assert sequencer.safe != old
-    assert CONFIG.fork_at(old.number, old.timestamp).name == "karst"
+    assert CONFIG.fork_at(old.number, old.timestamp).name == "lagoon"
     assert sequencer.call("eth_getBalance", "0x" + SINK.hex(), "latest") == balance
     assert GENESIS_TIME + 2 * old.number == old.timestamp
     life.agree()

@@ -40,15 +40,12 @@ def test_facts_equal_the_registrys():
         assert chain.time_unknown == (("karst",) if key in since["karst_time_unknown"] else ())
 
 
-def test_lagoon_is_judged_by_its_own_rules_or_not_at_all():
+def test_lagoon_is_judged_by_its_own_rules():
     config = chain_config(registered_chains()["sepolia/op"].geth_config())
     assert config.fork_at(1, LAGOON_SEPOLIA - 1) is forks.KARST
     config.require_known(1, LAGOON_SEPOLIA - 1)
-    if "lagoon" in forks.FORKS_BY_NAME:
-        assert config.fork_at(1, LAGOON_SEPOLIA).name == "lagoon"
-    else:
-        with pytest.raises(UnknownFork, match="lagoon"):
-            config.require_known(1, LAGOON_SEPOLIA)
+    assert config.fork_at(1, LAGOON_SEPOLIA) is forks.LAGOON
+    config.require_known(1, LAGOON_SEPOLIA)
 
 
 @pytest.mark.parametrize(("key", "azul"), [("mainnet/base", 1_779_991_200), ("sepolia/base", 1_776_708_000)])

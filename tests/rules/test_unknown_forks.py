@@ -59,7 +59,7 @@ def test_forks_of_other_builds_are_caught(key: str) -> None:
 
 def test_registered_chains_have_no_other_unknown_forks() -> None:
     found = {fork.name for chain in registered_chains().values() for fork in chain_config(chain.geth_config()).unknown_forks}
-    assert found <= {"lagoon", "azul"}
+    assert found == {"azul"}
 
 
 def test_null_schedules_nothing() -> None:

@@ -116,6 +116,7 @@ GET_PAYLOAD = {  # fork: the versions that serve it, by the first byte of the id
     "ecotone": {3: (3,)},
     "isthmus": {3: (4,)},
     "karst": {3: (5,)},
+    "lagoon": {3: (5,)},
 }
 
 
