@@ -6,7 +6,8 @@ anything runs; 10 and 11 when the refunded transaction is settled.
 Sources: OP specs, lagoon/post-exec.md "Block-Level Structural Rules", lagoon/sdm.md "Validity Rules" and "Settlement".
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
 
 from l2engine.errors import InvalidTransaction
 from l2engine.refusals import Reason
@@ -77,3 +78,18 @@ def balance_changes(
         (OPERATOR_FEE_VAULT, -operator_fee),
     )
     return tuple((address, wei) for address, wei in changes if wei)
+
+
+class Balances(Protocol):
+    """The accounts of a block under execution."""
+
+    def get_balance(self, address: Address) -> Wei: ...
+    def delta_balance(self, address: Address, delta: Wei) -> None: ...
+
+
+def settle(balances: Balances, changes: Iterable[tuple[Address, Wei]]) -> None:
+    """Make the changes one after the other. `InvalidTransaction` at an account that has less than it is to pay."""
+    for address, wei in changes:
+        if balances.get_balance(address) + wei < 0:
+            raise InvalidTransaction(Reason.SETTLEMENT_UNDERFLOWS, address=address, delta=-wei)
+        balances.delta_balance(address, wei)

@@ -59,10 +59,10 @@ class RandomBlock:
     """To make on the world beside the block, with their overrides."""
 
 
-def random_block(seed: int, count: int = 12) -> RandomBlock:
-    """A block of about `count` transactions; some of them cannot stand."""
+def random_block(seed: int, count: int = 12, fork: Fork | None = None) -> RandomBlock:
+    """A block of about `count` transactions; some of them cannot stand. The seed decides the fork too, unless one is given."""
     rng = random.Random(seed)
-    fork = FORKS[seed % len(FORKS)]
+    fork = fork or FORKS[seed % len(FORKS)]
     begins = rng.random() < 0.15 and fork is not forks.PARIS  # in this very block
     config = rules(fork, _TIMESTAMP if begins else 0)
     world = _world(rng, fork)

@@ -31,7 +31,7 @@ class LyingExecution:
     def __init__(self, executor: LyingExecutor, truth: BlockExecution) -> None:
         self.executor, self.truth = executor, truth
         self.changes: dict[Address, Callable[[AccountDiff], AccountDiff]] = {}
-        self.gas_used = 0
+        self.gas_before_refunds = 0
 
     def apply_all(self, raws: Any) -> Any:
         for index, raw in enumerate(raws):
@@ -43,7 +43,7 @@ class LyingExecution:
 
     def apply(self, raw: bytes, *rest: Any) -> TransactionResult:
         result = self.truth.apply(raw, *rest)
-        self.gas_used = self.truth.gas_used
+        self.gas_before_refunds = self.truth.gas_before_refunds
         return self.executor.lie(self, raw, result) if self.executor.wanted(raw) else result
 
     def finish(self) -> BlockResult:

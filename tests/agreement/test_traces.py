@@ -27,6 +27,7 @@ class Listener:
     def __init__(self, fork: Fork, steps: frozenset[int]) -> None:
         self.steps, self._fork = steps, fork
         self.events: list[tuple[Any, ...]] = []
+        self._seen: set[Address] = set()
         self._costs: list[tuple[int, Gas]] = []
 
     def begin(self, transaction: TracedTransaction) -> None:
@@ -62,6 +63,8 @@ class Listener:
         self.events.append(("end", gas_used, error, *self._accounts()))
 
     def _accounts(self) -> list[Any]:
+        if not self._seen:  # of a 0x7D only the end is heard
+            return []
         state = self._transaction.state
         found = [(who, state.account(who)) for who in sorted(self._seen)]
         return [(who, account, state.code(account.code_hash)) for who, account in found if account is not None and not account.is_empty]

@@ -13,7 +13,7 @@ from l2engine.types.transaction import FeeMarketTransaction, created_address
 from l2engine.types.transaction_codec import decode_transaction, signed
 from tests.evm.states import Before, config, deposit, env, world
 from tests.helpers.accounts import signer
-from tests.helpers.lagoon import Fact, facts, unhex
+from tests.lagoon.facts import Fact, facts, unhex
 
 
 def _touch(transaction: TransactionWarmth, kind: str, address: str, *slot: int) -> None:

@@ -18,7 +18,7 @@ from l2engine.rules.predeploys import DEPOSITOR, L1_BLOCK
 from l2engine.types.transaction import DepositTransaction
 from l2engine.types.transaction_codec import decode_transaction
 from tests.helpers.dev_chain import GENESIS_TIME, document, funded, open_engine
-from tests.helpers.lagoon import BUNDLE, Fact, facts
+from tests.lagoon.facts import BUNDLE, Fact, facts
 
 SINK = b"\1" * 20
 

@@ -9,7 +9,7 @@ from l2engine.errors import ConfigError
 from l2engine.types.base import keccak
 from l2engine.types.transaction import DepositTransaction
 from l2engine.types.transaction_codec import decode_transaction
-from tests.helpers.lagoon import BUNDLE, Fact, facts, unhex
+from tests.lagoon.facts import BUNDLE, Fact, facts, unhex
 
 
 @facts("upgrade_transactions.json", "upgrade_transaction")
@@ -21,6 +21,9 @@ def test_upgrade_deposit_is_that_of_the_fact(fact: Fact) -> None:
     assert (tx.source_hash, tx.sender, tx.to) == tuple(unhex(expected[name]) for name in ("source_hash", "from", "to"))
     assert (tx.mint, tx.value, tx.gas) == (int(expected["mint"]), int(expected["value"]), expected["gas"])
     assert (len(tx.data), keccak(tx.data)) == (expected["data_length"], unhex(expected["data_keccak"]))
+    assert tx.is_system_transaction is expected["is_system_tx"]
+    assert tx.data == unhex(expected.get("data", "0x" + tx.data.hex()))
+    assert raw == unhex(expected.get("transaction", "0x" + raw.hex()))
     assert (tx.hash, len(raw)) == (unhex(expected["transaction_hash"]), expected["transaction_length"])
 
 

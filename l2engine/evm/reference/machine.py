@@ -24,7 +24,7 @@ from l2engine.types.base import Address, Gas, Hash32, Wei
 from l2engine.types.environment import BlockEnv
 from l2engine.types.execution import AccountOverride, Call, CallResult, Deadline, RefundRule, TransactionResult
 from l2engine.types.native_functions import ordered_root
-from l2engine.types.receipt import Receipt, merge_blooms
+from l2engine.types.receipt import Receipt, merge_blooms, post_execution_receipt
 from l2engine.types.state import StateDiff, StateView
 from l2engine.types.tracing import Tracer
 from l2engine.types.transaction import (
@@ -175,7 +175,7 @@ class ReferenceMachine:
     def _close(self, tx: PostExecutionTransaction, tracer: Tracer | None) -> TransactionResult:
         """A post-execution transaction is not executed: its refunds have long been settled. Its receipt repeats the gas so far."""
         check_type(self._fork, tx)
-        receipt = Receipt(tx.type, 1, self.gas_used, ())
+        receipt = post_execution_receipt(self.gas_used)
         self._receipts.append(receipt)
         if tracer is not None:
             tracer.end(0, None)

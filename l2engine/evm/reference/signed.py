@@ -103,13 +103,9 @@ class Signed:
         """Undo the payment of the gas that the block refunds (Lagoon), within the transaction's own changes; the gas that is left."""
         left = post_execution.gas_after_refund(evm_gas_used, self.refund)
         paid, self.operator_fee = self.operator_fee, fees.operator_fee(self._runner.fork, left, self._l1)
-        accounts, beneficiary = self._runner.accounts, self._runner.env.beneficiary
-        for address, wei in post_execution.balance_changes(
-            plan.sender, beneficiary, self.refund, plan.price, self._base_fee, paid - self.operator_fee
-        ):
-            if accounts.get_balance(address) + wei < 0:
-                raise InvalidTransaction(Reason.SETTLEMENT_UNDERFLOWS, address=address, delta=-wei)
-            accounts.delta_balance(address, wei)
+        beneficiary, operator_fee = self._runner.env.beneficiary, paid - self.operator_fee
+        changes = post_execution.balance_changes(plan.sender, beneficiary, self.refund, plan.price, self._base_fee, operator_fee)
+        post_execution.settle(self._runner.accounts, changes)
         return left
 
     def _check_nonce(self, sender: Address, nonce: int) -> None:

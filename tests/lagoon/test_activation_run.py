@@ -12,7 +12,7 @@ from l2engine.rules.forks import LAGOON
 from l2engine.rules.predeploys import DEPOSITOR, ETH_LIQUIDITY, L1_BLOCK, SEQUENCER_FEE_VAULT
 from l2engine.types.base import Address, keccak
 from tests.evm.states import Before, config, env, world
-from tests.helpers.lagoon import BUNDLE, Fact, data, facts, unhex
+from tests.lagoon.facts import BUNDLE, Fact, data, facts, unhex
 
 EXECUTORS = [
     ReferenceExecutor,
@@ -20,7 +20,6 @@ EXECUTORS = [
 ]
 FEATURES: Address = unhex("0x420000000000000000000000000000000000002d")
 INTEROP_BIT = 0xC8BC8F9195CFB2D040744AAC63412D02FFC186EA9BD519039EDC4666EE9032BC
-INTEROP_FLAG = 0x3EBFD37456942048B852C384870D4AD41F6BBBDAC131FB70BAE79436D8F87A60  # of L1Block
 IMPLEMENTATION = 0x360894A13BA1A3210667C828492DB98DCA3E2076CC3735A920A3CA505D382BBC  # EIP-1967
 
 
@@ -60,10 +59,6 @@ def predeploys(name: str) -> dict[Address, Before]:
     return {address: Before(account.balance, account.nonce, account.code, dict(account.storage)) for address, account in alloc.items()}
 
 
-def implementation(state: State, last_byte: int) -> int:
-    return state.slot(bytes.fromhex(f"42000000000000000000000000000000000000{last_byte:02x}"), IMPLEMENTATION)
-
-
 @pytest.mark.parametrize("executor", EXECUTORS)
 @facts("activation.json", "activation_run")
 def test_bundle_runs_as_recorded(executor: type[Any], fact: Fact) -> None:
@@ -89,17 +84,6 @@ def test_bundle_runs_as_recorded(executor: type[Any], fact: Fact) -> None:
         assert state.slot(unhex(proxy), IMPLEMENTATION) == int(row["implementation"], 16)
         assert (len(code), keccak(code)) == (row["code_length"], unhex(row["code_keccak"]))
     assert state.account(ETH_LIQUIDITY)[1] == int(expected["balance_of_ETHLiquidity"])
-
-
-@pytest.mark.parametrize("executor", EXECUTORS)
-@facts("activation.json", "activation", fact="single-chain post-state")
-def test_chain_alone_gets_no_interop_contracts(executor: type[Any], fact: Fact) -> None:
-    state = State(predeploys("karst_state"))
-    state.run(executor, *read_upgrade(BUNDLE, "lagoon").deposits)
-    assert int(fact.expected["interop_flag_slot_of_L1Block"], 16) == INTEROP_FLAG
-    assert state.slot(L1_BLOCK, INTEROP_FLAG) == fact.expected["interop_flag"]
-    assert [implementation(state, last) for last in range(0x22, 0x26)] == [0] * 4
-    assert state.account(ETH_LIQUIDITY)[1] == fact.expected["balance_of_0x4200..25"]
 
 
 @pytest.mark.parametrize("executor", EXECUTORS)
