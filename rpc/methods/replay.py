@@ -16,17 +16,16 @@ from rpc.context import Context, TimeLimit
 from rpc.errors import SERVER_ERROR, RpcError
 from rpc.jsonrpc import RunsOn, method
 from rpc.read.blocks import BlockReference, block_reference
-from rpc.read.values import Optional, any_json
+from rpc.read.values import Mismatch, Optional, boolean, kind_of
 
 
-def replay_block(context: Context, reference: BlockReference, options: Any) -> dict[str, Any]:
-    """Each transaction's gas before refunds and what the block makes of it; `compare_payload` (true) looks for refunds of more."""
+def replay_block(context: Context, reference: BlockReference, compares: bool) -> dict[str, Any]:
+    """Each transaction's gas before refunds and what the block makes of it; where it `compares`, also whether more is refunded."""
     block = context.block(reference)
     if block is None:
         raise RpcError(SERVER_ERROR, "block not found")
     if block.number == 0:
         raise RpcError(SERVER_ERROR, "genesis has no transactions to replay")
-    compares = not isinstance(options, dict) or options.get("compare_payload", True) is True
     payload = next((tx for raw in block.transactions[-1:] if isinstance(tx := decode_transaction(raw), PostExecutionTransaction)), None)
     refunds = {entry.index: entry.gas for entry in payload.entries} if payload else {}
     used = _gas_without_refunds(context, block)
@@ -56,6 +55,13 @@ def replay_block(context: Context, reference: BlockReference, options: Any) -> d
             "mismatch_count": len(mismatches),
         },
     }
+
+
+def _compare_payload(options: Any) -> bool:
+    """The one option."""
+    if not isinstance(options, dict):
+        raise Mismatch(kind_of(options), "replay options")
+    return boolean(options.get("compare_payload", True))
 
 
 def _gas_without_refunds(context: Context, block: Block) -> list[Gas]:
@@ -106,5 +112,5 @@ def _payload(tx: PostExecutionTransaction) -> dict[str, Any]:
 
 
 METHODS = {
-    "debug_replaySDMBlock": method(replay_block, block_reference, Optional(any_json), runs_on=RunsOn.CALL),
+    "debug_replaySDMBlock": method(replay_block, block_reference, Optional(_compare_payload, True), runs_on=RunsOn.CALL),
 }
