@@ -12,6 +12,7 @@ mod view;
 
 /// Running transactions: decoding, checks, fees, frames, tracing, receipts.
 mod execute {
+    pub mod apply;
     pub mod block;
     pub mod call;
     pub mod changes;

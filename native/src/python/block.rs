@@ -1,7 +1,8 @@
 //! A block under execution, its receipts and its diff, as Python sees them.
 
 use crate::errors::{ExecutionError, StateError};
-use crate::execute::block::{BlockExecution, Outcome, RefundRule};
+use crate::execute::apply::Outcome;
+use crate::execute::block::{BlockExecution, RefundRule};
 use crate::execute::deadline::with_deadline;
 use crate::execute::machine::Listener;
 use crate::execute::receipt::{BLOOM_BYTES, Receipt};
