@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-DEFAULT_FORK = "jovian"
+DEFAULT_FORK, FORK_WITH_REFUNDS = "jovian", "lagoon"
 APIS = ("eth", "net", "web3", "debug", "txpool", "admin", "miner")
 DEFAULTS: Mapping[str, Any] = {
     "http": True,
@@ -76,7 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sdm",
         choices=settings.SDM_POLICIES[1:],
-        help="give gas refunds by this policy from Lagoon on (--sdm.policy and the operator's opt-in in one)",
+        help="give gas refunds by this policy: --sdm.policy, the operator's opt-in and --fork lagoon in one",
     )
     parser.add_argument("--fork", choices=[fork.name for fork in OP_FORKS], help=f"fork in force from block 0 (default {DEFAULT_FORK})")
     settings.add_flags(parser, **DEFAULTS)
@@ -99,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
     async def start() -> "Node":
         from l2engine.node import Node
 
-        kv = _open(chosen, args.fork, dict(args.fork_in or ()))
+        kv = _open(chosen, args.fork, dict(args.fork_in or ()), args.sdm is not None)
         try:
             upgrades = _upgrades(kv, chosen, args.upgrade_bundle, args.dependency_set)
         except BaseException:
@@ -154,7 +154,7 @@ def _parse_chain_ids(text: str) -> frozenset[int]:
     return frozenset(settings.parse_number(part) for part in settings.parse_list(text))
 
 
-def _open(chosen: Settings, fork: str | None, later: Mapping[str, int]) -> KeyValue:
+def _open(chosen: Settings, fork: str | None, later: Mapping[str, int], gives_refunds: bool) -> KeyValue:
     """The database, with a genesis in it."""
     from l2engine.store.blocks import BlockStore
 
@@ -162,7 +162,7 @@ def _open(chosen: Settings, fork: str | None, later: Mapping[str, int]) -> KeyVa
     try:
         blocks = BlockStore(kv)
         if blocks.genesis is None and chosen.genesis is None:
-            fork = fork or DEFAULT_FORK
+            fork = fork or (FORK_WITH_REFUNDS if gives_refunds else DEFAULT_FORK)
             assembly.write(kv, load(dev_genesis(fork, int(time.time()), chain_id=chosen.networkid or CHAIN_ID, later=later)))
         elif later:
             raise ConfigError("--fork-in is for a new chain of dev's own; --override.<fork> gives this one another time")
