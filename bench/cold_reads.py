@@ -59,7 +59,7 @@ def open_all(folder: Path, accounts: int) -> tuple[Any, Any]:
 def build(engine: Any, accounts: int) -> list[Any]:
     """Blocks full of transfers, each to another account of the genesis."""
     from genesis.dev.accounts import DEV_ACCOUNTS
-    from l2engine.chain.sequencer import SequencerSettings, dev_attributes
+    from l2engine.dev.l1 import ImaginedL1, dev_attributes
     from l2engine.types.payload import ForkchoiceState
     from l2engine.types.transactions import Transactions
     from tests.helpers.transactions import transfer
@@ -67,7 +67,7 @@ def build(engine: Any, accounts: int) -> list[Any]:
     chance, nonce, blocks = random.Random(1), 0, []
     for _ in range(BLOCKS):
         head = engine.head
-        attributes = dev_attributes(engine.config, head, head.timestamp + 2, SequencerSettings())
+        attributes = dev_attributes(engine.config, head, head.timestamp + 2, ImaginedL1())
         raws = []
         for _ in range((GAS - 400_000) // 21_000):
             raws.append(transfer(DEV_ACCOUNTS[0], nonce, address(chance.randrange(accounts)), 1))

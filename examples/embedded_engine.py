@@ -13,7 +13,7 @@ from genesis.dev import dev_genesis
 from genesis.dev.accounts import DEV_ACCOUNTS
 from genesis.loader import load
 from l2engine import assembly
-from l2engine.chain.sequencer import Sequencer
+from l2engine.dev.sequencer import Sequencer
 from l2engine.settings import Settings
 from rpc.context import Context
 from rpc.jsonrpc import handle

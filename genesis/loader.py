@@ -57,8 +57,8 @@ class Genesis:
         return Block(self.header, Transactions(), (), None if self.header.withdrawals_root is None else ())
 
 
-def read(path: Path) -> dict[str, Any]:
-    """The JSON object in a genesis file; `ConfigError` when it cannot be read or is no JSON object."""
+def read(path: Path, what: str = "genesis file") -> dict[str, Any]:
+    """The JSON object in a file, plain or compressed; `ConfigError`, which says `what` it should be, when it cannot be read or is none."""
     try:
         data = path.read_bytes()
         if data[:2] == b"\x1f\x8b":
@@ -71,9 +71,9 @@ def read(path: Path) -> dict[str, Any]:
         content = json.loads(data)
     except (OSError, EOFError, ValueError, zstandard.ZstdError) as error:
         why = getattr(error, "strerror", None) or error
-        raise ConfigError(f"cannot read genesis file {path}: {why}") from error
+        raise ConfigError(f"cannot read {what} {path}: {why}") from error
     if not isinstance(content, dict):
-        raise ConfigError(f"cannot read genesis file {path}: not a JSON object")
+        raise ConfigError(f"cannot read {what} {path}: not a JSON object")
     return content
 
 

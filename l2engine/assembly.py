@@ -194,6 +194,8 @@ def open_chain(settings: Settings, kv: KeyValue | None = None, now: float | None
         state = open_state(opened, settings)
         executor = executor_factory(settings.evm)(config)
         events = Events()
+        if settings.rollup_operator_sdm_opt_in and settings.sdm_policy == "none":
+            log.warning("--rollup.operator-sdm-opt-in changes nothing without a policy: --sdm.policy warming gives refunds")
         pool_settings = PoolSettings(
             price_limit=settings.txpool_pricelimit,
             price_bump=settings.txpool_pricebump,
@@ -206,7 +208,7 @@ def open_chain(settings: Settings, kv: KeyValue | None = None, now: float | None
         engine_settings = EngineSettings(
             allow_unwind_canonical_header=settings.engine_allow_unwind_canonical_header,
             sync_acknowledgements=settings.db_sync == "always",
-            builder=BuilderSettings(deadline_seconds=settings.builder_deadline),
+            builder=BuilderSettings(settings.builder_deadline, settings.sdm_policy, settings.rollup_operator_sdm_opt_in),
             witness_folder=data_directory(settings) / "witnesses" if kv is None else None,
         )
         pool = Pool(config, pool_settings, events)

@@ -21,6 +21,7 @@ from l2engine.types.duration import parse_duration
 
 ENVIRONMENT_PREFIX = "L2ENGINE_"
 API_NAMES = ("eth", "net", "web3", "debug", "txpool", "admin", "miner", "trace", "ots", "testing")
+SDM_POLICIES = ("none", "warming")
 OVERRIDES = tuple(f"override.{fork.name}" for fork in OP_FORKS[1:])
 
 
@@ -180,6 +181,10 @@ class Settings:
 
     # building and pool
     builder_deadline: float = _flag("builder.deadline", 2.0, "seconds that a build may go on improving", parse=parse_seconds)
+    sdm_policy: str = _flag("sdm.policy", "none", "which gas refunds a builder gives from Lagoon on", choices=SDM_POLICIES)
+    rollup_operator_sdm_opt_in: bool = _flag(
+        "rollup.operator-sdm-opt-in", False, "give refunds in blocks built here, by the policy of --sdm.policy"
+    )
     miner_gaslimit: int | None = _flag(
         "miner.gaslimit", None, "gas limit of the dev chain's blocks", "builder.gaslimit", parse=parse_number
     )

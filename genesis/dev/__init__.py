@@ -18,16 +18,19 @@ from l2engine.rules.predeploys import (
     BASE_FEE_VAULT,
     BEACON_ROOTS,
     CREATE2_DEPLOYER,
+    CROSS_L2_INBOX,
     GAS_PRICE_ORACLE,
     HISTORY_STORAGE,
     L1_BLOCK,
     L1_FEE_VAULT,
     L2_TO_L1_MESSAGE_PASSER,
+    L2_TO_L2_MESSENGER,
     OPERATOR_FEE_VAULT,
     SEQUENCER_FEE_VAULT,
     create2_deployer_code,
 )
 from l2engine.types.base import Address
+from l2engine.types.transaction import POST_EXECUTION_TYPE
 
 CHAIN_ID = 901
 DEV_ADDRESSES = tuple(account.address for account in DEV_ACCOUNTS)
@@ -61,14 +64,13 @@ def dev_genesis(
     accounts: Iterable[bytes] = DEV_ADDRESSES,
     balance: int = BALANCE,
     chain_id: int = CHAIN_ID,
+    later: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
-    """A genesis in geth's format with the named fork in force from block 0. `balance` is wei; `ConfigError` for an unknown fork."""
-    names = [fork.name for fork in OP_FORKS]
-    if fork_name not in names:
-        raise ConfigError(f"unknown fork {fork_name!r}; known are {', '.join(names)}")
-    fork = OP_FORKS[names.index(fork_name)]
+    """A genesis in geth's format with the named fork in force from block 0, and `later` ones so many seconds after it; forks between
+    them begin with the later one. `balance` is wei; `ConfigError` for an unknown fork or one out of order."""
+    fork = OP_FORKS[_place(fork_name)]
     genesis: dict[str, Any] = {
-        "config": _config(chain_id, names[: names.index(fork_name) + 1]),
+        "config": _config(chain_id, _schedule(fork_name, timestamp, later or {})),
         "nonce": "0x0",
         "timestamp": hex(timestamp),
         "extraData": _extra_data(fork),
@@ -87,16 +89,37 @@ def dev_genesis(
     return genesis
 
 
-def _config(chain_id: int, forks: list[str]) -> dict[str, Any]:
+def _place(name: str) -> int:
+    names = [fork.name for fork in OP_FORKS]
+    if name not in names:
+        raise ConfigError(f"unknown fork {name!r}; known are {', '.join(names)}")
+    return names.index(name)
+
+
+def _schedule(first: str, genesis_time: int, later: Mapping[str, int]) -> dict[str, int]:
+    """The activation time of each fork after Bedrock, 0 for those in force from block 0 on."""
+    times = {fork.name: 0 for fork in OP_FORKS[1 : _place(first) + 1]}
+    reached, latest = _place(first), 0
+    for name, seconds in sorted(later.items(), key=lambda item: _place(item[0])):
+        if _place(name) <= reached:
+            raise ConfigError(f"{name} cannot begin later: {first} includes it")
+        if seconds < latest:
+            raise ConfigError(f"{name} cannot begin before the forks that it includes")
+        times |= {fork.name: genesis_time + seconds for fork in OP_FORKS[reached + 1 : _place(name) + 1]}
+        reached, latest = _place(name), seconds
+    return times
+
+
+def _config(chain_id: int, times: Mapping[str, int]) -> dict[str, Any]:
     blocks = (
         "homestead eip150 eip155 eip158 byzantium constantinople petersburg istanbul muirGlacier berlin london arrowGlacier grayGlacier"
     )
     config: dict[str, Any] = {"chainId": chain_id, "terminalTotalDifficulty": 0, "terminalTotalDifficultyPassed": True}
     config |= {f"{name}Block": 0 for name in (*blocks.split(), "mergeNetsplit", "bedrock")}
-    for name in forks[1:]:
-        config[f"{name}Time"] = 0
+    for name, time in times.items():
+        config[f"{name}Time"] = time
         if name in L1_FORKS:
-            config[f"{L1_FORKS[name]}Time"] = 0
+            config[f"{L1_FORKS[name]}Time"] = time
     config["optimism"] = {
         "eip1559Elasticity": ELASTICITY,
         "eip1559Denominator": DENOMINATOR,
@@ -129,6 +152,9 @@ def _contracts(fork: Fork) -> dict[str, dict[str, Any]]:
         MULTICALL3: {"code": code["Multicall3"]},
         DEPLOYMENT_PROXY: {"nonce": "0x1", "code": _DEPLOYMENT_PROXY_CODE},
     }
+    if POST_EXECUTION_TYPE in fork.transaction_types:  # Lagoon, which brings messages between chains as well
+        contracts[CROSS_L2_INBOX] = {"code": code["CrossL2Inbox"]}
+        contracts[L2_TO_L2_MESSENGER] = {"code": code["L2ToL2CrossDomainMessenger"]}
     if fork.has(L1Rules.SHANGHAI):
         contracts[CREATE2_DEPLOYER] = {"code": "0x" + create2_deployer_code().hex()}
     if fork.has(L1Rules.CANCUN):

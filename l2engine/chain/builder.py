@@ -15,9 +15,10 @@ from functools import cached_property
 from typing import TypeAlias
 
 from l2engine.chain.disagreements import Disagreements
+from l2engine.chain.metering import MeteredExecution, Metering
 from l2engine.chain.payload import draft_block, payload_id
 from l2engine.chain.pool import Pool
-from l2engine.chain.process import ExecutedBlock, apply_all, block_env, seal, validate_l1_attributes
+from l2engine.chain.process import ExecutedBlock, block_env, seal, validate_l1_attributes
 from l2engine.errors import ExecutionTimeout, ExecutorsDisagree, InvalidAttributes, InvalidBlock, InvalidTransaction, L2EngineError
 from l2engine.evm.executor import BlockExecution, Executor
 from l2engine.refusals import Reason
@@ -45,7 +46,7 @@ _LAST_TRANSACTION_SECONDS = 0.3  # what a running pool transaction gets once the
 _SLOW_SECONDS = 0.25  # a transaction that was stopped after this long comes last from then on
 _SLOW_KEPT = 1024
 
-_Fill: TypeAlias = Callable[[BlockExecution], list[bytes]]
+_Fill: TypeAlias = Callable[[BlockExecution | MeteredExecution], list[bytes]]
 """Adds transactions to a block under execution and tells which."""
 
 
@@ -55,6 +56,10 @@ class BuilderSettings:
 
     deadline_seconds: float = 2.0
     """A build with the pool stops improving after this time (--builder.deadline)."""
+    sdm_policy: str = "none"
+    """How gas refunds are chosen, none or warming (--sdm.policy)."""
+    sdm_opt_in: bool = False
+    """Whether the operator wants them (--rollup.operator-sdm-opt-in)."""
 
 
 @dataclass(slots=True)
@@ -85,6 +90,8 @@ class Builder:
         """Largest DA size of a pool transaction in bytes (miner_setMaxDASize); 0 is unlimited."""
         self.max_block_da_size = 0
         """Largest sum of the DA sizes of a block's pool transactions; 0 is unlimited."""
+        self.metering = Metering(settings.sdm_policy, settings.sdm_opt_in)
+        """What is refunded in blocks that take transactions of the pool (admin_setOperatorSdmOptIn)."""
         self._config, self._executor, self._state, self._pool, self._settings = config, executor, state, pool, settings
         self._disagreements = disagreements
         self._builds: OrderedDict[bytes, _Build] = OrderedDict()
@@ -212,7 +219,7 @@ class Builder:
 
     def _build(self, task: "_Task", fill: _Fill | None = None) -> tuple[ExecutedBlock, int]:
         try:
-            return task.build(fill)
+            return task.build(fill, self.metering if fill is not None else None)
         except ExecutorsDisagree as error:
             self._disagreements.keep(error, task.parent, replace(task.block, transactions=Transactions(error.transactions)), sealed=False)
             for raw in error.transactions[-1:]:  # the next block shall not fail because of it
@@ -241,7 +248,7 @@ class Builder:
             if build.executed is None:
                 self._publish(build, *forced)
 
-    def _fill(self, execution: BlockExecution, task: "_Task", deadline: Deadline) -> list[bytes]:
+    def _fill(self, execution: BlockExecution | MeteredExecution, task: "_Task", deadline: Deadline) -> list[bytes]:
         """Apply the pool's best transactions for as long as gas, DA limits and time allow; the raw ones that went in."""
         gas_limit, base_fee = task.header.gas_limit, task.header.base_fee_per_gas or 0
         max_transaction, max_block = self.max_transaction_da_size, self.max_block_da_size
@@ -306,15 +313,23 @@ class _Task:
         forced = [raw for raw in self.block.transactions if record_of(raw).counts_for_da]
         return sum(fees.da_footprint(raw, self.footprint_scalar, fast_lz_length) for raw in forced) if self.footprint_scalar else 0
 
-    def build(self, fill: _Fill | None = None) -> tuple[ExecutedBlock, int]:
-        """The sealed block and its value. `fill` may add transactions of the pool after the forced ones.
+    def build(self, fill: _Fill | None = None, metering: Metering | None = None) -> tuple[ExecutedBlock, int]:
+        """The sealed block and its value. `fill` may add transactions of the pool after the forced ones, and with `metering` all may
+        earn refunds.
 
         `InvalidAttributes` when a forced transaction cannot stand, or all of them not in one block.
         """
-        execution = self._forced()
+        execution = self._begin()
+        metered = MeteredExecution(execution) if metering is not None and metering.is_effective(self._fork) else None
         transactions = self.block.transactions
+        self._apply_forced(metered or execution)
+        added: list[bytes] = []
         if fill is not None and not self._only_deposits:
-            transactions = Transactions((*transactions, *fill(execution)))
+            added += fill(metered or execution)
+        if metered is not None:
+            added += metered.close(self.header.number)
+        if added:
+            transactions = Transactions((*transactions, *added))
         result = execution.finish()
         prepared = self._state.prepare(self.parent.hash, result.diff)
         block = Block(self.header, transactions, (), self.block.withdrawals)
@@ -324,17 +339,18 @@ class _Task:
         sealed = Block(header, block.transactions, (), block.withdrawals)
         return ExecutedBlock(sealed, result.receipts, prepared), result.value
 
-    def _forced(self) -> BlockExecution:
+    def _begin(self) -> BlockExecution:
         try:
             env = block_env(self._config, self.block, self.parent, self._fork)
         except InvalidBlock as error:
             raise InvalidAttributes(str(error)) from error
-        execution = self._executor.begin(self._state.view(self.parent.hash), env, fork=self._fork)
-        failed = apply_all(execution, self.block.transactions)
+        return self._executor.begin(self._state.view(self.parent.hash), env, fork=self._fork)
+
+    def _apply_forced(self, execution: BlockExecution | MeteredExecution) -> None:
+        failed = execution.apply_all(self.block.transactions)
         if failed is not None:
             index, reason = failed
             raise _not_forced(self.block.transactions[index], reason) from reason
-        return execution
 
     def _read_footprint_scalar(self) -> int:
         """The DA footprint gas scalar in the block's own L1-attributes deposit; 0 where there is no footprint."""

@@ -28,11 +28,12 @@ from l2engine.settings import Settings
 from l2engine.types.storage import KeyValue
 
 if TYPE_CHECKING:
+    from l2engine.dev.upgrades import Upgrade
     from l2engine.node import Endpoints, Node
 
 log = logging.getLogger(__name__)
 
-DEFAULT_FORK = "jovian"
+DEFAULT_FORK, FORK_WITH_REFUNDS = "jovian", "lagoon"
 APIS = ("eth", "net", "web3", "debug", "txpool", "admin", "miner")
 DEFAULTS: Mapping[str, Any] = {
     "http": True,
@@ -55,6 +56,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="make blocks by the clock (default: one per transaction)",
     )
+    parser.add_argument(
+        "--fork-in",
+        action="append",
+        type=settings.argument(_parse_fork_in),
+        metavar="NAME=TIME",
+        help="let a later fork begin so long after block 0, like lagoon=20s; may be repeated",
+    )
+    parser.add_argument(
+        "--upgrade-bundle", type=Path, metavar="FILE", help="network-upgrade bundle for the activation block of the last fork to begin"
+    )
+    parser.add_argument(
+        "--dependency-set",
+        type=settings.argument(_parse_chain_ids),
+        default=frozenset(),
+        metavar="ID,ID,…",
+        help="chains that exchange messages with this one, which decides about Lagoon's upgrade deposits (default: none)",
+    )
+    parser.add_argument(
+        "--sdm",
+        choices=settings.SDM_POLICIES[1:],
+        help="give gas refunds by this policy: --sdm.policy, the operator's opt-in and --fork lagoon in one",
+    )
     parser.add_argument("--fork", choices=[fork.name for fork in OP_FORKS], help=f"fork in force from block 0 (default {DEFAULT_FORK})")
     settings.add_flags(parser, **DEFAULTS)
 
@@ -63,6 +86,8 @@ def run(args: argparse.Namespace) -> int:
     if args.block_time is not None and args.block_time <= 0:
         raise ConfigError("--block-time must be more than 0 seconds")
     chosen = settings.resolve(args, **DEFAULTS)
+    if args.sdm is not None:
+        chosen = replace(chosen, sdm_policy=args.sdm, rollup_operator_sdm_opt_in=True)
     if chosen.network is not None:
         raise ConfigError("dev makes a chain of its own; `l2engine run --network` follows a registered one")
     logs.configure(chosen.log_format, chosen.verbosity)
@@ -74,8 +99,15 @@ def run(args: argparse.Namespace) -> int:
     async def start() -> "Node":
         from l2engine.node import Node
 
-        kv = _open(chosen, args.fork)
-        node = Node(chosen, kv, _sequencer(args.block_time, chosen), {account.address: account.private_key for account in DEV_ACCOUNTS})
+        kv = _open(chosen, args.fork, dict(args.fork_in or ()), args.sdm is not None)
+        try:
+            upgrades = _upgrades(kv, chosen, args.upgrade_bundle, args.dependency_set)
+        except BaseException:
+            kv.close()
+            raise
+        node = Node(
+            chosen, kv, _sequencer(args.block_time, upgrades, chosen), {account.address: account.private_key for account in DEV_ACCOUNTS}
+        )
         await node.start()
         print(banner(node.chain, node.endpoints, args.block_time), flush=True)
         return node
@@ -106,7 +138,23 @@ def banner(chain: Chain, endpoints: "Endpoints", block_time: float | None) -> st
     return "\n".join(lines)
 
 
-def _open(chosen: Settings, fork: str | None) -> KeyValue:
+def _parse_fork_in(text: str) -> tuple[str, int]:
+    """`lagoon=20s`: the fork, and whole seconds."""
+    name, is_there, time_text = text.partition("=")
+    if not is_there or name not in {fork.name for fork in OP_FORKS}:
+        raise ValueError(f"not a fork and a time, like lagoon=20s: {text!r}")
+    seconds = settings.parse_seconds(time_text)
+    if seconds < 1 or seconds != int(seconds):
+        raise ValueError(f"a fork begins in whole seconds, one at least: {text!r}")
+    return name, int(seconds)
+
+
+def _parse_chain_ids(text: str) -> frozenset[int]:
+    """Chain ids, separated by commas."""
+    return frozenset(settings.parse_number(part) for part in settings.parse_list(text))
+
+
+def _open(chosen: Settings, fork: str | None, later: Mapping[str, int], gives_refunds: bool) -> KeyValue:
     """The database, with a genesis in it."""
     from l2engine.store.blocks import BlockStore
 
@@ -114,8 +162,10 @@ def _open(chosen: Settings, fork: str | None) -> KeyValue:
     try:
         blocks = BlockStore(kv)
         if blocks.genesis is None and chosen.genesis is None:
-            fork = fork or DEFAULT_FORK
-            assembly.write(kv, load(dev_genesis(fork, int(time.time()), chain_id=chosen.networkid or CHAIN_ID)))
+            fork = fork or (FORK_WITH_REFUNDS if gives_refunds else DEFAULT_FORK)
+            assembly.write(kv, load(dev_genesis(fork, int(time.time()), chain_id=chosen.networkid or CHAIN_ID, later=later)))
+        elif later:
+            raise ConfigError("--fork-in is for a new chain of dev's own; --override.<fork> gives this one another time")
         if fork is not None:
             rules, genesis = assembly.prepare_rules(kv, chosen), blocks.header(blocks.genesis or b"")
             first = rules.fork_at(0, genesis.timestamp if genesis else 0).name
@@ -128,16 +178,30 @@ def _open(chosen: Settings, fork: str | None) -> KeyValue:
     return kv
 
 
+def _upgrades(kv: KeyValue, chosen: Settings, bundle: Path | None, dependency_set: frozenset[int]) -> "Mapping[str, Upgrade]":
+    """What the activation block of the last fork has more than others, by fork name."""
+    from l2engine.dev.upgrades import read_upgrade
+
+    if bundle is None:
+        return {}
+    config = assembly.prepare_rules(kv, chosen)
+    last = config.activations[-1].fork.name
+    return {last: read_upgrade(bundle, last, multi_chain=bool(dependency_set - {config.chain_id}))}
+
+
 def _sequencer(
-    block_time: float | None, chosen: Settings
+    block_time: float | None, upgrades: "Mapping[str, Upgrade]", chosen: Settings
 ) -> Callable[[Chain, ThreadPoolExecutor], Awaitable[Callable[[], Awaitable[None]]]]:
     """The service that makes blocks."""
 
     async def start(chain: Chain, engine_thread: ThreadPoolExecutor) -> Callable[[], Awaitable[None]]:
-        from l2engine.chain.sequencer import Sequencer, SequencerSettings
+        from l2engine.dev.l1 import ImaginedL1
+        from l2engine.dev.sequencer import Sequencer, SequencerSettings
 
         gas_limit = chosen.miner_gaslimit or chain.engine.head.gas_limit
-        sequencer = Sequencer(chain.engine, engine_thread, SequencerSettings(block_time=block_time, gas_limit=gas_limit))
+        sequencer = Sequencer(
+            chain.engine, engine_thread, SequencerSettings(block_time, ImaginedL1(gas_limit=gas_limit, upgrades=upgrades))
+        )
         task = asyncio.create_task(sequencer.run())
         task.add_done_callback(_report)
 

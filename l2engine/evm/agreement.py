@@ -6,7 +6,7 @@ slot, with both values. A call whose error texts differ in wording only counts a
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, TypeAlias
 
 from l2engine.errors import DecodeError, ExecutionTimeout, ExecutorsDisagree, InvalidBlock, InvalidTransaction, L2EngineError
@@ -17,7 +17,7 @@ from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import Fork
 from l2engine.types.base import Address, Gas, Hash32, keccak
 from l2engine.types.environment import BlockEnv
-from l2engine.types.execution import AccountOverride, BlockResult, Call, CallResult, Deadline, TransactionResult
+from l2engine.types.execution import AccountOverride, BlockResult, Call, CallResult, Deadline, RefundRule, TransactionResult
 from l2engine.types.state import Account, AccountDiff, StateDiff, StateView
 from l2engine.types.tracing import Tracer
 from l2engine.types.transactions import Transactions
@@ -83,22 +83,41 @@ class AgreementBlockExecution:
         intermediate_root: Callable[[StateDiff], Hash32] | None,
     ) -> None:
         self._executors, self._view, self._env, self._intermediate_root = executors, view, env, intermediate_root
+        self._decided: dict[int, Gas] = {}
+        """Refunds that a block builder has given, by the transaction's index."""
         self._native, self._reference = self._begin()
         self._raws: list[bytes] = []
         self.gas_before_refunds: Gas = 0
 
     def _begin(self) -> tuple[BlockExecution, BlockExecution]:
-        native, reference = (executor.begin(self._view, self._env, self._intermediate_root) for executor in self._executors)
+        env = replace(self._env, refunds={**self._env.refunds, **self._decided})
+        native, reference = (executor.begin(self._view, env, self._intermediate_root) for executor in self._executors)
         return native, reference
 
     def apply(
-        self, raw: bytes, sender: Address | None = None, deadline: float | Deadline | None = None, tracer: Tracer | None = None
+        self,
+        raw: bytes,
+        sender: Address | None = None,
+        deadline: float | Deadline | None = None,
+        tracer: Tracer | None = None,
+        refund: RefundRule | None = None,
     ) -> TransactionResult:
+        decided = self._decided
+
+        def decide(gas_used: Gas) -> Gas:  # asked once: a rule may look at what the tracer has heard
+            assert refund is not None
+            decided[len(self._raws)] = refund(gas_used)
+            return decided[len(self._raws)]
+
+        def repeat(_: Gas) -> Gas:
+            return decided.get(len(self._raws), 0)
+
+        rules = (None, None) if refund is None else (decide, repeat)
         # The reference executor first: when its time is up, the native one must not have run the transaction either.
-        reference = _attempt(lambda: self._reference.apply(raw, sender, deadline, tracer))
+        reference = _attempt(lambda: self._reference.apply(raw, sender, deadline, tracer, rules[0]))
         if isinstance(reference, ExecutionTimeout):
             raise reference
-        native = _attempt(lambda: self._native.apply(raw, sender))
+        native = _attempt(lambda: self._native.apply(raw, sender, refund=rules[1]))
         found = _transaction_differences(native, reference)
         if not found and self._native.gas_before_refunds != self._reference.gas_before_refunds:
             found = [("gas of the block", self._native.gas_before_refunds, self._reference.gas_before_refunds)]
@@ -108,6 +127,8 @@ class AgreementBlockExecution:
         if isinstance(native, TransactionResult):
             self._raws.append(raw)
             self.gas_before_refunds = self._native.gas_before_refunds
+        else:
+            decided.pop(len(self._raws), None)
         return _answer(native)  # type: ignore[no-any-return]
 
     def apply_all(self, transactions: Transactions) -> tuple[int, Exception] | None:

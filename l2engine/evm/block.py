@@ -14,7 +14,7 @@ from l2engine.rules.predeploys import CREATE2_DEPLOYER, create2_deployer_code
 from l2engine.rules.system_calls import DEPOSIT_REQUESTS, deposit_requests, request_calls, system_calls
 from l2engine.types.base import Address, Gas
 from l2engine.types.environment import BlockEnv
-from l2engine.types.execution import BlockResult, Deadline, TransactionResult
+from l2engine.types.execution import BlockResult, Deadline, RefundRule, TransactionResult
 from l2engine.types.tracing import Tracer
 from l2engine.types.transaction import Transaction
 from l2engine.types.transaction_codec import decode_transaction
@@ -43,9 +43,14 @@ class BlockLoop:
         return self._machine.gas_before_refunds
 
     def apply(
-        self, raw: bytes, sender: Address | None = None, deadline: float | Deadline | None = None, tracer: Tracer | None = None
+        self,
+        raw: bytes,
+        sender: Address | None = None,
+        deadline: float | Deadline | None = None,
+        tracer: Tracer | None = None,
+        refund: RefundRule | None = None,
     ) -> TransactionResult:
-        result = self._machine.run(raw, sender, deadline, tracer)
+        result = self._machine.run(raw, sender, deadline, tracer, refund)
         if self._first is None:
             self._first = decode_transaction(raw)
         return result

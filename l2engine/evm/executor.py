@@ -6,7 +6,7 @@ from typing import Protocol
 from l2engine.rules.forks import Fork
 from l2engine.types.base import Address, Gas, Hash32
 from l2engine.types.environment import BlockEnv
-from l2engine.types.execution import AccountOverride, BlockResult, Call, CallResult, Deadline, TransactionResult
+from l2engine.types.execution import AccountOverride, BlockResult, Call, CallResult, Deadline, RefundRule, TransactionResult
 from l2engine.types.state import StateDiff, StateView
 from l2engine.types.tracing import Tracer
 from l2engine.types.transactions import Transactions
@@ -20,13 +20,19 @@ class BlockExecution(Protocol):
         """Gas taken from the block's gas limit so far: what later transactions cannot ask for, even if it is refunded (Lagoon)."""
 
     def apply(
-        self, raw: bytes, sender: Address | None = None, deadline: float | Deadline | None = None, tracer: Tracer | None = None
+        self,
+        raw: bytes,
+        sender: Address | None = None,
+        deadline: float | Deadline | None = None,
+        tracer: Tracer | None = None,
+        refund: RefundRule | None = None,
     ) -> TransactionResult:
         """Execute one transaction (EIP-2718 bytes), and settle what the block refunds of its gas (`BlockEnv.refunds`).
 
+        `refund` decides about it instead where a block builder does; it is asked for signed transactions, once they have run.
         `sender` spares the signature check when it is already known. Past `deadline` (time.monotonic seconds) the
         transaction is stopped inside the opcode loop with `ExecutionTimeout` and undone. Raises `InvalidTransaction`
-        when the transaction cannot stand in this block; the execution is then as if it had never been tried.
+        when the block cannot hold the transaction; the execution is then as if it had never been tried.
         """
 
     def apply_all(self, transactions: Transactions) -> tuple[int, Exception] | None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from l2engine.types.base import Address, Gas, Hash32, Wei
-from l2engine.types.execution import Deadline, TransactionResult
+from l2engine.types.execution import Deadline, RefundRule, TransactionResult
 from l2engine.types.receipt import Receipt
 from l2engine.types.state import StateDiff
 from l2engine.types.tracing import Tracer
@@ -44,8 +44,15 @@ class Machine(Protocol):
     def value(self) -> Wei:
         """Wei that the beneficiary has earned so far: gas used times effective tip."""
 
-    def run(self, raw: bytes, sender: Address | None, deadline: float | Deadline | None, tracer: Tracer | None) -> TransactionResult:
-        """Execute one transaction; the errors are those of `evm.executor.BlockExecution.apply`, and undo it."""
+    def run(
+        self,
+        raw: bytes,
+        sender: Address | None,
+        deadline: float | Deadline | None,
+        tracer: Tracer | None,
+        refund: RefundRule | None,
+    ) -> TransactionResult:
+        """Execute one transaction; arguments and errors are those of `evm.executor.BlockExecution.apply`, and undo it."""
 
     def run_all(self, transactions: Transactions) -> tuple[int, Exception] | None:
         """Execute transactions in order until one is refused: its index and the reason; None when all ran."""

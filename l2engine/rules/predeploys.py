@@ -20,6 +20,9 @@ L2_TO_L1_MESSAGE_PASSER = _predeploy(0x16)
 BASE_FEE_VAULT = _predeploy(0x19)
 L1_FEE_VAULT = _predeploy(0x1A)
 OPERATOR_FEE_VAULT = _predeploy(0x1B)
+CROSS_L2_INBOX = _predeploy(0x22)
+L2_TO_L2_MESSENGER = _predeploy(0x23)
+ETH_LIQUIDITY = _predeploy(0x25)
 
 DEPOSITOR: Address = bytes.fromhex("deaddeaddeaddeaddeaddeaddeaddeaddead0001")
 """Sends the L1-attributes deposit."""

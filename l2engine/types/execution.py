@@ -4,8 +4,9 @@ Executor and store know each other only through this module, `types/state.py` an
 Python and a native form.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from l2engine.types.base import Address, Gas, Hash32, Wei
 from l2engine.types.delegation import Authorization
@@ -64,6 +65,10 @@ class Deadline:
 
     def __ge__(self, now: float) -> bool:
         return self.at >= now
+
+
+RefundRule: TypeAlias = Callable[[Gas], Gas]
+"""Tells from the gas that a transaction has used how much of it is given back (Lagoon)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "evm": _BASE | {"rules", "evm"},
     "store": _BASE | {"rules", "store"},
     "chain": _CORE,
+    "dev": _CORE | {"dev"},
     "rpc": _CORE | {"rpc"},
     "p2p": _CORE | {"p2p"},
     "conformance": _CORE | {"conformance"},
@@ -38,7 +39,7 @@ RPC_MAY_IMPORT = {
     "rpc.registry": {*_CALL, "rpc.read", "rpc.methods"},
     **{module: {*_CALL, "rpc.read"} for module in _CALL},
 }
-MAY_WAIT = {"rpc.ports", "p2p", "node", "commands", "chain.recovery", "chain.sequencer"}
+MAY_WAIT = {"rpc.ports", "p2p", "node", "commands", "chain.recovery", "dev.sequencer"}
 LONGEST = 600
 
 

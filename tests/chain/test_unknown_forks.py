@@ -8,7 +8,7 @@ import pytest
 
 from l2engine.chain.engine import Engine
 from l2engine.chain.process import process_block
-from l2engine.chain.sequencer import Sequencer
+from l2engine.dev.sequencer import Sequencer
 from l2engine.errors import UnknownFork
 from l2engine.types.block import Block
 from l2engine.types.payload import Status

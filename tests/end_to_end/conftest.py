@@ -9,7 +9,7 @@ import pytest
 from genesis.dev import dev_genesis
 from genesis.dev.accounts import DEV_ACCOUNTS
 from l2engine import assembly
-from l2engine.chain.sequencer import Sequencer
+from l2engine.dev.sequencer import Sequencer
 from l2engine.settings import Settings
 from tests.helpers.running import l2engine
 from tests.helpers.transactions import transfer

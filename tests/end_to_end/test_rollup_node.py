@@ -13,11 +13,12 @@ from typing import Any, Protocol
 import pytest
 
 from genesis import loader
+from l2engine.dev.l1 import ImaginedL1
 from l2engine.types.header import Header
 from tests.helpers.accounts import Signer
 from tests.helpers.dev_chain import GENESIS_TIME, document, funded
 from tests.helpers.in_process import InProcess
-from tests.helpers.rollup_node import L1, EngineError, RollupNode
+from tests.helpers.rollup_node import EngineError, RollupNode
 from tests.helpers.running import RunningNode, send, token
 
 LATER = ("canyon", "ecotone", "fjord", "granite", "holocene", "isthmus", "jovian", "karst", "lagoon")
@@ -243,7 +244,7 @@ def deep_reorg(life: Life) -> None:
     balance = sequencer.call("eth_getBalance", "0x" + SINK.hex(), "latest")
     for node in (sequencer, verifier):
         node.reset(back_to)
-        node.l1 = L1(l1_base_fee=7 * 10**9)
+        node.l1 = ImaginedL1(base_fee=7 * 10**9)
     for batch in batches:
         derived = [node.derive(batch) for node in (sequencer, verifier)]
         assert derived[0] == derived[1]

@@ -11,7 +11,7 @@ from l2engine.chain.engine import Engine, EngineSettings
 from l2engine.chain.events import Events
 from l2engine.chain.payload import from_block
 from l2engine.chain.pool import Pool
-from l2engine.chain.sequencer import SequencerSettings, dev_attributes
+from l2engine.dev.l1 import ImaginedL1, dev_attributes
 from l2engine.evm.executor import Executor
 from l2engine.evm.reference.machine import ReferenceExecutor
 from l2engine.store.blocks import BlockStore
@@ -65,7 +65,7 @@ class Forge:
 
     def attributes(self, parent: Header, *raws: bytes, seconds: int = 2, **changes: Any) -> PayloadAttributes:
         """The attributes of a child of `parent`: an L1-attributes deposit, then `raws`, and no pool."""
-        attributes = dev_attributes(self.engine.config, parent, parent.timestamp + seconds, SequencerSettings())
+        attributes = dev_attributes(self.engine.config, parent, parent.timestamp + seconds, ImaginedL1())
         forced = (*(attributes.transactions or ()), *raws)
         return replace(attributes, **{"transactions": forced, "no_tx_pool": True, **changes})
 

@@ -1,21 +1,19 @@
 """A rollup node as far as an engine can see one: it sequences, derives, consolidates, reorganises and resets.
 
 It speaks JSON-RPC through any `call(method, *params)` that gives the result or raises `EngineError`, so the engine may be in
-this process or behind HTTP. L1 is imagined as in the dev chain; another `L1` is another L1 branch.
+this process or behind HTTP. L1 is imagined as in the dev chain; another `ImaginedL1` is another L1 branch.
 """
 
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from l2engine.chain.sequencer import SequencerSettings, dev_attributes
+from l2engine.dev.l1 import ImaginedL1, dev_attributes
 from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import Fork, L1Rules
 from l2engine.types.base import ZERO_HASH, keccak
 from l2engine.types.header import Header, decode_header
 from l2engine.types.payload import PayloadAttributes
-
-L1 = SequencerSettings
 
 Call = Callable[..., Any]
 Batch = tuple[int, tuple[bytes, ...]]
@@ -33,8 +31,8 @@ class EngineError(Exception):
 class RollupNode:
     """Drives one engine. It learns where it stands from the engine's own labels, as after every start."""
 
-    def __init__(self, call: Call, config: ChainConfig, l1: L1 | None = None) -> None:
-        self.call, self.config, self.l1 = call, config, l1 or L1()
+    def __init__(self, call: Call, config: ChainConfig, l1: ImaginedL1 | None = None) -> None:
+        self.call, self.config, self.l1 = call, config, l1 or ImaginedL1()
         self.reorged = 0
         """How often derivation has replaced an unsafe block."""
         self.restart(call)

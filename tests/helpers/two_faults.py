@@ -13,7 +13,7 @@ from typing import Any
 from genesis import loader
 from genesis.dev import dev_genesis
 from l2engine.chain.payload import draft_block, from_block
-from l2engine.chain.sequencer import SequencerSettings, dev_attributes
+from l2engine.dev.l1 import ImaginedL1, dev_attributes
 from l2engine.rules import blobs, fees
 from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import PRAGUE, L1Rules
@@ -98,7 +98,7 @@ class Chain:
 
     def attributes(self, case: Case) -> PayloadAttributes:
         """Attributes that force the case's transaction into the block after genesis."""
-        plain = SequencerSettings(gas_limit=GAS_LIMIT)
+        plain = ImaginedL1(gas_limit=GAS_LIMIT)
         attributes = dev_attributes(self.config, self._parent, TIME + 2, plain)
         return replace(attributes, transactions=(*self.before(case.crowded), case.raw), no_tx_pool=True)
 

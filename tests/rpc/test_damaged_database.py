@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from l2engine.chain.payload import from_block
-from l2engine.chain.sequencer import SequencerSettings, dev_attributes
+from l2engine.dev.l1 import ImaginedL1, dev_attributes
 from l2engine.store.kv import LevelDB
 from l2engine.store.native import NativeKeyValue
 from l2engine.types.base import keccak
@@ -112,7 +112,7 @@ def test_payload_over_damaged_tables_gets_no_verdict(node) -> None:
 def test_build_over_damaged_tables_is_an_error(node) -> None:
     node, following, path = node
     head = node.engine.head
-    plain = dev_attributes(node.engine.config, head, following.header.timestamp, SequencerSettings())
+    plain = dev_attributes(node.engine.config, head, following.header.timestamp, ImaginedL1())
     attributes = attributes_json(replace(plain, transactions=following.transactions, no_tx_pool=True))
     forkchoice = {name: "0x" + head.hash.hex() for name in ("headBlockHash", "safeBlockHash", "finalizedBlockHash")}
     with damaged(path):

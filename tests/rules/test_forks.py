@@ -14,7 +14,7 @@ from l2engine.errors import ConfigError
 from l2engine.rules import forks
 from l2engine.rules.config import chain_config
 from l2engine.rules.forks import ETHEREUM_FORKS, OP_FORKS, BlobSchedule, ExtraDataForm, Fork, L1FeeRule, L1Rules, OperatorFeeRule
-from l2engine.rules.table import markdown
+from tools.forks_page import markdown
 
 ROWS = {
     # name: (Ethereum rules, L1 fee, operator fee, extraData, deposit receipt version, P256VERIFY gas)
@@ -183,4 +183,4 @@ def test_ethereum_forks_by_block_and_time():
 
 def test_the_printed_table_is_up_to_date():
     page = Path(__file__).resolve().parents[2] / "docs/forks.md"
-    assert page.read_text() == markdown(), "run: python -m l2engine.rules.table > docs/forks.md"
+    assert page.read_text() == markdown(), "run: python -m tools.forks_page > docs/forks.md"

@@ -19,7 +19,7 @@ from l2engine.rules.forks import Fork, L1Rules
 from l2engine.rules.predeploys import SYSTEM_CALLER
 from l2engine.types.base import MAX_UINT64, Address, BlockNumber, Gas, Hash32, Wei
 from l2engine.types.environment import BlockEnv
-from l2engine.types.execution import AccountOverride, Call, CallResult, Deadline, TransactionResult
+from l2engine.types.execution import AccountOverride, Call, CallResult, Deadline, RefundRule, TransactionResult
 from l2engine.types.native_core import PRECOMPILE_FAILED
 from l2engine.types.native_core import core as _native
 from l2engine.types.receipt import Log, PackedReceipts, Receipt
@@ -117,9 +117,16 @@ class NativeMachine:
     da_size: int = property(attrgetter("_block.da_size"))  # type: ignore[assignment]
     value: Wei = property(attrgetter("_block.value"))  # type: ignore[assignment]
 
-    def run(self, raw: bytes, sender: Address | None, deadline: float | Deadline | None, tracer: Tracer | None) -> TransactionResult:
+    def run(
+        self,
+        raw: bytes,
+        sender: Address | None,
+        deadline: float | Deadline | None,
+        tracer: Tracer | None,
+        refund: RefundRule | None,
+    ) -> TransactionResult:
         hooks = _hooks(tracer, self._env, self._fork)
-        receipt, gas_used, output, l1_fee, operator_fee = self._block.apply(raw, sender, _seconds(deadline), hooks)
+        receipt, gas_used, output, l1_fee, operator_fee = self._block.apply(raw, sender, _seconds(deadline), hooks, refund)
         return TransactionResult(_receipt(receipt), gas_used, output, l1_fee, operator_fee)
 
     def run_all(self, transactions: Transactions) -> tuple[int, Exception] | None:

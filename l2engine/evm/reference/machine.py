@@ -22,7 +22,7 @@ from l2engine.rules.predeploys import L1_BLOCK, SYSTEM_CALLER
 from l2engine.rules.system_calls import SYSTEM_CALL_GAS
 from l2engine.types.base import Address, Gas, Hash32, Wei
 from l2engine.types.environment import BlockEnv
-from l2engine.types.execution import AccountOverride, Call, CallResult, Deadline, TransactionResult
+from l2engine.types.execution import AccountOverride, Call, CallResult, Deadline, RefundRule, TransactionResult
 from l2engine.types.native_functions import ordered_root
 from l2engine.types.receipt import Receipt, merge_blooms, post_execution_receipt
 from l2engine.types.state import StateDiff, StateView
@@ -95,12 +95,19 @@ class ReferenceMachine:
         self._l1: L1Attributes | None = None
         self._receipts: list[Receipt] = []
 
-    def run(self, raw: bytes, sender: Address | None, deadline: float | Deadline | None, tracer: Tracer | None) -> TransactionResult:
+    def run(
+        self,
+        raw: bytes,
+        sender: Address | None = None,
+        deadline: float | Deadline | None = None,
+        tracer: Tracer | None = None,
+        refund: RefundRule | None = None,
+    ) -> TransactionResult:
         tx = decode_transaction(raw)
         self._state.deadline = deadline
         try:
             if tx.is_signed:
-                return self._run_signed(tx, sender, tracer)
+                return self._run_signed(tx, sender, tracer, refund)
             if tx.type == DEPOSIT_TYPE:
                 return self._run_deposit(tx, tracer)
             return self._close(tx, tracer)
@@ -113,7 +120,7 @@ class ReferenceMachine:
     def run_all(self, transactions: Transactions) -> tuple[int, Exception] | None:
         for index, raw in enumerate(transactions):
             try:
-                self.run(raw, None, None, None)
+                self.run(raw)
             except (InvalidTransaction, DecodeError) as error:
                 return index, error
         return None
@@ -149,18 +156,20 @@ class ReferenceMachine:
     def diff(self) -> StateDiff:
         return self._accounts.diff()
 
-    def _run_signed(self, tx: SignedTransaction, sender: Address | None, tracer: Tracer | None) -> TransactionResult:
+    def _run_signed(
+        self, tx: SignedTransaction, sender: Address | None, tracer: Tracer | None, refund: RefundRule | None
+    ) -> TransactionResult:
         blob_limit = self._fork.blobs.max * blobs.GAS_PER_BLOB if self._fork.blobs is not None else 0
         gas_left, blob_gas_left = self._env.gas_limit - self.gas_before_refunds, blob_limit - self.blob_gas_used
-        refund = self._env.refunds.get(len(self._receipts), 0)
-        phases = Signed(self._runner, tx, sender, refund, gas_left, blob_gas_left, self._l1_attributes())
+        listed = self._env.refunds.get(len(self._receipts), 0)
+        phases = Signed(self._runner, tx, sender, refund or (lambda _: listed), gas_left, blob_gas_left, self._l1_attributes())
         plan, execution, gas_used = self._runner.run(phases, tracer)
         if isinstance(tx, BlobTransaction):
             self.blob_gas_used += blobs.GAS_PER_BLOB * len(tx.blob_versioned_hashes)
         self.value += gas_used * (plan.price - (self._env.base_fee_per_gas or 0))
         if self._fork.da_footprint and tx.counts_for_da:
             self.da_size += fees.da_size(tx.raw)
-        self.gas_before_refunds += gas_used + refund
+        self.gas_before_refunds += gas_used + phases.refund
         receipt = self._receipt(tx, plan, execution, gas_used)
         return TransactionResult(receipt, gas_used, execution.output, phases.l1_fee, phases.operator_fee)
 

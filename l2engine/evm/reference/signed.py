@@ -12,6 +12,7 @@ from l2engine.rules.l1_attributes import L1Attributes
 from l2engine.rules.predeploys import BASE_FEE_VAULT, L1_FEE_VAULT, OPERATOR_FEE_VAULT
 from l2engine.types.base import MAX_UINT64, Address, Gas, Wei
 from l2engine.types.delegation import is_delegation
+from l2engine.types.execution import RefundRule
 from l2engine.types.transaction import BlobTransaction, SetCodeTransaction, SignedTransaction, effective_gas_price
 from l2engine.types.transaction_codec import recover_sender
 
@@ -24,12 +25,12 @@ class Signed:
         runner: TransactionRunner,
         tx: SignedTransaction,
         sender: Address | None,
-        refund: Gas,
+        refund_rule: RefundRule,
         gas_left: Gas,
         blob_gas_left: Gas,
         l1: L1Attributes,
     ) -> None:
-        self._runner, self._tx, self._sender, self._refund, self._l1 = runner, tx, sender, refund, l1
+        self._runner, self._tx, self._sender, self._refund_rule, self._l1 = runner, tx, sender, refund_rule, l1
         self._gas_left, self._blob_gas_left = gas_left, blob_gas_left
         fork, env = runner.fork, runner.env
         self._base_fee = env.base_fee_per_gas or 0
@@ -38,6 +39,8 @@ class Signed:
         self.l1_fee: Wei = fees.l1_fee(fork, tx.raw, l1).fee if fork.is_optimism else 0
         self.operator_fee: Wei = fees.operator_fee(fork, tx.gas, l1) if fork.is_optimism else 0
         """For the whole gas limit until the transaction is settled, then for the gas that was used."""
+        self.refund: Gas = 0
+        """Gas that is given back, known when the transaction is settled."""
 
     def validate(self) -> Plan:
         tx, runner = self._tx, self._runner
@@ -93,14 +96,15 @@ class Signed:
         if charged:
             accounts.delta_balance(plan.sender, charged - self.operator_fee)
             accounts.delta_balance(OPERATOR_FEE_VAULT, self.operator_fee)
-        return self._settle_refund(plan, used) if self._refund else used
+        self.refund = self._refund_rule(used)
+        return self._settle_refund(plan, used) if self.refund else used
 
     def _settle_refund(self, plan: Plan, evm_gas_used: Gas) -> Gas:
         """Undo the payment of the gas that the block refunds (Lagoon), within the transaction's own changes; the gas that is left."""
-        left = post_execution.gas_after_refund(evm_gas_used, self._refund)
+        left = post_execution.gas_after_refund(evm_gas_used, self.refund)
         paid, self.operator_fee = self.operator_fee, fees.operator_fee(self._runner.fork, left, self._l1)
         beneficiary, operator_fee = self._runner.env.beneficiary, paid - self.operator_fee
-        changes = post_execution.balance_changes(plan.sender, beneficiary, self._refund, plan.price, self._base_fee, operator_fee)
+        changes = post_execution.balance_changes(plan.sender, beneficiary, self.refund, plan.price, self._base_fee, operator_fee)
         post_execution.settle(self._runner.accounts, changes)
         return left
 

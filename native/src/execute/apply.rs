@@ -1,6 +1,6 @@
 //! A block's next transaction: which kind it is, what it adds to the block's totals, its receipt.
 
-use crate::errors::ExecutionError;
+use crate::errors::{ExecutionError, StateError};
 use crate::execute::block::BlockExecution;
 use crate::execute::deposit::Deposit;
 use crate::execute::fees;
@@ -14,7 +14,10 @@ use revm::primitives::{Address, Bytes, U256};
 #[derive(Debug, Default)]
 pub struct Outcome {
     pub receipt: Receipt,
+    /// After the refund, as the receipt says.
     pub gas_used: u64,
+    /// Gas that is given back.
+    refund: u64,
     pub output: Bytes,
     pub l1_fee: U256,
     pub operator_fee: U256,
@@ -25,18 +28,17 @@ pub struct Outcome {
 impl BlockExecution {
     /// Execute one transaction; as if it had never been tried when it cannot be in this block.
     pub fn apply(&mut self, tx: &Transaction, sender: Address) -> Result<Outcome, ExecutionError> {
-        let refund = if tx.is_signed() { self.refunds.get(&self.applied).copied().unwrap_or(0) } else { 0 };
         let outcome = self.check_form(tx).and_then(|()| match (&tx.deposit, tx.kind) {
             (Some(fields), _) => self.apply_deposit(tx, fields),
             (None, POST_EXECUTION) => self.apply_post_execution(),
-            (None, _) => self.apply_signed(tx, sender, refund),
+            (None, _) => self.apply_signed(tx, sender),
         });
         match &outcome {
             Ok(outcome) => {
                 self.machine.commit();
                 self.applied += 1;
                 self.gas_used += outcome.gas_used;
-                self.gas_before_refunds += outcome.gas_used + refund;
+                self.gas_before_refunds += outcome.gas_used + outcome.refund;
                 self.blob_gas_used += tx.blob_gas();
                 self.value += outcome.tip;
                 if self.fork.is_optimism && tx.is_signed() {
@@ -48,12 +50,20 @@ impl BlockExecution {
         outcome
     }
 
-    fn apply_signed(&mut self, tx: &Transaction, sender: Address, refund: u64) -> Result<Outcome, ExecutionError> {
-        let mut phases = Signed::new(tx, sender, refund);
+    /// What the block gives back of the gas that its next transaction, a signed one, has used.
+    pub fn refund(&mut self, gas_used: u64) -> Result<u64, StateError> {
+        match &mut self.refund_rule {
+            Some(rule) => rule(gas_used),
+            None => Ok(self.refunds.get(&self.applied).copied().unwrap_or(0)),
+        }
+    }
+
+    fn apply_signed(&mut self, tx: &Transaction, sender: Address) -> Result<Outcome, ExecutionError> {
+        let mut phases = Signed::new(tx, sender);
         let (ran, gas_used) = self.run(&mut phases)?;
         let receipt = self.receipt(tx.kind, ran.result.is_ok(), gas_used);
-        let Signed { l1_fee, operator_fee, tip, .. } = phases;
-        Ok(Outcome { receipt, gas_used, output: ran.output(), l1_fee, operator_fee, tip })
+        let Signed { refund, l1_fee, operator_fee, tip, .. } = phases;
+        Ok(Outcome { receipt, gas_used, refund, output: ran.output(), l1_fee, operator_fee, tip })
     }
 
     fn apply_deposit(&mut self, tx: &Transaction, fields: &DepositFields) -> Result<Outcome, ExecutionError> {

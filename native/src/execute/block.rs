@@ -20,6 +20,9 @@ use revm::state::AccountStatus;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+/// Tells from the gas that a transaction has used how much of it is given back.
+pub type RefundRule = Box<dyn FnMut(u64) -> Result<u64, StateError> + Send>;
+
 const SYSTEM_CALL_GAS: u64 = 30_000_000;
 
 /// A block in the making.
@@ -30,6 +33,8 @@ pub struct BlockExecution {
     pub base_fee: U256,
     /// Gas refunds of the block's post-execution transaction, by the index of the transaction that gets one.
     pub refunds: HashMap<u64, u64>,
+    /// Asked instead for the next signed transaction, where a block builder decides about refunds.
+    pub refund_rule: Option<RefundRule>,
     /// How many transactions the block has by now.
     pub applied: u64,
     /// What the header will say: after the refunds.
@@ -60,6 +65,7 @@ impl BlockExecution {
             chain_id,
             base_fee,
             refunds,
+            refund_rule: None,
             applied: 0,
             gas_used: 0,
             gas_before_refunds: 0,

@@ -19,8 +19,8 @@ use revm::primitives::{Address, U256};
 pub struct Signed<'a> {
     tx: &'a Transaction,
     sender: Address,
-    /// Gas that the block's post-execution transaction gives back.
-    refund: u64,
+    /// Gas that is given back, known when the transaction is settled.
+    pub refund: u64,
     l1: L1Parameters,
     pub l1_fee: U256,
     /// For the whole gas limit until the transaction is settled, then for the gas that was used.
@@ -30,9 +30,9 @@ pub struct Signed<'a> {
 }
 
 impl<'a> Signed<'a> {
-    pub fn new(tx: &'a Transaction, sender: Address, refund: u64) -> Self {
+    pub fn new(tx: &'a Transaction, sender: Address) -> Self {
         let l1 = L1Parameters::default();
-        Self { tx, sender, refund, l1, l1_fee: U256::ZERO, operator_fee: U256::ZERO, tip: U256::ZERO }
+        Self { tx, sender, refund: 0, l1, l1_fee: U256::ZERO, operator_fee: U256::ZERO, tip: U256::ZERO }
     }
 }
 
@@ -82,6 +82,7 @@ impl Phases for Signed<'_> {
                 block.credit(fork::OPERATOR_FEE_VAULT, operator_fee)?;
             }
         }
+        self.refund = block.refund(ran.gas_used)?;
         if self.refund == 0 {
             return Ok(ran.gas_used);
         }

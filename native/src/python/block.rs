@@ -1,8 +1,8 @@
 //! A block under execution, its receipts and its diff, as Python sees them.
 
-use crate::errors::ExecutionError;
+use crate::errors::{ExecutionError, StateError};
 use crate::execute::apply::Outcome;
-use crate::execute::block::BlockExecution;
+use crate::execute::block::{BlockExecution, RefundRule};
 use crate::execute::deadline::with_deadline;
 use crate::execute::machine::Listener;
 use crate::execute::receipt::{BLOOM_BYTES, Receipt};
@@ -49,8 +49,9 @@ impl BlockUnderExecution {
         Ok(Self { execution: Mutex::new(execution), receipts: Mutex::new(Vec::new()) })
     }
 
-    /// Execute one transaction: (receipt, gas used, output, L1 fee, operator fee). `timeout` in seconds; `hooks` of a tracer.
-    #[pyo3(signature = (raw, sender=None, timeout=None, hooks=None))]
+    /// Execute one transaction: (receipt, gas used, output, L1 fee, operator fee). `timeout` in seconds; `hooks` of a tracer;
+    /// `refund` tells from the gas that was used how much of it a block builder gives back.
+    #[pyo3(signature = (raw, sender=None, timeout=None, hooks=None, refund=None))]
     fn apply<'py>(
         &self,
         py: Python<'py>,
@@ -58,6 +59,7 @@ impl BlockUnderExecution {
         sender: Option<&[u8]>,
         timeout: Option<f64>,
         hooks: Option<Bound<'py, PyAny>>,
+        refund: Option<Py<PyAny>>,
     ) -> PyResult<Bound<'py, PyTuple>> {
         let listener = hooks.as_ref().map(tracer::listener).transpose()?;
         let raw = Bytes::copy_from_slice(raw);
@@ -71,7 +73,10 @@ impl BlockUnderExecution {
                 Some(sender) => sender,
                 None => remembered_sender(&tx)?,
             };
-            apply_in_time(&mut execution, &tx, sender, deadline, listener)
+            execution.refund_rule = refund.map(refund_rule);
+            let outcome = apply_in_time(&mut execution, &tx, sender, deadline, listener);
+            execution.refund_rule = None;
+            outcome
         })?;
         let result = (
             receipt_tuple(py, &outcome.receipt)?,
@@ -232,6 +237,11 @@ impl Receipts {
 fn receipt_list<'py>(py: Python<'py>, receipts: &[Receipt]) -> PyResult<Bound<'py, PyList>> {
     let tuples: PyResult<Vec<_>> = receipts.iter().map(|receipt| receipt_tuple(py, receipt)).collect();
     PyList::new(py, tuples?)
+}
+
+fn refund_rule(decide: Py<PyAny>) -> RefundRule {
+    let ask = move |py: Python<'_>, gas_used: u64| decide.call1(py, (gas_used,))?.extract(py);
+    Box::new(move |gas_used| Python::attach(|py| ask(py, gas_used)).map_err(StateError::Python))
 }
 
 fn apply_recovered(execution: &mut BlockExecution, recovered: &Recovered) -> Result<Outcome, ExecutionError> {

@@ -1,4 +1,4 @@
-"""Prints `docs/forks.md` from the fork table: `python -m l2engine.rules.table > docs/forks.md`. A test compares the two."""
+"""Prints `docs/forks.md` from the fork table: `python -m tools.forks_page > docs/forks.md`. A test compares the two."""
 
 from collections.abc import Mapping, Sequence
 from enum import Enum
@@ -12,7 +12,7 @@ def markdown() -> str:
     steps = [f"- **{later.name}**: {_changes(earlier, later) or 'nothing in execution'}" for earlier, later in pairwise(OP_FORKS)]
     parts = [
         "# Forks",
-        "Printed from `l2engine/rules/forks.py` by `python -m l2engine.rules.table`; do not edit.",
+        "Printed from `l2engine/rules/forks.py` by `python -m tools.forks_page`; do not edit.",
         "## OP Stack",
         _rows(OP_FORKS),
         "What each fork changes in the row before it:",

@@ -9,13 +9,16 @@ import pytest
 
 from l2engine.chain.builder import BuilderSettings
 from l2engine.chain.engine import Engine, EngineSettings
-from l2engine.chain.sequencer import Sequencer, SequencerSettings
+from l2engine.dev.l1 import ImaginedL1
+from l2engine.dev.sequencer import Sequencer, SequencerSettings
+from l2engine.dev.upgrades import read_upgrade
 from l2engine.rules.forks import OP_FORKS
-from l2engine.rules.l1_attributes import calldata_format, format_of
+from l2engine.rules.l1_attributes import Format, calldata_format, format_of
 from l2engine.rules.predeploys import DEPOSITOR, L1_BLOCK
 from l2engine.types.transaction import DepositTransaction
 from l2engine.types.transaction_codec import decode_transaction
 from tests.helpers.dev_chain import GENESIS_TIME, document, funded, open_engine
+from tests.lagoon.facts import BUNDLE, Fact, facts
 
 SINK = b"\1" * 20
 
@@ -115,6 +118,47 @@ def test_a_transaction_makes_a_block() -> None:
                 await running
 
     asyncio.run(main())
+
+
+def test_pool_is_served_after_an_activation_block() -> None:
+    """The activation block takes deposits alone; whoever waits is in the next one, unasked."""
+    engine, alice = open_engine(document("karst", {"lagoon": 1})), funded("alice")
+
+    async def main() -> None:
+        with ThreadPoolExecutor(1) as thread:
+            running = asyncio.create_task(sequencer_on(engine, thread).run())
+            await asyncio.sleep(0.05)
+            engine.pool.add(alice.sign(to=SINK))
+            end = time.monotonic() + 60
+            while engine.head.number < 2 and time.monotonic() < end:
+                await asyncio.sleep(0.005)
+            running.cancel()
+            with suppress(asyncio.CancelledError):
+                await running
+
+    asyncio.run(main())
+    assert [len(engine.blocks.block(engine.blocks.canonical_hash(number)).transactions) for number in (1, 2)] == [1, 2]
+
+
+@facts("activation.json", "activation", fact="gas limit around activation")
+def test_gas_limit_rises_for_the_activation_block_alone(fact: Fact) -> None:
+    engine = open_engine(document("karst", {"lagoon": 4}))
+    l1 = ImaginedL1(gas_limit=fact.input["system_config_gas_limit"], upgrades={"lagoon": read_upgrade(BUNDLE, "lagoon")})
+    sequencer = Sequencer(engine, ThreadPoolExecutor(1), SequencerSettings(l1=l1))
+    blocks = [sequencer.make_block(GENESIS_TIME + 2 * number) for number in (1, 2, 3)]
+    assert [block.header.gas_limit for block in blocks] == list(fact.expected.values())
+
+
+@facts("activation.json", "activation", fact="order in the activation block")
+def test_activation_block_holds_deposits_in_order(fact: Fact) -> None:
+    engine = open_engine(document("karst", {"lagoon": 4}))
+    upgrade = read_upgrade(BUNDLE, "lagoon", multi_chain=True)
+    sequencer = Sequencer(engine, ThreadPoolExecutor(1), SequencerSettings(l1=ImaginedL1(upgrades={"lagoon": upgrade})))
+    _, block, after = (sequencer.make_block(GENESIS_TIME + 2 * number) for number in (1, 2, 3))
+    assert len(fact.expected["order"]) == 5  # the L1 of a dev chain has no user deposits
+    assert calldata_format(decode_transaction(block.transactions[0]).data) is Format.JOVIAN
+    assert block.transactions[1:] == upgrade.deposits
+    assert len(after.transactions) == 1
 
 
 def test_blocks_come_by_the_clock() -> None:
