@@ -1,7 +1,7 @@
 """N-version execution (`--evm both`): every transaction and call runs on the native and on the reference executor.
 
 Where they differ nothing is acknowledged: `ExecutorsDisagree` names the first differing transaction, field, account and
-slot, with both values. A call whose error texts differ in wording only counts as equal.
+slot, with both values. Failures and refusals are equal when their kinds are; their words may differ.
 """
 
 import logging
@@ -59,6 +59,7 @@ class AgreementExecutor:
             if isinstance(answer, ExecutionTimeout):
                 raise answer
         found = _field_differences(("success", "output", "gas_used", "gas_refund", "created", "logs"), native, reference)
+        found = found or _field_differences(("kind",), *(getattr(answer, "failure", None) for answer in (native, reference)))
         if found:
             what, left, right = found[0]
             raise ExecutorsDisagree(f"call at block {env.number}, {what}", left, right)

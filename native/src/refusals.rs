@@ -1,49 +1,36 @@
 //! Why a transaction is refused: the kinds of `l2engine/refusals.py`, by their values there, and the facts that belong to each.
 
+use crate::named::named;
 use revm::primitives::{Address, U256};
 
-macro_rules! reasons {
-    ($($variant:ident = $name:literal),* $(,)?) => {
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum Reason { $($variant),* }
-
-        impl Reason {
-            pub const ALL: &[Self] = &[$(Self::$variant),*];
-
-            /// The value of the member of Python's enumeration.
-            pub fn name(self) -> &'static str {
-                match self { $(Self::$variant => $name),* }
-            }
-        }
-    };
-}
-
-reasons! {
-    TypeNotSupported = "type_not_supported",
-    WrongChainId = "wrong_chain_id",
-    InvalidSignature = "invalid_signature",
-    RecoveryFailed = "recovery_failed",
-    NonceTooHigh = "nonce_too_high",
-    NonceTooLow = "nonce_too_low",
-    NonceMax = "nonce_max",
-    SenderHasCode = "sender_has_code",
-    GasAboveCap = "gas_above_cap",
-    TipAboveFeeCap = "tip_above_fee_cap",
-    FeeCapTooLow = "fee_cap_too_low",
-    CostOverflows = "cost_overflows",
-    InsufficientFunds = "insufficient_funds",
-    BlobsMissing = "blobs_missing",
-    TooManyBlobs = "too_many_blobs",
-    BlobHashVersion = "blob_hash_version",
-    BlobFeeCapTooLow = "blob_fee_cap_too_low",
-    BlobGasLimitReached = "blob_gas_limit_reached",
-    AuthorizationsMissing = "authorizations_missing",
-    GasLimitReached = "gas_limit_reached",
-    IntrinsicGasTooLow = "intrinsic_gas_too_low",
-    FloorGasTooLow = "floor_gas_too_low",
-    InitcodeTooLarge = "initcode_too_large",
-    SystemDeposit = "system_deposit",
-    MintOverflows = "mint_overflows",
+named! {
+    Reason {
+        TypeNotSupported = "type_not_supported",
+        WrongChainId = "wrong_chain_id",
+        InvalidSignature = "invalid_signature",
+        RecoveryFailed = "recovery_failed",
+        NonceTooHigh = "nonce_too_high",
+        NonceTooLow = "nonce_too_low",
+        NonceMax = "nonce_max",
+        SenderHasCode = "sender_has_code",
+        GasAboveCap = "gas_above_cap",
+        TipAboveFeeCap = "tip_above_fee_cap",
+        FeeCapTooLow = "fee_cap_too_low",
+        CostOverflows = "cost_overflows",
+        InsufficientFunds = "insufficient_funds",
+        BlobsMissing = "blobs_missing",
+        TooManyBlobs = "too_many_blobs",
+        BlobHashVersion = "blob_hash_version",
+        BlobFeeCapTooLow = "blob_fee_cap_too_low",
+        BlobGasLimitReached = "blob_gas_limit_reached",
+        AuthorizationsMissing = "authorizations_missing",
+        GasLimitReached = "gas_limit_reached",
+        IntrinsicGasTooLow = "intrinsic_gas_too_low",
+        FloorGasTooLow = "floor_gas_too_low",
+        InitcodeTooLarge = "initcode_too_large",
+        SystemDeposit = "system_deposit",
+        MintOverflows = "mint_overflows",
+    }
 }
 
 #[derive(Debug)]

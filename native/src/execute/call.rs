@@ -6,6 +6,7 @@ use crate::execute::checks;
 use crate::execute::deadline::with_deadline;
 use crate::execute::frame_failure;
 use crate::execute::machine::Listener;
+use crate::failures::FrameFailure;
 use crate::fork::Fork;
 use crate::view::{StateView, analyse};
 use revm::context::either::Either;
@@ -44,9 +45,9 @@ pub struct Override {
     pub move_precompile_to: Option<Address>,
 }
 
-/// How a call ended; `error` is geth's text.
+/// How a call ended.
 pub struct CallOutcome {
-    pub error: Option<String>,
+    pub failure: Option<FrameFailure>,
     pub output: Bytes,
     pub gas_used: u64,
     pub gas_refund: u64,
@@ -147,19 +148,19 @@ fn execute(
     let ran = execution.machine.run(initial)?;
     let logs = execution.machine.journal().take_logs();
     let success = ran.result.is_ok();
-    let error = if execution.machine.listener().is_some() {
+    let failure = if execution.machine.listener().is_some() {
         execution.credit(sender, U256::from(gas - ran.gas_used) * price)?;
         let block = execution.machine.block();
         let (beneficiary, tip) = (block.beneficiary, price.saturating_sub(U256::from(block.basefee)));
         execution.credit(beneficiary, U256::from(ran.gas_used) * tip)?;
         execution.settle();
         execution.machine.end(ran.gas_used, None)?;
-        execution.machine.listener().and_then(|listener| listener.failure().map(str::to_owned))
+        execution.machine.listener().and_then(|listener| listener.failure().cloned())
     } else {
-        frame_failure::text(&ran, &execution.fork, &mut execution.machine)
+        frame_failure::of_call(&ran, &execution.fork, &mut execution.machine)
     };
     Ok(CallOutcome {
-        error,
+        failure,
         output: ran.output(),
         gas_used: ran.gas_used,
         gas_refund: ran.gas_refund,
