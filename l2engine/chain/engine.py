@@ -7,7 +7,6 @@ src/engine/paris.md; OP specs, exec-engine.md; digest 4.5, 4.6 and section 0.
 
 import logging
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,10 +17,11 @@ from typing import TypeVar
 from l2engine.chain import forkchoice
 from l2engine.chain.builder import Builder, BuilderSettings
 from l2engine.chain.disagreements import Disagreements
-from l2engine.chain.events import Events, NewHead, StoreFailed, StoreReopened
+from l2engine.chain.events import AncestorsWanted, BlockImported, Events, NewHead, StoreFailed, StoreReopened
 from l2engine.chain.payload import to_block
 from l2engine.chain.pool import Pool
 from l2engine.chain.process import ExecutedBlock, process_block
+from l2engine.chain.stages import Stages
 from l2engine.chain.witness import Witnesses
 from l2engine.errors import (
     ExecutorsDisagree,
@@ -200,15 +200,17 @@ class Engine:
         """Judge a payload: VALID once it is executed and stored, INVALID with the last valid ancestor, or SYNCING when its
         parent is not known. The head does not move. `UnknownFork` when this build has no rules for it."""
         with self._changing():
+            stages = Stages()
             self.config.require_known(payload.block_number, payload.timestamp)
             try:
                 block = to_block(self.config, payload, versioned_hashes, parent_beacon_block_root, requests)
             except InvalidPayload as error:
                 log.warning("Invalid payload", extra={"fields": {"number": payload.block_number, "hash": payload.block_hash, "err": error}})
                 return PayloadStatus(Status.INVALID, None, str(error))
-            return self._judge(block)
+            stages.end("decode")
+            return self._judge(block, stages)
 
-    def _judge(self, block: Block) -> PayloadStatus:
+    def _judge(self, block: Block, stages: Stages) -> PayloadStatus:
         block_hash = block.hash
         if self.blocks.has(block_hash):
             return PayloadStatus(Status.VALID, block_hash)
@@ -225,10 +227,11 @@ class Engine:
                 "Payload with unknown parent, waiting for its ancestors",
                 extra={"fields": {"number": block.number, "hash": block_hash, "parent": block.header.parent_hash}},
             )
+            self.events.publish(AncestorsWanted(block_hash, block.header))
             return PayloadStatus(Status.SYNCING)
         self._waiting.pop(block_hash, None)
         try:
-            self._insert(block, parent)
+            self._insert(block, parent, stages)
         except InvalidBlock as error:
             _remember(self._bad, block_hash, _BadBlock(parent, str(error)), _BAD_BLOCKS)
             log.error("Bad block", extra={"fields": {"number": block.number, "hash": block_hash, "err": error}})
@@ -248,18 +251,18 @@ class Engine:
                 parent = self.blocks.header(block.header.parent_hash)
                 if parent is None:
                     raise UnknownBlock(f"unknown parent 0x{block.header.parent_hash.hex()} of block {block.number}")
-                self._insert(block, parent)
+                self._insert(block, parent, Stages())
             self.set_head(block.header)
 
-    def _insert(self, block: Block, parent: Header) -> None:
+    def _insert(self, block: Block, parent: Header, stages: Stages) -> None:
         """Execute (unless it was built here) and store a block: durable before this returns."""
-        started = time.perf_counter()
         executed = self.builder.executed(block.hash)
         self._ensure_state(parent)
         if executed is None:
-            executed = self._process(parent, block)
+            executed = self._process(parent, block, stages)
         self._store(executed)
-        elapsed = time.perf_counter() - started
+        stages.end("store")
+        elapsed = stages.total
         log.info(
             "Imported new potential chain segment",
             extra={
@@ -273,6 +276,7 @@ class Engine:
                 }
             },
         )
+        self.events.publish(BlockImported(block, elapsed, stages.seconds))
 
     def _store(self, executed: ExecutedBlock) -> None:
         batch = self._kv.batch()
@@ -299,9 +303,9 @@ class Engine:
             self._store(self._process(header, block))
             header = child
 
-    def _process(self, parent: Header, block: Block) -> ExecutedBlock:
+    def _process(self, parent: Header, block: Block, stages: Stages | None = None) -> ExecutedBlock:
         try:
-            return process_block(self.config, self.executor, self.state, parent, block)
+            return process_block(self.config, self.executor, self.state, parent, block, stages=stages)
         except ExecutorsDisagree as error:
             self._disagreements.keep(error, parent, block)
             raise
@@ -421,6 +425,7 @@ class Engine:
             "Forkchoice to an unknown head: its blocks must come from the rollup node, no peer serves them",
             extra={"fields": {"hash": head, "number": None if waiting is None else waiting.number}},
         )
+        self.events.publish(AncestorsWanted(head, waiting))
         return PayloadStatus(Status.SYNCING)
 
     def _marked(self, block_hash: Hash32 | None) -> Header | None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from l2engine.chain.events import Events, PooledTransaction
+from l2engine.chain.events import Events, Origin, PooledTransaction
 from l2engine.errors import DecodeError, InvalidTransaction, PoolError
 from l2engine.refusals import Reason
 from l2engine.rules import checks, eip1559, fees
@@ -63,6 +63,7 @@ class Pooled:
     added_at: float
     cost: Wei
     """The most that it can take from its sender, L1 and operator fee as of the head that it was admitted on."""
+    origin: Origin = Origin.LOCAL
 
     @property
     def raw(self) -> bytes:
@@ -146,11 +147,11 @@ class Pool:
 
     # ---- adding -----------------------------------------------------------------------------------------------------
 
-    def add(self, raw: bytes) -> Hash32:
+    def add(self, raw: bytes, origin: Origin = Origin.LOCAL) -> Hash32:
         """Take a signed transaction and give its hash. `PoolError` in geth's words when it cannot be taken."""
         tx = decode_pooled(raw)
         with self._lock:
-            pooled = self._check(tx)
+            pooled = self._check(tx, origin)
             executable = self._insert(pooled)
             self.revision += 1
         self._announce(executable)
@@ -159,9 +160,9 @@ class Pool:
     def _announce(self, executable: Iterable[Pooled]) -> None:
         if self._events is not None:
             for pooled in executable:
-                self._events.publish(PooledTransaction(pooled.hash, pooled.raw))
+                self._events.publish(PooledTransaction(pooled.hash, pooled.raw, pooled.origin))
 
-    def _check(self, tx: Transaction) -> Pooled:
+    def _check(self, tx: Transaction, origin: Origin) -> Pooled:
         """Everything that keeps a transaction out, in the order of geth's pool."""
         if self._fork is None or self._head is None:
             raise PoolError(Reason.POOL_NOT_READY)
@@ -175,7 +176,7 @@ class Pool:
             raise
         except InvalidTransaction as error:
             raise PoolError(error.reason, **error.facts) from error
-        pooled = Pooled(tx, sender, tx.hash, self._now(), self._cost(tx))
+        pooled = Pooled(tx, sender, tx.hash, self._now(), self._cost(tx), origin)
         self._check_account(pooled)
         return pooled
 
@@ -328,7 +329,7 @@ class Pool:
 
     def _take_back(self, raw: bytes) -> list[Pooled]:
         try:
-            return self._insert(self._check(decode_transaction(raw)))
+            return self._insert(self._check(decode_transaction(raw), Origin.CHAIN))
         except PoolError:  # it stands no longer: spent, replaced or out of funds on the new branch
             return []
 

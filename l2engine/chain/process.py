@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from l2engine.chain.payload import hash_requests, withdrawals_root
+from l2engine.chain.stages import Stages
 from l2engine.errors import DecodeError, InvalidBlock, InvalidTransaction, RootMismatch
 from l2engine.refusals import Reason
 from l2engine.rules.config import ChainConfig
@@ -36,15 +37,23 @@ class ExecutedBlock:
 
 
 def process_block(
-    config: ChainConfig, executor: Executor, state: StateStore, parent: Header, block: Block, tracer: Tracer | None = None
+    config: ChainConfig,
+    executor: Executor,
+    state: StateStore,
+    parent: Header,
+    block: Block,
+    tracer: Tracer | None = None,
+    stages: Stages | None = None,
 ) -> ExecutedBlock:
     """Execute `block` on the state after `parent`, which the store must have. `InvalidBlock` says what is wrong with it, `UnknownFork`
-    that it cannot be judged by this build."""
+    that it cannot be judged by this build. `stages` learns how long each stage took."""
+    stages = stages or Stages()
     header = block.header
     config.require_known(header.number, header.timestamp)
     validate_header(config, header, parent)
     fork = config.fork_at(header.number, header.timestamp)
     validate_body(fork, block)
+    stages.end("validate")
     execution = executor.begin(
         state.view(parent.hash),
         block_env(header, parent, block.withdrawals, block.ommers),
@@ -55,8 +64,10 @@ def process_block(
         index, error = failed
         raise InvalidBlock(f"could not apply tx {index} [0x{keccak(block.transactions[index]).hex()}]: {error}") from error
     result = execution.finish()
+    stages.end("execute")
     prepared = state.prepare(parent.hash, result.diff)
     _compare(header, seal(header, fork, block, result, prepared, state))
+    stages.end("roots")
     return ExecutedBlock(block, result.receipts, prepared)
 
 

@@ -1,7 +1,7 @@
 """N-version execution (`--evm both`): every transaction and call runs on the native and on the reference executor.
 
 Where they differ nothing is acknowledged: `ExecutorsDisagree` names the first differing transaction, field, account and
-slot, with both values. Failures and refusals are equal when their kinds are; their words may differ.
+slot, with both values. Refusals and failed calls are equal when their kinds are; their words may differ.
 """
 
 import logging
@@ -16,6 +16,7 @@ from l2engine.rules.config import ChainConfig
 from l2engine.types.base import Address, Gas, Hash32, keccak
 from l2engine.types.environment import BlockEnv
 from l2engine.types.execution import AccountOverride, BlockExecution, BlockResult, Call, CallResult, Deadline, Executor, TransactionResult
+from l2engine.types.failure import FailureKind
 from l2engine.types.state import Account, AccountDiff, StateDiff, StateView
 from l2engine.types.tracing import Tracer
 
@@ -25,6 +26,16 @@ Difference: TypeAlias = tuple[str, Any, Any]
 """What differs, its native and its reference value."""
 
 _REFUSALS = (InvalidTransaction, InvalidBlock, DecodeError)
+_ONE_STEP = {
+    FailureKind.OUT_OF_GAS,
+    FailureKind.GAS_OVERFLOW,
+    FailureKind.STACK_UNDERFLOW,
+    FailureKind.STACK_OVERFLOW,
+    FailureKind.WRITE_PROTECTION,
+    FailureKind.RETURN_DATA_OUT_OF_BOUNDS,
+    FailureKind.INVALID_JUMP,
+}
+"""One step may fail in several of these ways, and executors look for them in different orders: they count as one."""
 _LOGGED = 20  # differences of one block that the log lists
 
 
@@ -59,7 +70,9 @@ class AgreementExecutor:
             if isinstance(answer, ExecutionTimeout):
                 raise answer
         found = _field_differences(("success", "output", "gas_used", "gas_refund", "created", "logs"), native, reference)
-        found = found or _field_differences(("kind",), *(getattr(answer, "failure", None) for answer in (native, reference)))
+        kinds = [_failure_kind(answer) for answer in (native, reference)]
+        if not found and kinds[0] != kinds[1]:
+            found = [("kind of failure", kinds[0], kinds[1])]
         if found:
             what, left, right = found[0]
             raise ExecutorsDisagree(f"call at block {env.number}, {what}", left, right)
@@ -218,6 +231,12 @@ def _refusal(answer: Any) -> str | None:
     if isinstance(answer, InvalidTransaction):
         return answer.reason
     return type(answer).__name__ if isinstance(answer, Exception) else None
+
+
+def _failure_kind(answer: Any) -> FailureKind | None:
+    """How a call failed; None when it did not, or did not begin."""
+    failure = getattr(answer, "failure", None)
+    return None if failure is None else FailureKind.OUT_OF_GAS if failure.kind in _ONE_STEP else failure.kind
 
 
 def _attempt(work: Callable[[], Any]) -> Any:

@@ -20,7 +20,6 @@ class FailureKind(StrEnum):
     # code
     CODE_TOO_LARGE = "code_too_large"
     INVALID_CODE = "invalid_code"
-    INITCODE_TOO_LARGE = "initcode_too_large"
     INVALID_OPCODE = "invalid_opcode"
     INVALID_JUMP = "invalid_jump"
     # data
@@ -47,7 +46,6 @@ WORDS: Mapping[FailureKind, str] = {
     FailureKind.CODE_STORAGE_OUT_OF_GAS: "contract creation code storage out of gas",
     FailureKind.CODE_TOO_LARGE: "max code size exceeded",
     FailureKind.INVALID_CODE: "invalid code: must not begin with 0xef",
-    FailureKind.INITCODE_TOO_LARGE: "max initcode size exceeded",
     FailureKind.INVALID_OPCODE: "invalid opcode",
     FailureKind.INVALID_JUMP: "invalid jump destination",
     FailureKind.STACK_UNDERFLOW: "stack underflow",

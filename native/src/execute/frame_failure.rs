@@ -45,7 +45,10 @@ pub fn of_frame(result: R, size: usize) -> Option<FrameFailure> {
             return Some(FrameFailure::worded(K::CodeTooLarge, words));
         }
         R::CreateContractStartingWithEF => K::InvalidCode,
-        R::CreateInitCodeSizeLimit => K::InitcodeTooLarge,
+        R::CreateInitCodeSizeLimit => {
+            // geth finds it while it works out the gas
+            return Some(FrameFailure::worded(K::OutOfGas, "max initcode size exceeded"));
+        }
         R::NonceOverflow => K::NonceOverflow,
         R::CallTooDeep => K::CallTooDeep,
         R::OutOfFunds | R::OverflowPayment => K::InsufficientBalance,
