@@ -13,8 +13,9 @@ from typing import Any
 from l2engine.errors import ConfigError, StoreError
 from l2engine.store.diffs import encode_diff
 from l2engine.store.files import refuse_damaged_lengths
-from l2engine.store.kv import claim_path, claim_schema, explain, refuse_other_files, release_path
+from l2engine.store.kv import claim_path, claim_schema, refuse_other_files, release_path
 from l2engine.store.layers import hash_address, hash_slot
+from l2engine.store.leveldb_words import explain
 from l2engine.store.room import has_room
 from l2engine.store.state import HISTORY_PROOFS, HISTORY_STATE, LAYERS, SIDE_BYTES
 from l2engine.store.trie import prove
@@ -78,7 +79,7 @@ class NativeKeyValue:
         try:
             self.native.reopen()
         except StoreError as error:
-            raise StoreError(explain(str(self.path), str(error))) from error
+            raise explain(str(self.path), str(error)) from error
 
     def close(self) -> None:
         """Release the directory; a second call does nothing."""
