@@ -5,17 +5,14 @@ Sources: geth internal/ethapi; OP specs and digest 3.7 for the L1 fees; recordin
 
 from collections.abc import Sequence
 
-from l2engine.errors import DecodeError
-from l2engine.rules import fees, l1_attributes
 from l2engine.rules.config import ChainConfig
-from l2engine.rules.forks import Fork
-from l2engine.rules.l1_attributes import L1Attributes
+from l2engine.rules.fees import L1Costs, da_footprint, l1_costs
 from l2engine.types.base import keccak
 from l2engine.types.block import Block
 from l2engine.types.header import Header
 from l2engine.types.native_functions import fast_lz_length
 from l2engine.types.receipt import Receipt
-from l2engine.types.transaction import DEPOSIT_TYPE, created_address, effective_gas_price
+from l2engine.types.transaction import created_address, effective_gas_price
 from l2engine.types.transaction_codec import decode_transaction
 from rpc.show import Json
 from rpc.show.logs import show_logs
@@ -24,7 +21,7 @@ from rpc.show.transactions import sender_of
 
 def show_receipts(config: ChainConfig, block: Block, receipts: Sequence[Receipt]) -> list[Json]:
     """All receipts of a block as eth_getBlockReceipts shows them."""
-    costs = L1Costs(config, block)
+    costs = l1_costs(config.fork_at(block.number, block.header.timestamp), block.transactions)
     shown = []
     gas_before = log_index = 0
     for index, (raw, item) in enumerate(zip(block.transactions, receipts, strict=True)):
@@ -34,7 +31,7 @@ def show_receipts(config: ChainConfig, block: Block, receipts: Sequence[Receipt]
     return shown
 
 
-def show_receipt(header: Header, index: int, raw: bytes, item: Receipt, gas_before: int, log_index: int, costs: "L1Costs") -> Json:
+def show_receipt(header: Header, index: int, raw: bytes, item: Receipt, gas_before: int, log_index: int, costs: L1Costs | None) -> Json:
     """One receipt. `gas_before` is the cumulative gas and `log_index` the number of logs before this transaction."""
     tx = decode_transaction(raw)
     sender = sender_of(tx)
@@ -66,53 +63,27 @@ def show_receipt(header: Header, index: int, raw: bytes, item: Receipt, gas_befo
             fields["depositNonce"] = hex(item.deposit_nonce)
         if item.deposit_receipt_version is not None:
             fields["depositReceiptVersion"] = hex(item.deposit_receipt_version)
-    else:
-        costs.add_fields(fields, raw)
+    elif costs is not None:
+        fields |= show_l1_costs(costs, raw)
     return fields
 
 
-class L1Costs:
-    """The L1 fee fields of one block's receipts. They follow the calldata of the block's own L1-attributes deposit, so
-    that an activation block still shows the previous fork's fields."""
-
-    def __init__(self, config: ChainConfig, block: Block) -> None:
-        self._attributes: L1Attributes | None = None
-        if not config.is_optimism or not block.transactions or block.transactions[0][0] != DEPOSIT_TYPE:
-            return
-        try:
-            first = decode_transaction(block.transactions[0])
-            attributes = l1_attributes.from_calldata(first.data)
-        except DecodeError:
-            return
-        fork = config.fork_at(block.header.number, block.header.timestamp)
-        self._attributes, self._fork = attributes, fork
-
-    _fork: Fork
-
-    def add_fields(self, fields: Json, raw: bytes) -> None:
-        """Add what publishing `raw` on L1 cost to a receipt."""
-        l1 = self._attributes
-        if l1 is None:
-            return
-        fields["l1GasPrice"] = hex(l1.base_fee)
-        if l1.base_fee_scalar is not None and not (l1.base_fee_scalar or l1.blob_base_fee_scalar):
-            # With both scalars 0 the state transition falls back to the older formula, the receipt does not: no fee.
-            fields["l1GasUsed"], fields["l1Fee"] = hex(fees.data_gas(self._fork.l1_fee, raw)), "0x0"
-        else:
-            cost = fees.l1_fee(self._fork, raw, l1, fast_lz_length)
-            fields["l1GasUsed"], fields["l1Fee"] = hex(cost.gas_used), hex(cost.fee)
-        if l1.base_fee_scalar is None:
-            fields["l1FeeScalar"] = scalar_text(l1.scalar or 0)
-            return
-        fields["l1BaseFeeScalar"] = hex(l1.base_fee_scalar)
-        fields["l1BlobBaseFee"] = hex(l1.blob_base_fee or 0)
-        fields["l1BlobBaseFeeScalar"] = hex(l1.blob_base_fee_scalar or 0)
-        if l1.operator_fee_scalar or l1.operator_fee_constant:
-            fields["operatorFeeScalar"] = hex(l1.operator_fee_scalar or 0)
-            fields["operatorFeeConstant"] = hex(l1.operator_fee_constant or 0)
-        if l1.da_footprint_gas_scalar is not None:
-            fields["daFootprintGasScalar"] = hex(l1.da_footprint_gas_scalar)
-            fields["blobGasUsed"] = hex(fees.da_footprint(raw, l1.da_footprint_gas_scalar, fast_lz_length))
+def show_l1_costs(costs: L1Costs, raw: bytes) -> Json:
+    """What publishing `raw` on L1 cost, as a receipt's fields."""
+    l1, cost = costs.attributes, costs.fee(raw, fast_lz_length)
+    fields: Json = {"l1GasPrice": hex(l1.base_fee), "l1GasUsed": hex(cost.gas_used), "l1Fee": hex(cost.fee)}
+    if l1.base_fee_scalar is None:
+        return fields | {"l1FeeScalar": scalar_text(l1.scalar or 0)}
+    fields["l1BaseFeeScalar"] = hex(l1.base_fee_scalar)
+    fields["l1BlobBaseFee"] = hex(l1.blob_base_fee or 0)
+    fields["l1BlobBaseFeeScalar"] = hex(l1.blob_base_fee_scalar or 0)
+    if l1.operator_fee_scalar or l1.operator_fee_constant:
+        fields["operatorFeeScalar"] = hex(l1.operator_fee_scalar or 0)
+        fields["operatorFeeConstant"] = hex(l1.operator_fee_constant or 0)
+    if l1.da_footprint_gas_scalar is not None:
+        fields["daFootprintGasScalar"] = hex(l1.da_footprint_gas_scalar)
+        fields["blobGasUsed"] = hex(da_footprint(raw, l1.da_footprint_gas_scalar, fast_lz_length))
+    return fields
 
 
 def scalar_text(scalar: int) -> str:

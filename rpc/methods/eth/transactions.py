@@ -5,6 +5,7 @@ import contextlib
 from l2engine.chain.pool import decode_pooled
 from l2engine.errors import PoolError
 from l2engine.refusals import Reason
+from l2engine.rules.fees import l1_costs
 from l2engine.types.base import Hash32
 from l2engine.types.block import Block
 from l2engine.types.transaction_codec import decode_transaction
@@ -13,7 +14,7 @@ from rpc.jsonrpc import RunsOn, method
 from rpc.read.blocks import BlockTag, block_tag
 from rpc.read.values import data, hash32, uint
 from rpc.show import Json
-from rpc.show.receipts import L1Costs, show_receipt
+from rpc.show.receipts import show_receipt
 from rpc.show.transactions import show_transaction
 
 
@@ -58,7 +59,7 @@ def get_receipt(context: Context, tx_hash: Hash32) -> Json | None:
     receipts = context.receipts(block.hash)
     gas_before = receipts[index - 1].cumulative_gas_used if index else 0
     logs_before = sum(len(receipt.logs) for receipt in receipts[:index])
-    costs = L1Costs(context.config, block)
+    costs = l1_costs(context.config.fork_at(block.number, block.header.timestamp), block.transactions)
     return show_receipt(block.header, index, block.transactions[index], receipts[index], gas_before, logs_before, costs)
 
 
