@@ -29,6 +29,7 @@ from l2engine.types.base import ZERO_ADDRESS, Gas, Hash32, checksum_address, kec
 from l2engine.types.block import Block
 from l2engine.types.execution import BlockExecution, Deadline, Executor
 from l2engine.types.header import Header
+from l2engine.types.limits import BuilderSettings
 from l2engine.types.native_functions import fast_lz_length, first_undecodable
 from l2engine.types.payload import BuiltPayload, PayloadAttributes
 from l2engine.types.storage import StateStore
@@ -45,14 +46,6 @@ _SLOW_KEPT = 1024
 
 _Fill: TypeAlias = Callable[[BlockExecution], list[bytes]]
 """Adds transactions to a block under execution and tells which."""
-
-
-@dataclass(frozen=True, slots=True)
-class BuilderSettings:
-    """How long and how much to build."""
-
-    deadline_seconds: float = 2.0
-    """A build with the pool stops improving after this time (--builder.deadline)."""
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from l2engine.chain import forkchoice
-from l2engine.chain.builder import Builder, BuilderSettings
+from l2engine.chain.builder import Builder
 from l2engine.chain.disagreements import Disagreements
 from l2engine.chain.events import AncestorsWanted, BlockImported, Events, NewHead, StoreFailed, StoreReopened
 from l2engine.chain.payload import to_block
@@ -39,6 +39,7 @@ from l2engine.types.base import ZERO_HASH, BlockNumber, Hash32
 from l2engine.types.block import Block
 from l2engine.types.execution import Executor
 from l2engine.types.header import Header
+from l2engine.types.limits import BuilderSettings
 from l2engine.types.payload import (
     BuiltPayload,
     ExecutionPayload,

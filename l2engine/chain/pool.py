@@ -22,6 +22,7 @@ from l2engine.rules.predeploys import L1_BLOCK
 from l2engine.types.base import MAX_UINT64, MAX_UINT256, Address, Gas, Hash32, Wei, keccak
 from l2engine.types.block import Block
 from l2engine.types.header import Header
+from l2engine.types.limits import PoolSettings
 from l2engine.types.native_functions import fast_lz_length
 from l2engine.types.state import Account, StateView
 from l2engine.types.transaction import SetCodeTransaction, SignedTransaction, Transaction, effective_tip, record_of
@@ -33,24 +34,6 @@ MAX_TRANSACTION_SIZE = 128 * 1024
 _CAME_WITH = {1: "Berlin", 2: "London", SetCodeTransaction.type: "Prague"}
 """The Ethereum fork that a type came with, as geth's pool names it."""
 _L1_ATTRIBUTES_GAS = 70_000  # what op-geth keeps free of a block for the L1-attributes deposit
-
-
-@dataclass(frozen=True, slots=True)
-class PoolSettings:
-    """geth's --txpool.* flags."""
-
-    price_limit: Wei = 1
-    """The least tip."""
-    price_bump: int = 10
-    """By how many percent a replacement must pay more."""
-    account_slots: int = 16
-    """Executable transactions that each sender may always have."""
-    global_slots: int = 5120
-    account_queue: int = 64
-    """Transactions of one sender that wait for an earlier nonce."""
-    global_queue: int = 1024
-    lifetime_seconds: float = 3 * 3600
-    """How long a transaction may wait for an earlier nonce."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,11 +17,12 @@ from l2engine.store.kv import claim_path, claim_schema, refuse_other_files, rele
 from l2engine.store.layers import hash_address, hash_slot
 from l2engine.store.leveldb_words import explain
 from l2engine.store.room import has_room
-from l2engine.store.state import HISTORY_PROOFS, HISTORY_STATE, LAYERS, SIDE_BYTES
+from l2engine.store.state import LAYERS, SIDE_BYTES
 from l2engine.store.trie import prove
 from l2engine.types.base import EMPTY_ROOT, ZERO_HASH, Address, BlockNumber, Hash32
 from l2engine.types.block import Block
 from l2engine.types.header import Header
+from l2engine.types.limits import HISTORY_PROOFS, HISTORY_STATE
 from l2engine.types.native_core import core as _native
 from l2engine.types.state import Account, StateDiff
 from l2engine.types.storage import AccountProof, Batch, PreparedState, Snapshot

@@ -7,12 +7,12 @@ from contextlib import suppress
 
 import pytest
 
-from l2engine.chain.builder import BuilderSettings
 from l2engine.chain.engine import Engine, EngineSettings
 from l2engine.dev.sequencer import Sequencer, SequencerSettings
 from l2engine.rules.forks import OP_FORKS
 from l2engine.rules.l1_attributes import calldata_format, format_of
 from l2engine.rules.predeploys import DEPOSITOR, L1_BLOCK
+from l2engine.types.limits import BuilderSettings
 from l2engine.types.transaction import DepositTransaction
 from l2engine.types.transaction_codec import decode_transaction
 from tests.helpers.dev_chain import GENESIS_TIME, document, funded, open_engine
