@@ -155,7 +155,8 @@ class Builder:
         return identity
 
     def wait(self, identity: bytes, seconds: float | None = None) -> None:
-        """Wait until a first version is there, which takes the build's time at most, or `seconds` have passed."""
+        """Wait until a first version is there, which takes the build's time at most, or `seconds` have passed. For the dev chain's sequencer
+        alone: a rollup node waits by its own clock."""
         build = self._builds.get(identity)
         if build is not None:
             build.done.wait(seconds)
