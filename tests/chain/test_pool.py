@@ -7,7 +7,7 @@ import rlp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from l2engine.chain.events import Event, Events, PooledTransaction
+from l2engine.chain.events import Events, Origin, PooledTransaction
 from l2engine.chain.pool import Pool
 from l2engine.errors import PoolError
 from l2engine.rules import fees
@@ -314,7 +314,7 @@ def test_what_a_reorg_brings_back_is_announced(alice: Signer) -> None:
     raw = alice.sign()
     events.subscribe(seen.append)
     pool.reset(HEAD, state, (Block(HEAD, (raw,), (), ()),), ())
-    assert seen == [PooledTransaction(keccak(raw), raw)]
+    assert seen == [PooledTransaction(keccak(raw), raw, Origin.CHAIN)]
 
 
 def test_transactions_that_became_unpayable_are_dropped(alice: Signer) -> None:
