@@ -61,7 +61,8 @@ class L1Costs:
     def fee(self, raw: bytes, length: Callable[[bytes], int] | None = None) -> L1Fee:
         """As `l1_fee`, but with both scalars 0 there is no fee: the state transition falls back to the older formula, a receipt does not."""
         a = self.attributes
-        if a.base_fee_scalar is not None and not (a.base_fee_scalar or a.blob_base_fee_scalar):
+        scalars_are_zero = a.base_fee_scalar is not None and not (a.base_fee_scalar or a.blob_base_fee_scalar)
+        if scalars_are_zero and record_of(raw).pays_fees:
             return L1Fee(0, data_gas(self.fork.l1_fee, raw))
         return l1_fee(self.fork, raw, a, length)
 

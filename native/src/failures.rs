@@ -2,28 +2,26 @@
 
 use crate::named::named;
 
-named! {
-    FailureKind {
-        Reverted = "reverted",
-        OutOfGas = "out_of_gas",
-        GasOverflow = "gas_overflow",
-        CodeStorageOutOfGas = "code_storage_out_of_gas",
-        CodeTooLarge = "code_too_large",
-        InvalidCode = "invalid_code",
-            InvalidOpcode = "invalid_opcode",
-        InvalidJump = "invalid_jump",
-        StackUnderflow = "stack_underflow",
-        StackOverflow = "stack_overflow",
-        ReturnDataOutOfBounds = "return_data_out_of_bounds",
-        WriteProtection = "write_protection",
-        AddressCollision = "address_collision",
-        NonceOverflow = "nonce_overflow",
-        CallTooDeep = "call_too_deep",
-        InsufficientBalance = "insufficient_balance",
-        PrecompileInputLength = "precompile_input_length",
-        PrecompileFailed = "precompile_failed",
-        Other = "other",
-    }
+named! { FailureKind:
+    Reverted = "reverted",
+    OutOfGas = "out_of_gas",
+    GasOverflow = "gas_overflow",
+    CodeStorageOutOfGas = "code_storage_out_of_gas",
+    CodeTooLarge = "code_too_large",
+    InvalidCode = "invalid_code",
+    InvalidOpcode = "invalid_opcode",
+    InvalidJump = "invalid_jump",
+    StackUnderflow = "stack_underflow",
+    StackOverflow = "stack_overflow",
+    ReturnDataOutOfBounds = "return_data_out_of_bounds",
+    WriteProtection = "write_protection",
+    AddressCollision = "address_collision",
+    NonceOverflow = "nonce_overflow",
+    CallTooDeep = "call_too_deep",
+    InsufficientBalance = "insufficient_balance",
+    PrecompileInputLength = "precompile_input_length",
+    PrecompileFailed = "precompile_failed",
+    Other = "other",
 }
 
 #[derive(Clone, Debug)]

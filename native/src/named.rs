@@ -2,7 +2,7 @@
 
 /// An enumeration with all its members and their names; `name` is the value of the member in Python.
 macro_rules! named {
-    ($(#[$doc:meta])* $Kind:ident { $($variant:ident = $name:literal),* $(,)? }) => {
+    ($(#[$doc:meta])* $Kind:ident: $($variant:ident = $name:literal),* $(,)?) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum $Kind { $($variant),* }

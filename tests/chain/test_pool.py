@@ -7,7 +7,7 @@ import rlp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from l2engine.chain.events import Events, Origin, PooledTransaction
+from l2engine.chain.events import Event, Events, Origin, PooledTransaction
 from l2engine.chain.pool import Pool
 from l2engine.errors import PoolError
 from l2engine.rules import fees
