@@ -19,7 +19,7 @@ from genesis import loader
 from genesis.dev import dev_genesis
 from l2engine.chain.engine import Engine
 from l2engine.chain.process import process_block
-from l2engine.chain.sequencer import SequencerSettings, dev_attributes
+from l2engine.dev.l1 import ImaginedL1, dev_attributes
 from l2engine.evm.native.machine import NativeExecutor
 from l2engine.store.blocks import BlockStore
 from l2engine.store.genesis import write_genesis
@@ -29,6 +29,7 @@ from l2engine.types.block import Block
 from l2engine.types.signature import address_of, public_key
 from l2engine.types.transaction import FeeMarketTransaction, GasRefund, PostExecutionTransaction
 from l2engine.types.transaction_codec import encode_transaction, signed
+from l2engine.types.transactions import Transactions
 
 TRANSFER_GAS = 21_000
 SENDERS = 200
@@ -76,8 +77,8 @@ def _chain(count: int) -> tuple[Engine, list[bytes]]:
 
 def _built(engine: Engine, raws: list[bytes]) -> Block:
     """The block of these transactions on the genesis."""
-    attributes = dev_attributes(engine.config, engine.head, engine.head.timestamp + 2, SequencerSettings())
-    forced = (*(attributes.transactions or ()), *raws)
+    attributes = dev_attributes(engine.config, engine.head, engine.head.timestamp + 2, ImaginedL1())
+    forced = Transactions((*(attributes.transactions or ()), *raws))
     identity = engine.builder.start(engine.head, replace(attributes, transactions=forced, no_tx_pool=True, gas_limit=60_000_000), 3)
     built = engine.builder.get(identity)
     assert built is not None

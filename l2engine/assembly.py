@@ -170,12 +170,12 @@ def check_forks(config: ChainConfig, head: Header, block_0_hash: Hash32, now: fl
 def open_chain(settings: Settings, kv: KeyValue | None = None, now: float | None = None) -> Chain:
     """Open (and begin, where it is empty) the chain of the data directory, or of `kv`. `ConfigError` when a fork has begun, by the
     head or by the clock (`now`, in unix seconds), that this build does not know."""
-    from l2engine.chain.builder import BuilderSettings
     from l2engine.chain.engine import Engine, EngineSettings
     from l2engine.chain.events import Events
-    from l2engine.chain.pool import Pool, PoolSettings
+    from l2engine.chain.pool import Pool
     from l2engine.evm.choose import executor_factory
     from l2engine.store.blocks import BlockStore
+    from l2engine.types.limits import BuilderSettings, PoolSettings
 
     now = time.time() if now is None else now
     is_new = kv is None and not _database(settings).exists()

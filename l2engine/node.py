@@ -28,8 +28,9 @@ from l2engine.chain.fork_watch import DAY, ForkWatch
 from l2engine.settings import Settings
 from l2engine.types.base import Address
 from l2engine.types.header import Header
+from l2engine.types.limits import RpcSettings
 from l2engine.types.storage import KeyValue
-from rpc.context import Context, Network, RpcSettings
+from rpc.context import Context, Network
 from rpc.ports import auth
 from rpc.ports.forward import forwarder
 from rpc.ports.http import Port

@@ -18,10 +18,12 @@ from typing import Any, NoReturn
 from l2engine.errors import ConfigError
 from l2engine.rules.forks import OP_FORKS
 from l2engine.types.duration import parse_duration
+from l2engine.types.limits import HISTORY_PROOFS, HISTORY_STATE, BuilderSettings, PoolSettings, RpcSettings
 
 ENVIRONMENT_PREFIX = "L2ENGINE_"
 API_NAMES = ("eth", "net", "web3", "debug", "txpool", "admin", "miner", "trace", "ots", "testing")
 SDM_POLICIES = ("none", "warming")
+_POOL, _RPC = PoolSettings(), RpcSettings()
 OVERRIDES = tuple(f"override.{fork.name}" for fork in OP_FORKS[1:])
 
 
@@ -118,8 +120,8 @@ class Settings:
     networkid: int | None = _flag("networkid", None, "network id (default: the chain id)", parse=parse_number)
     syncmode: str = _flag("syncmode", "full", "how to catch up from peers", choices=("full", "snap"))
     gcmode: str = _flag("gcmode", "full", "archive keeps all history", choices=("full", "archive"))
-    history_state: int = _flag("history.state", 302_400, "blocks whose state stays readable; 0 keeps all")
-    history_proofs: int = _flag("history.proofs", 43_200, "blocks whose proofs can be made; 0 keeps all")
+    history_state: int = _flag("history.state", HISTORY_STATE, "blocks whose state stays readable; 0 keeps all")
+    history_proofs: int = _flag("history.proofs", HISTORY_PROOFS, "blocks whose proofs can be made; 0 keeps all")
     cache: int = _flag("cache", 256, "megabytes for the database's caches")
     db_sync: str = _flag("db.sync", "auto", "fsync at base moves and shutdown, or at each acknowledgement", choices=("auto", "always"))
     evm: str = _flag("evm", "auto", "executor", choices=("auto", "py", "native", "both"))
@@ -147,13 +149,21 @@ class Settings:
     authrpc_vhosts: tuple[str, ...] = _flag("authrpc.vhosts", ("localhost",), "Host names that the Engine port serves; * for all")
 
     # limits
-    rpc_gascap: int = _flag("rpc.gascap", 50_000_000, "gas of eth_call and estimates; 0 is no limit", "rpc.gas-cap")
-    rpc_evmtimeout: float = _flag("rpc.evmtimeout", 5.0, "seconds a call may run; 0 is no limit", parse=parse_seconds)
-    rpc_txfeecap: float = _flag("rpc.txfeecap", 1.0, "highest fee in ether of a sent transaction; 0 is no limit", "rpc.tx-fee-cap")
-    rpc_batch_request_limit: int = _flag("rpc.batch-request-limit", 1000, "requests per batch; 0 is no limit")
-    rpc_batch_response_max_size: int = _flag("rpc.batch-response-max-size", 25_000_000, "bytes of a batch's answer; 0 is no limit")
-    rpc_rangelimit: int = _flag("rpc.rangelimit", 0, "blocks per eth_getLogs; 0 is no limit", "rpc.max-blocks-per-filter")
-    rpc_allow_unprotected_txs: bool = _flag("rpc.allow-unprotected-txs", False, "take transactions without replay protection")
+    rpc_gascap: int = _flag("rpc.gascap", _RPC.gas_cap, "gas of eth_call and estimates; 0 is no limit", "rpc.gas-cap")
+    rpc_evmtimeout: float = _flag("rpc.evmtimeout", _RPC.evm_timeout_seconds, "seconds a call may run; 0 is no limit", parse=parse_seconds)
+    rpc_txfeecap: float = _flag(
+        "rpc.txfeecap", _RPC.tx_fee_cap_wei / 10**18, "highest fee in ether of a sent transaction; 0 is no limit", "rpc.tx-fee-cap"
+    )
+    rpc_batch_request_limit: int = _flag("rpc.batch-request-limit", _RPC.batch_request_limit, "requests per batch; 0 is no limit")
+    rpc_batch_response_max_size: int = _flag(
+        "rpc.batch-response-max-size", _RPC.batch_response_max_bytes, "bytes of a batch's answer; 0 is no limit"
+    )
+    rpc_rangelimit: int = _flag(
+        "rpc.rangelimit", _RPC.log_range_limit, "blocks per eth_getLogs; 0 is no limit", "rpc.max-blocks-per-filter"
+    )
+    rpc_allow_unprotected_txs: bool = _flag(
+        "rpc.allow-unprotected-txs", _RPC.allow_unprotected, "take transactions without replay protection"
+    )
 
     # rollup
     rollup_sequencerhttp: str | None = _flag(
@@ -173,14 +183,16 @@ class Settings:
         "rollup.computependingblock", False, "accepted; the pending block is the latest", "rollup.compute-pending-block"
     )
     rollup_halt: str = _flag(
-        "rollup.halt", "", "stop at this kind of protocol version increase", choices=("", "none", "major", "minor", "patch")
+        "rollup.halt", _RPC.rollup_halt, "stop at this kind of protocol version increase", choices=("", "none", "major", "minor", "patch")
     )
     engine_allow_unwind_canonical_header: bool = _flag(
         "engine.allow-unwind-canonical-header", False, "a forkchoice to an ancestor moves latest back"
     )
 
     # building and pool
-    builder_deadline: float = _flag("builder.deadline", 2.0, "seconds that a build may go on improving", parse=parse_seconds)
+    builder_deadline: float = _flag(
+        "builder.deadline", BuilderSettings().deadline_seconds, "seconds that a build may go on improving", parse=parse_seconds
+    )
     sdm_policy: str = _flag("sdm.policy", "none", "which gas refunds a builder gives from Lagoon on", choices=SDM_POLICIES)
     rollup_operator_sdm_opt_in: bool = _flag(
         "rollup.operator-sdm-opt-in", False, "give refunds in blocks built here, by the policy of --sdm.policy"
@@ -188,13 +200,21 @@ class Settings:
     miner_gaslimit: int | None = _flag(
         "miner.gaslimit", None, "gas limit of the dev chain's blocks", "builder.gaslimit", parse=parse_number
     )
-    txpool_pricelimit: int = _flag("txpool.pricelimit", 1, "lowest tip in wei", "txpool.minimal-protocol-fee")
-    txpool_pricebump: int = _flag("txpool.pricebump", 10, "percent by which a replacement must pay more")
-    txpool_accountslots: int = _flag("txpool.accountslots", 16, "executable transactions kept per account", "txpool.max-account-slots")
-    txpool_globalslots: int = _flag("txpool.globalslots", 5120, "executable transactions kept in all", "txpool.pending-max-count")
-    txpool_accountqueue: int = _flag("txpool.accountqueue", 64, "transactions with a nonce gap kept per account")
-    txpool_globalqueue: int = _flag("txpool.globalqueue", 1024, "transactions with a nonce gap kept in all", "txpool.queued-max-count")
-    txpool_lifetime: float = _flag("txpool.lifetime", 10_800.0, "seconds that a transaction with a nonce gap waits", parse=parse_seconds)
+    txpool_pricelimit: int = _flag("txpool.pricelimit", _POOL.price_limit, "lowest tip in wei", "txpool.minimal-protocol-fee")
+    txpool_pricebump: int = _flag("txpool.pricebump", _POOL.price_bump, "percent by which a replacement must pay more")
+    txpool_accountslots: int = _flag(
+        "txpool.accountslots", _POOL.account_slots, "executable transactions kept per account", "txpool.max-account-slots"
+    )
+    txpool_globalslots: int = _flag(
+        "txpool.globalslots", _POOL.global_slots, "executable transactions kept in all", "txpool.pending-max-count"
+    )
+    txpool_accountqueue: int = _flag("txpool.accountqueue", _POOL.account_queue, "transactions with a nonce gap kept per account")
+    txpool_globalqueue: int = _flag(
+        "txpool.globalqueue", _POOL.global_queue, "transactions with a nonce gap kept in all", "txpool.queued-max-count"
+    )
+    txpool_lifetime: float = _flag(
+        "txpool.lifetime", _POOL.lifetime_seconds, "seconds that a transaction with a nonce gap waits", parse=parse_seconds
+    )
 
     # peers
     port: int = _flag("port", 30303, "TCP port for peers", parse=parse_port)

@@ -12,11 +12,12 @@ from l2engine.errors import UnknownBlock
 from l2engine.evm.executor import Executor
 from l2engine.rules.config import ChainConfig
 from l2engine.store.blocks import BlockStore
-from l2engine.types.base import Address, Hash32, Wei
+from l2engine.types.base import Address, Hash32
 from l2engine.types.block import Block
 from l2engine.types.environment import BlockEnv
 from l2engine.types.execution import AccountOverride, Call
 from l2engine.types.header import Header
+from l2engine.types.limits import RpcSettings
 from l2engine.types.receipt import Receipt
 from l2engine.types.state import StateView
 from l2engine.types.storage import StateStore
@@ -24,29 +25,6 @@ from rpc.errors import NO_HISTORICAL_FALLBACK, SERVER_ERROR, TIMEOUT, RpcError
 from rpc.fee_history import PaidTips
 from rpc.installed_filters import Filters
 from rpc.read.blocks import BlockReference, CanonicalHash
-
-
-@dataclass(frozen=True, slots=True)
-class RpcSettings:
-    """Limits of the RPC; 0 means unlimited unless said otherwise."""
-
-    gas_cap: int = 50_000_000
-    """Gas of eth_call and estimates."""
-    evm_timeout_seconds: float = 5.0
-    tx_fee_cap_wei: Wei = 10**18
-    """The highest fee of a transaction that eth_sendRawTransaction takes."""
-    batch_request_limit: int = 1000
-    batch_response_max_bytes: int = 25_000_000
-    log_range_limit: int = 0
-    """Blocks per eth_getLogs."""
-    body_limit_bytes: int = 5 * 1024 * 1024
-    engine_body_limit_bytes: int = 128 * 1024 * 1024
-    minimum_suggested_tip: Wei = 1_000_000
-    rollup_halt: str = ""
-    """none, or the smallest part of a protocol version (major, minor, patch) whose increase stops the node."""
-    allow_unprotected: bool = False
-    """Take transactions without replay protection (EIP-155)."""
-
 
 REQUEST_SECONDS = 30.0  # how long geth's HTTP server lets a request take
 

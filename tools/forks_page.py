@@ -1,10 +1,13 @@
 """Prints `docs/forks.md` from the fork table: `python -m tools.forks_page > docs/forks.md`. A test compares the two."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from enum import Enum
 from itertools import pairwise
 
 from l2engine.rules.forks import ETHEREUM_FORKS, OP_FORKS, BlobSchedule, Fork
+
+_FIELDS = [field.name for field in fields(Fork) if field.compare]
 
 
 def markdown() -> str:
@@ -27,12 +30,12 @@ def markdown() -> str:
 
 def _rows(forks: Sequence[Fork]) -> str:
     """The fields in which the forks differ, a column each."""
-    fields = [name for name in Fork.__dataclass_fields__ if any(getattr(fork, name) != getattr(forks[0], name) for fork in forks)]
+    fields = [name for name in _FIELDS if any(getattr(fork, name) != getattr(forks[0], name) for fork in forks)]
     return _table([f"`{name}`" for name in fields], [[_text(getattr(fork, name)) for name in fields] for fork in forks])
 
 
 def _changes(earlier: Fork, later: Fork) -> str:
-    fields = [name for name in Fork.__dataclass_fields__ if name != "name" and getattr(earlier, name) != getattr(later, name)]
+    fields = [name for name in _FIELDS if name != "name" and getattr(earlier, name) != getattr(later, name)]
     return ", ".join(f"`{name}` = {_text(getattr(later, name))}" for name in fields)
 
 

@@ -31,6 +31,7 @@ from l2engine.types.base import MAX_UINT256, ZERO_ADDRESS, Gas, Hash32, checksum
 from l2engine.types.block import Block
 from l2engine.types.execution import Deadline
 from l2engine.types.header import Header
+from l2engine.types.limits import BuilderSettings
 from l2engine.types.native_functions import fast_lz_length
 from l2engine.types.payload import BuiltPayload, PayloadAttributes
 from l2engine.types.storage import StateStore
@@ -48,18 +49,6 @@ _SLOW_KEPT = 1024
 
 _Fill: TypeAlias = Callable[[BlockExecution | MeteredExecution], list[bytes]]
 """Adds transactions to a block under execution and tells which."""
-
-
-@dataclass(frozen=True, slots=True)
-class BuilderSettings:
-    """How long and how much to build."""
-
-    deadline_seconds: float = 2.0
-    """A build with the pool stops improving after this time (--builder.deadline)."""
-    sdm_policy: str = "none"
-    """How gas refunds are chosen, none or warming (--sdm.policy)."""
-    sdm_opt_in: bool = False
-    """Whether the operator wants them (--rollup.operator-sdm-opt-in)."""
 
 
 @dataclass(slots=True)
@@ -173,7 +162,8 @@ class Builder:
         return identity
 
     def wait(self, identity: bytes, seconds: float | None = None) -> None:
-        """Wait until a first version is there, which takes the build's time at most, or `seconds` have passed."""
+        """Wait until a first version is there, which takes the build's time at most, or `seconds` have passed. For the dev chain's sequencer
+        alone: a rollup node waits by its own clock."""
         build = self._builds.get(identity)
         if build is not None:
             build.done.wait(seconds)

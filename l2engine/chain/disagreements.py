@@ -1,29 +1,20 @@
 """What stays of a block on which two executors differ: a file that holds the block and its witness, for `l2engine replay`."""
 
-import gzip
-import json
 import logging
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from l2engine.chain.witness import ExecutionWitness, Witnesses
+from l2engine.chain.witness import Witnesses
+from l2engine.chain.witness_file import witness_document, write_witness
 from l2engine.errors import ExecutorsDisagree, L2EngineError
-from l2engine.rules.config import ChainConfig, geth_config
+from l2engine.rules.config import ChainConfig
 from l2engine.types.block import Block
 from l2engine.types.header import Header
 
 log = logging.getLogger(__name__)
 
 _KEPT = 100  # files in the folder; a pool full of such transactions must not fill the disk
-
-
-def witness_document(config: ChainConfig, block: Block, witness: ExecutionWitness, sealed: bool = True) -> dict[str, Any]:
-    """The JSON of a witness file: debug_executionWitness's answer with the chain's rules and the block beside it. `sealed` False says
-    that the block's header is a draft, so that its hash means nothing."""
-    parts = {name: ["0x" + item.hex() for item in getattr(witness, name)] for name in ("state", "codes", "keys", "headers")}
-    return {"config": geth_config(config), "block": "0x" + block.encode().hex(), "sealed": sealed, **parts}
 
 
 class Disagreements:
@@ -45,7 +36,7 @@ class Disagreements:
                 return None
             witness = self._witnesses.of_block(error.executors, parent, block)
             document = {"disagreement": str(error)} | witness_document(self._config, block, witness, sealed)
-            path.write_bytes(gzip.compress(json.dumps(document).encode()))
+            write_witness(path, document)
         except (L2EngineError, OSError) as problem:
             log.error("No witness of the disagreement could be written", extra={"fields": {"path": path, "err": problem}})
             return None

@@ -7,7 +7,6 @@ src/engine/paris.md; OP specs, exec-engine.md; digest 4.5, 4.6 and section 0.
 
 import logging
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,12 +15,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from l2engine.chain import forkchoice
-from l2engine.chain.builder import Builder, BuilderSettings
+from l2engine.chain.builder import Builder
 from l2engine.chain.disagreements import Disagreements
-from l2engine.chain.events import Events, NewHead, StoreFailed, StoreReopened
+from l2engine.chain.events import AncestorsWanted, BlockImported, Events, NewHead, StoreFailed, StoreReopened
 from l2engine.chain.payload import to_block
 from l2engine.chain.pool import Pool
 from l2engine.chain.process import ExecutedBlock, process_block
+from l2engine.chain.stages import Stages
 from l2engine.chain.witness import Witnesses
 from l2engine.errors import (
     ExecutorsDisagree,
@@ -40,6 +40,7 @@ from l2engine.store.blocks import BlockStore
 from l2engine.types.base import ZERO_HASH, BlockNumber, Hash32
 from l2engine.types.block import Block
 from l2engine.types.header import Header
+from l2engine.types.limits import BuilderSettings
 from l2engine.types.payload import (
     BuiltPayload,
     ExecutionPayload,
@@ -203,6 +204,7 @@ class Engine:
         parent is not known. The head does not move. `UnknownFork` when this build has no rules for it. `fork` is the one in force,
         where the caller has looked it up already."""
         with self._changing():
+            stages = Stages()
             self.config.require_known(payload.block_number, payload.timestamp)
             fork = fork or self.config.fork_at(payload.block_number, payload.timestamp)
             try:
@@ -210,9 +212,10 @@ class Engine:
             except InvalidPayload as error:
                 log.warning("Invalid payload", extra={"fields": {"number": payload.block_number, "hash": payload.block_hash, "err": error}})
                 return PayloadStatus(Status.INVALID, None, str(error))
-            return self._judge(block, fork)
+            stages.end("decode")
+            return self._judge(block, fork, stages)
 
-    def _judge(self, block: Block, fork: Fork) -> PayloadStatus:
+    def _judge(self, block: Block, fork: Fork, stages: Stages) -> PayloadStatus:
         block_hash = block.hash
         if self.blocks.has(block_hash):
             return PayloadStatus(Status.VALID, block_hash)
@@ -229,10 +232,11 @@ class Engine:
                 "Payload with unknown parent, waiting for its ancestors",
                 extra={"fields": {"number": block.number, "hash": block_hash, "parent": block.header.parent_hash}},
             )
+            self.events.publish(AncestorsWanted(block_hash, block.header))
             return PayloadStatus(Status.SYNCING)
         self._waiting.pop(block_hash, None)
         try:
-            self._insert(block, parent, fork)
+            self._insert(block, parent, stages, fork)
         except InvalidBlock as error:
             _remember(self._bad, block_hash, _BadBlock(parent, str(error)), _BAD_BLOCKS)
             log.error("Bad block", extra={"fields": {"number": block.number, "hash": block_hash, "err": error}})
@@ -252,18 +256,18 @@ class Engine:
                 parent = self.blocks.header(block.header.parent_hash)
                 if parent is None:
                     raise UnknownBlock(f"unknown parent 0x{block.header.parent_hash.hex()} of block {block.number}")
-                self._insert(block, parent)
+                self._insert(block, parent, Stages())
             self.set_head(block.header)
 
-    def _insert(self, block: Block, parent: Header, fork: Fork | None = None) -> None:
+    def _insert(self, block: Block, parent: Header, stages: Stages, fork: Fork | None = None) -> None:
         """Execute (unless it was built here) and store a block: durable before this returns."""
-        started = time.perf_counter()
         executed = self.builder.executed(block.hash)
         self._ensure_state(parent)
         if executed is None:
-            executed = self._process(parent, block, fork)
+            executed = self._process(parent, block, stages, fork)
         self._store(executed)
-        elapsed = time.perf_counter() - started
+        stages.end("store")
+        elapsed = stages.total
         log.info(
             "Imported new potential chain segment",
             extra={
@@ -277,6 +281,7 @@ class Engine:
                 }
             },
         )
+        self.events.publish(BlockImported(block, elapsed, stages.seconds))
 
     def _store(self, executed: ExecutedBlock) -> None:
         batch = self._kv.batch()
@@ -303,9 +308,9 @@ class Engine:
             self._store(self._process(header, block))
             header = child
 
-    def _process(self, parent: Header, block: Block, fork: Fork | None = None) -> ExecutedBlock:
+    def _process(self, parent: Header, block: Block, stages: Stages | None = None, fork: Fork | None = None) -> ExecutedBlock:
         try:
-            return process_block(self.config, self.executor, self.state, parent, block, fork=fork)
+            return process_block(self.config, self.executor, self.state, parent, block, fork=fork, stages=stages)
         except ExecutorsDisagree as error:
             self._disagreements.keep(error, parent, block)
             raise
@@ -425,6 +430,7 @@ class Engine:
             "Forkchoice to an unknown head: its blocks must come from the rollup node, no peer serves them",
             extra={"fields": {"hash": head, "number": None if waiting is None else waiting.number}},
         )
+        self.events.publish(AncestorsWanted(head, waiting))
         return PayloadStatus(Status.SYNCING)
 
     def _marked(self, block_hash: Hash32 | None) -> Header | None:

@@ -3,14 +3,13 @@
 Refunds are given where a policy is chosen, the operator has opted in, and Lagoon is active. Source: digest "Lagoon", section 9.6.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from l2engine.chain.refund_policy import Touches, Warming
 from l2engine.errors import DecodeError, InvalidTransaction
+from l2engine.evm.executor import BlockExecution
 from l2engine.rules.forks import Fork
 from l2engine.types.base import Address, BlockNumber, Gas
-from l2engine.evm.executor import BlockExecution
 from l2engine.types.execution import Deadline, TransactionResult
 from l2engine.types.transaction import POST_EXECUTION_TYPE, GasRefund, PostExecutionTransaction
 from l2engine.types.transaction_codec import decode_transaction, encode_transaction

@@ -11,7 +11,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from l2engine.chain.events import Events, PooledTransaction
+from l2engine.chain.events import Events, Origin, PooledTransaction
 from l2engine.errors import DecodeError, InvalidTransaction, PoolError
 from l2engine.refusals import Reason
 from l2engine.rules import checks, eip1559, fees
@@ -22,6 +22,7 @@ from l2engine.rules.predeploys import L1_BLOCK
 from l2engine.types.base import MAX_UINT64, MAX_UINT256, Address, Gas, Hash32, Wei, keccak
 from l2engine.types.block import Block
 from l2engine.types.header import Header
+from l2engine.types.limits import PoolSettings
 from l2engine.types.native_functions import fast_lz_length
 from l2engine.types.state import Account, StateView
 from l2engine.types.transaction import SetCodeTransaction, SignedTransaction, Transaction, effective_tip, record_of
@@ -36,24 +37,6 @@ _L1_ATTRIBUTES_GAS = 70_000  # what op-geth keeps free of a block for the L1-att
 
 
 @dataclass(frozen=True, slots=True)
-class PoolSettings:
-    """geth's --txpool.* flags."""
-
-    price_limit: Wei = 1
-    """The least tip."""
-    price_bump: int = 10
-    """By how many percent a replacement must pay more."""
-    account_slots: int = 16
-    """Executable transactions that each sender may always have."""
-    global_slots: int = 5120
-    account_queue: int = 64
-    """Transactions of one sender that wait for an earlier nonce."""
-    global_queue: int = 1024
-    lifetime_seconds: float = 3 * 3600
-    """How long a transaction may wait for an earlier nonce."""
-
-
-@dataclass(frozen=True, slots=True)
 class Pooled:
     """A transaction in the pool."""
 
@@ -63,6 +46,7 @@ class Pooled:
     added_at: float
     cost: Wei
     """The most that it can take from its sender, L1 and operator fee as of the head that it was admitted on."""
+    origin: Origin = Origin.LOCAL
 
     @property
     def raw(self) -> bytes:
@@ -146,11 +130,11 @@ class Pool:
 
     # ---- adding -----------------------------------------------------------------------------------------------------
 
-    def add(self, raw: bytes) -> Hash32:
+    def add(self, raw: bytes, origin: Origin = Origin.LOCAL) -> Hash32:
         """Take a signed transaction and give its hash. `PoolError` in geth's words when it cannot be taken."""
         tx = decode_pooled(raw)
         with self._lock:
-            pooled = self._check(tx)
+            pooled = self._check(tx, origin)
             executable = self._insert(pooled)
             self.revision += 1
         self._announce(executable)
@@ -159,9 +143,9 @@ class Pool:
     def _announce(self, executable: Iterable[Pooled]) -> None:
         if self._events is not None:
             for pooled in executable:
-                self._events.publish(PooledTransaction(pooled.hash, pooled.raw))
+                self._events.publish(PooledTransaction(pooled.hash, pooled.raw, pooled.origin))
 
-    def _check(self, tx: Transaction) -> Pooled:
+    def _check(self, tx: Transaction, origin: Origin) -> Pooled:
         """Everything that keeps a transaction out, in the order of geth's pool."""
         if self._fork is None or self._head is None:
             raise PoolError(Reason.POOL_NOT_READY)
@@ -175,7 +159,7 @@ class Pool:
             raise
         except InvalidTransaction as error:
             raise PoolError(error.reason, **error.facts) from error
-        pooled = Pooled(tx, sender, tx.hash, self._now(), self._cost(tx))
+        pooled = Pooled(tx, sender, tx.hash, self._now(), self._cost(tx), origin)
         self._check_account(pooled)
         return pooled
 
@@ -328,7 +312,7 @@ class Pool:
 
     def _take_back(self, raw: bytes) -> list[Pooled]:
         try:
-            return self._insert(self._check(decode_transaction(raw)))
+            return self._insert(self._check(decode_transaction(raw), Origin.CHAIN))
         except PoolError:  # it stands no longer: spent, replaced or out of funds on the new branch
             return []
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from l2engine.chain.payload import hash_requests, withdrawals_root
+from l2engine.chain.stages import Stages
 from l2engine.errors import DecodeError, InvalidBlock, InvalidTransaction, RootMismatch
 from l2engine.evm.executor import BlockExecution, Executor
 from l2engine.refusals import Reason
@@ -44,14 +45,18 @@ def process_block(
     block: Block,
     tracer: Tracer | None = None,
     fork: Fork | None = None,
+    stages: Stages | None = None,
 ) -> ExecutedBlock:
     """Execute `block` on the state after `parent`, which the store must have; `fork` is the one in force, if it is known already.
-    `InvalidBlock` says what is wrong with the block, `UnknownFork` that it cannot be judged by this build."""
+    `InvalidBlock` says what is wrong with the block, `UnknownFork` that it cannot be judged by this build. `stages` learns how long
+    each stage took."""
+    stages = stages or Stages()
     header = block.header
     config.require_known(header.number, header.timestamp)
     fork = fork or config.fork_at(header.number, header.timestamp)
     validate_header(config, fork, header, parent)
     validate_body(fork, block)
+    stages.end("validate")
     execution = executor.begin(
         state.view(parent.hash),
         block_env(config, block, parent, fork),
@@ -63,8 +68,10 @@ def process_block(
         index, error = failed
         raise InvalidBlock(f"could not apply tx {index} [0x{keccak(block.transactions[index]).hex()}]: {error}") from error
     result = execution.finish()
+    stages.end("execute")
     prepared = state.prepare(parent.hash, result.diff)
     _compare(header, seal(header, fork, block, result, prepared, state))
+    stages.end("roots")
     return ExecutedBlock(block, result.receipts, prepared)
 
 

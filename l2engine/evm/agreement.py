@@ -1,7 +1,7 @@
 """N-version execution (`--evm both`): every transaction and call runs on the native and on the reference executor.
 
 Where they differ nothing is acknowledged: `ExecutorsDisagree` names the first differing transaction, field, account and
-slot, with both values. A call whose error texts differ in wording only counts as equal.
+slot, with both values. Refusals and failed calls are equal when their kinds are; their words may differ.
 """
 
 import logging
@@ -18,6 +18,7 @@ from l2engine.rules.forks import Fork
 from l2engine.types.base import Address, Gas, Hash32, keccak
 from l2engine.types.environment import BlockEnv
 from l2engine.types.execution import AccountOverride, BlockResult, Call, CallResult, Deadline, RefundRule, TransactionResult
+from l2engine.types.failure import FailureKind
 from l2engine.types.state import Account, AccountDiff, StateDiff, StateView
 from l2engine.types.tracing import Tracer
 from l2engine.types.transactions import Transactions
@@ -28,6 +29,16 @@ Difference: TypeAlias = tuple[str, Any, Any]
 """What differs, its native and its reference value."""
 
 _REFUSALS = (InvalidTransaction, InvalidBlock, DecodeError)
+_ONE_STEP = {
+    FailureKind.OUT_OF_GAS,
+    FailureKind.GAS_OVERFLOW,
+    FailureKind.STACK_UNDERFLOW,
+    FailureKind.STACK_OVERFLOW,
+    FailureKind.WRITE_PROTECTION,
+    FailureKind.RETURN_DATA_OUT_OF_BOUNDS,
+    FailureKind.INVALID_JUMP,
+}
+"""One step may fail in several of these ways, and executors look for them in different orders: they count as one."""
 _LOGGED = 20  # differences of one block that the log lists
 
 
@@ -66,6 +77,9 @@ class AgreementExecutor:
             if isinstance(answer, ExecutionTimeout):
                 raise answer
         found = _field_differences(("success", "output", "gas_used", "gas_refund", "created", "logs"), native, reference)
+        kinds = [_failure_kind(answer) for answer in (native, reference)]
+        if not found and kinds[0] != kinds[1]:
+            found = [("kind of failure", kinds[0], kinds[1])]
         if found:
             what, left, right = found[0]
             raise ExecutorsDisagree(f"call at block {env.number}, {what}", left, right)
@@ -245,6 +259,12 @@ def _refusal(answer: Any) -> str | None:
     if isinstance(answer, InvalidTransaction):
         return answer.reason
     return type(answer).__name__ if isinstance(answer, Exception) else None
+
+
+def _failure_kind(answer: Any) -> FailureKind | None:
+    """How a call failed; None when it did not, or did not begin."""
+    failure = getattr(answer, "failure", None)
+    return None if failure is None else FailureKind.OUT_OF_GAS if failure.kind in _ONE_STEP else failure.kind
 
 
 def _attempt(work: Callable[[], Any]) -> Any:

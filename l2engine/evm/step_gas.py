@@ -6,23 +6,22 @@ gas_table.go, operations_acl.go), from Berlin on.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum, auto
 from typing import Protocol
 
 from l2engine.evm import opcodes
 from l2engine.rules.forks import Fork, L1Rules
 from l2engine.types.base import MAX_UINT64, Address, Gas, Wei
 from l2engine.types.delegation import is_delegation
+from l2engine.types.failure import WORDS, Failure, FailureKind
 
 CREATES = {0xF0, 0xF5}
 SELFDESTRUCT, SSTORE = 0xFF, 0x55
 MEMORY_LIMIT = 0x1FFFFFFFE0  # beyond it geth's memory gas overflows
-OVERFLOW = "gas uint64 overflow"
+OVERFLOW = WORDS[FailureKind.GAS_OVERFLOW]
 SENTRY = "out of gas: not enough gas for reentrancy sentry"
 
 _EXP, _KECCAK, _SLOAD, _CALL, _CALLCODE, _EXTCODECOPY = 0x0A, 0x20, 0x54, 0xF1, 0xF2, 0x3C
 _COPIES = {0x37, 0x39, 0x3E, 0x5E}
-_STATIC_WRITE = "out of gas: write protection"
 _STACK_LIMIT = 1024
 _INITCODE_LIMIT = 49152  # EIP-3860
 _OPERANDS = 7
@@ -62,66 +61,62 @@ class Step(Protocol):
         """A slot of the running account: (whether it is warm, its value before the transaction, its value)."""
 
 
-class Kind(Enum):
-    """What sort of failure a step meets before it runs."""
-
-    UNDERFLOW = auto()
-    OVERFLOW = auto()
-    GAS = auto()
-    STATIC = auto()
-
-
 @dataclass(frozen=True, slots=True)
-class Failure:
-    """Why a step does not run, in geth's words, and the cost that its trace shows."""
+class FailedStep:
+    """How a step fails before it runs, and the cost that its trace shows."""
 
-    kind: Kind
+    failure: Failure
     cost: Gas
-    text: str
     refund: int = 0
     """What the refund counter shows on top: geth adds to it before it takes the gas."""
 
 
-def failure(step: Step, opcode: int, fork: Fork) -> Failure | None:
+_OUT_OF_GAS = Failure(FailureKind.OUT_OF_GAS)
+
+
+def _out_of_gas(detail: str) -> Failure:
+    return Failure(FailureKind.OUT_OF_GAS, f"out of gas: {detail}")
+
+
+def failure(step: Step, opcode: int, fork: Fork) -> FailedStep | None:
     """How an opcode of the fork fails before it runs, None when it does not."""
     early = _early_failure(step, opcode, fork)
     if early is not None or not fork.has(L1Rules.BERLIN):
         return early
     cost = whole_cost(step, opcode, fork)
     if cost > step.gas:
-        return Failure(Kind.GAS, cost, "out of gas", _store_refund(step) if opcode == SSTORE else 0)
+        return FailedStep(_OUT_OF_GAS, cost, _store_refund(step) if opcode == SSTORE else 0)
     return None
 
 
-def _early_failure(step: Step, opcode: int, fork: Fork) -> Failure | None:
+def _early_failure(step: Step, opcode: int, fork: Fork) -> FailedStep | None:
     """Failures of the stack, of memory beyond all bounds, and those that geth meets while it computes the variable gas."""
     constant, gas, height, needs = opcodes.CONSTANT_GAS[opcode], step.gas, step.height, opcodes.POPS[opcode]
     if height < needs:
-        return Failure(Kind.UNDERFLOW, constant, f"stack underflow ({height} <=> {needs})")
+        return FailedStep(Failure(FailureKind.STACK_UNDERFLOW, f"stack underflow ({height} <=> {needs})"), constant)
     if height >= _STACK_LIMIT and opcode in _GROWS_STACK:
-        return Failure(Kind.OVERFLOW, constant, f"stack limit reached {height} ({_STACK_LIMIT - 1})")
+        return FailedStep(Failure(FailureKind.STACK_OVERFLOW, f"stack limit reached {height} ({_STACK_LIMIT - 1})"), constant)
     if not fork.has(L1Rules.BERLIN):
         return None  # other costs held, and no chain that is traced here is so old
     if gas < constant:
-        return Failure(Kind.GAS, constant, "out of gas")
+        return FailedStep(_OUT_OF_GAS, constant)
     if not opcodes.MEMORY[opcode] and opcode not in (SSTORE, SELFDESTRUCT):
         return None
     stack = step.stack[-_OPERANDS:]
     if opcodes.MEMORY[opcode]:
         end = opcodes.memory_end(opcode, stack)
         if end > MAX_UINT64 - 31:
-            return Failure(Kind.GAS, constant, OVERFLOW)
+            return FailedStep(Failure(FailureKind.GAS_OVERFLOW), constant)
         if end > MEMORY_LIMIT:
-            return Failure(Kind.GAS, constant, f"out of gas: {OVERFLOW}")
+            return FailedStep(_out_of_gas(OVERFLOW), constant)
     if step.is_static and (opcode in (SSTORE, SELFDESTRUCT) or (opcode == _CALL and stack[-3])):
-        return Failure(Kind.STATIC, constant, _STATIC_WRITE)
+        return FailedStep(_out_of_gas("write protection"), constant)  # geth meets it while it works out the gas
     if opcode in CREATES and fork.has(L1Rules.SHANGHAI) and stack[-3] > _INITCODE_LIMIT:
-        text = f"out of gas: max initcode size exceeded: code size {stack[-3]} limit {_INITCODE_LIMIT}"
-        return Failure(Kind.GAS, constant, text)
+        return FailedStep(_out_of_gas(f"max initcode size exceeded: code size {stack[-3]} limit {_INITCODE_LIMIT}"), constant)
     if opcode == SSTORE and gas <= 2300:
-        return Failure(Kind.GAS, constant, SENTRY)
+        return FailedStep(Failure(FailureKind.OUT_OF_GAS, SENTRY), constant)
     if opcode in opcodes.CALL_OPCODES and gas - constant < _early_call_gas(step, opcode, stack, fork):
-        return Failure(Kind.GAS, constant, "out of gas: out of gas")
+        return FailedStep(_out_of_gas("out of gas"), constant)
     return None
 
 

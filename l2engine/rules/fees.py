@@ -4,14 +4,16 @@ Pure integer arithmetic, rounded down. `raw` is always the signed EIP-2718 encod
 fjord, isthmus and jovian exec-engine.md; digest section 3.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from l2engine.errors import DecodeError
 from l2engine.rules.forks import Fork, L1FeeRule, OperatorFeeRule
-from l2engine.rules.l1_attributes import L1Attributes
+from l2engine.rules.l1_attributes import L1Attributes, from_calldata
 from l2engine.types.base import Gas, Wei
-from l2engine.types.transaction import record_of
+from l2engine.types.transaction import DEPOSIT_TYPE, record_of
+from l2engine.types.transaction_codec import decode_transaction
 
 _FJORD_INTERCEPT, _FJORD_COEFFICIENT, _FJORD_MINIMUM = -42_585_600, 836_500, 100_000_000
 
@@ -47,6 +49,33 @@ def l1_fee(fork: Fork, raw: bytes, attributes: L1Attributes, length: Callable[[b
         return L1Fee(gas * price // 16_000_000, gas)
     size = _estimated_size_scaled((length or fast_lz_length)(raw))
     return L1Fee(size * price // 10**12, size * 16 // 10**6)
+
+
+@dataclass(frozen=True, slots=True)
+class L1Costs:
+    """What publishing a block's transactions on L1 costs, as receipts tell it."""
+
+    fork: Fork
+    attributes: L1Attributes
+
+    def fee(self, raw: bytes, length: Callable[[bytes], int] | None = None) -> L1Fee:
+        """As `l1_fee`, but with both scalars 0 there is no fee: the state transition falls back to the older formula, a receipt does not."""
+        a = self.attributes
+        scalars_are_zero = a.base_fee_scalar is not None and not (a.base_fee_scalar or a.blob_base_fee_scalar)
+        if scalars_are_zero and record_of(raw).pays_fees:
+            return L1Fee(0, data_gas(self.fork.l1_fee, raw))
+        return l1_fee(self.fork, raw, a, length)
+
+
+def l1_costs(fork: Fork, transactions: Sequence[bytes]) -> L1Costs | None:
+    """The L1 costs of a block, by the calldata of its own L1-attributes deposit, so that an activation block still has the previous
+    fork's. None when it does not begin with one."""
+    if not fork.is_optimism or not transactions or transactions[0][0] != DEPOSIT_TYPE:
+        return None
+    try:
+        return L1Costs(fork, from_calldata(decode_transaction(transactions[0]).data))
+    except DecodeError:
+        return None
 
 
 def data_gas(rule: L1FeeRule, raw: bytes) -> Gas:

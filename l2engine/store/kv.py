@@ -20,7 +20,8 @@ from sortedcontainers import SortedList
 
 from l2engine.errors import StoreError, StoreUnavailable, StoreUnreadable
 from l2engine.store import schema
-from l2engine.store.files import IMPORT_AGAIN, find_damage, refuse_damaged_lengths
+from l2engine.store.files import IMPORT_AGAIN, refuse_damaged_lengths
+from l2engine.store.leveldb_words import explain
 from l2engine.store.room import has_room
 from l2engine.store.upgrades import upgrade
 from l2engine.types.storage import Batch, KeyValue, Snapshot
@@ -369,15 +370,3 @@ def refuse_other_files(path: str) -> None:
             raise StoreError(f"{path} is no l2engine database (it holds {', '.join(sorted(names)[:3])})")
     elif os.path.exists(path):
         raise StoreError(f"{path} is a file, not a database directory")
-
-
-def explain(path: str, message: str) -> StoreError:
-    """Why LevelDB did not open `path`, in the operator's words, from its own `message`."""
-    if "lock" in message.lower():
-        return StoreError(f"database {path} is in use by another process")
-    if "does not exist" in message:
-        return StoreError(f"no database at {path}")
-    damage = find_damage(path)
-    if damage is not None:
-        return StoreUnreadable(f"database {path} is damaged: {damage}")
-    return StoreError(f"cannot open database {path}: {message}")

@@ -13,14 +13,16 @@ from typing import Any
 from l2engine.errors import ConfigError, StoreError
 from l2engine.store.diffs import encode_diff
 from l2engine.store.files import refuse_damaged_lengths
-from l2engine.store.kv import claim_path, claim_schema, explain, refuse_other_files, release_path
+from l2engine.store.kv import claim_path, claim_schema, refuse_other_files, release_path
 from l2engine.store.layers import hash_address, hash_slot
+from l2engine.store.leveldb_words import explain
 from l2engine.store.room import has_room
-from l2engine.store.state import HISTORY_PROOFS, HISTORY_STATE, LAYERS, SIDE_BYTES
+from l2engine.store.state import LAYERS, SIDE_BYTES
 from l2engine.store.trie import prove
 from l2engine.types.base import EMPTY_ROOT, ZERO_HASH, Address, BlockNumber, Hash32
 from l2engine.types.block import Block
 from l2engine.types.header import Header
+from l2engine.types.limits import HISTORY_PROOFS, HISTORY_STATE
 from l2engine.types.native_core import core as _native
 from l2engine.types.state import Account, StateDiff
 from l2engine.types.storage import AccountProof, Batch, PreparedState, Snapshot
@@ -78,7 +80,7 @@ class NativeKeyValue:
         try:
             self.native.reopen()
         except StoreError as error:
-            raise StoreError(explain(str(self.path), str(error))) from error
+            raise explain(str(self.path), str(error)) from error
 
     def close(self) -> None:
         """Release the directory; a second call does nothing."""

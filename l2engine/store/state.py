@@ -20,6 +20,7 @@ from l2engine.store.trie import Trie, prove
 from l2engine.types.base import EMPTY_CODE_HASH, EMPTY_ROOT, Address, BlockNumber, Hash32, encode_int
 from l2engine.types.block import Block
 from l2engine.types.header import Header
+from l2engine.types.limits import HISTORY_PROOFS, HISTORY_STATE
 from l2engine.types.state import Account, StateDiff
 from l2engine.types.storage import AccountProof, Batch, KeyValue, PreparedState, Snapshot
 
@@ -27,8 +28,6 @@ log = logging.getLogger(__name__)
 
 LAYERS = 128  # blocks above the base, as geth keeps
 SIDE_BYTES = 256 << 20  # memory for layers off the canonical chain
-HISTORY_STATE = 302_400  # 7 days of 2-second blocks
-HISTORY_PROOFS = 43_200  # 1 day of 2-second blocks
 _PRUNE_AT_ONCE = 4  # blocks forgotten per base move, so that a narrowed window closes without a pause
 
 

@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from l2engine.types.base import Address, Gas, Hash32, Wei
 from l2engine.types.delegation import Authorization
+from l2engine.types.failure import Failure
 from l2engine.types.receipt import Log, Receipt
 from l2engine.types.state import StateDiff
 
@@ -111,12 +112,12 @@ class CallResult:
 
     success: bool
     output: bytes
-    """Return data, or revert data when `error` is "execution reverted"."""
+    """Return data, or revert data when it has reverted."""
     gas_used: Gas
     """After refunds and the EIP-7623 floor."""
     gas_refund: Gas
-    error: str | None
-    """geth's text: "execution reverted", "out of gas", "invalid opcode: INVALID", …; None on success."""
+    failure: Failure | None
+    """None on success."""
     created: Address | None = None
     """The new contract, when one was created."""
     logs: tuple[Log, ...] = ()

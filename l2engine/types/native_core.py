@@ -12,6 +12,3 @@ except ImportError:
     l2engine_native = None
 
 core: Any = l2engine_native
-
-PRECOMPILE_FAILED = "precompile failed"
-"""What the core says of every precompile that refuses its input."""

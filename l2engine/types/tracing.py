@@ -6,6 +6,7 @@ from typing import Protocol
 
 from l2engine.types.base import Address, Gas, Hash32, Wei
 from l2engine.types.environment import BlockEnv
+from l2engine.types.failure import Failure
 from l2engine.types.state import StateView
 
 
@@ -65,8 +66,8 @@ class TracedFrame(Protocol):
 
 
 class Tracer(Protocol):
-    """Listens to the execution of one transaction or call; see `evm/tracers` for those of debug_*, `evm/trace.py` and
-    `evm/native_trace.py` for how the executors attach them. Every method may do nothing."""
+    """Listens to the execution of one transaction or call; see `evm/tracers` for those of debug_*, `evm/reference/trace.py`
+    and `evm/native/trace.py` for how the executors attach them. Every method may do nothing."""
 
     steps: frozenset[int]
     """The opcodes for which `step` and `step_done` are called; without any, tracing costs next to nothing."""
@@ -80,8 +81,8 @@ class Tracer(Protocol):
     def enter(self, kind: str, sender: Address, to: Address, value: Wei, gas: Gas, data: bytes) -> None:
         """A call or create frame begins; `kind` is the opcode's name (CALL, CREATE2, SELFDESTRUCT, …)."""
 
-    def leave(self, output: bytes, gas_used: Gas, error: str | None) -> None:
-        """The innermost frame ends; `error` is geth's text."""
+    def leave(self, output: bytes, gas_used: Gas, failure: Failure | None) -> None:
+        """The innermost frame ends."""
 
     def log(self, address: Address, topics: tuple[Hash32, ...], data: bytes) -> None:
         """The running frame emitted an event."""
@@ -90,7 +91,7 @@ class Tracer(Protocol):
         """Before an opcode runs."""
 
     def step_done(self, frame: TracedFrame, cost: Gas, error: str | None) -> None:
-        """The opcode's cost is known: before the frame that it opens, or after it ran."""
+        """The opcode's cost is known: before the frame that it opens, or after it ran; `error` is geth's text, to be shown."""
 
     def end(self, gas_used: Gas, error: str | None) -> None:
         """After everything is charged and refunded. All that is told of a post-execution transaction (Lagoon)."""

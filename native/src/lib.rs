@@ -5,7 +5,9 @@
 
 mod diff;
 mod errors;
+mod failures;
 mod fork;
+mod named;
 mod refusals;
 mod rlp;
 mod view;
@@ -69,6 +71,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[pymodule]
 fn l2engine_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("REASONS", refusals::Reason::ALL.iter().map(|reason| reason.name()).collect::<Vec<_>>())?;
+    module.add("FAILURES", failures::FailureKind::ALL.iter().map(|kind| kind.name()).collect::<Vec<_>>())?;
     module.add_class::<fork::Fork>()?;
     module.add_class::<python::block::BlockUnderExecution>()?;
     module.add_class::<python::block::Receipts>()?;

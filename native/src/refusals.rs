@@ -1,24 +1,9 @@
 //! Why a transaction is refused: the kinds of `l2engine/refusals.py`, by their values there, and the facts that belong to each.
 
+use crate::named::named;
 use revm::primitives::{Address, U256};
 
-macro_rules! reasons {
-    ($($variant:ident = $name:literal),* $(,)?) => {
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum Reason { $($variant),* }
-
-        impl Reason {
-            pub const ALL: &[Self] = &[$(Self::$variant),*];
-
-            /// The value of the member of Python's enumeration.
-            pub fn name(self) -> &'static str {
-                match self { $(Self::$variant => $name),* }
-            }
-        }
-    };
-}
-
-reasons! {
+named! { Reason:
     TypeNotSupported = "type_not_supported",
     WrongChainId = "wrong_chain_id",
     InvalidSignature = "invalid_signature",

@@ -133,7 +133,7 @@ def payload_identifier(value: Any) -> bytes:
     try:
         return payload_id(value)
     except InvalidParams as error:
-        raise InvalidParams(f'invalid payload id "{value}": {str(error).replace("engine.PayloadID", "PayloadID")}') from None
+        raise InvalidParams(f'invalid payload id "{value}": {error}') from None
 
 
 transition_configuration = struct(

@@ -96,7 +96,7 @@ def address(value: Any) -> Address:
 
 def payload_id(value: Any) -> bytes:
     """8 hex bytes."""
-    return _fixed(value, 8, "engine.PayloadID")
+    return _fixed(value, 8, "PayloadID")
 
 
 def _fixed(value: Any, length: int, kind: str) -> bytes:

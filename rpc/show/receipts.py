@@ -5,17 +5,15 @@ Sources: geth internal/ethapi; OP specs and digest 3.7 for the L1 fees, lagoon/p
 
 from collections.abc import Sequence
 
-from l2engine.errors import DecodeError
-from l2engine.rules import fees, l1_attributes
 from l2engine.rules.config import ChainConfig
-from l2engine.rules.l1_attributes import L1Attributes
+from l2engine.rules.fees import L1Costs, da_footprint, l1_costs
 from l2engine.rules.post_execution import gas_refunds
 from l2engine.types.base import keccak
 from l2engine.types.block import Block
 from l2engine.types.header import Header
 from l2engine.types.native_functions import fast_lz_length
 from l2engine.types.receipt import Receipt
-from l2engine.types.transaction import DEPOSIT_TYPE, POST_EXECUTION_TYPE, created_address, effective_gas_price, record_of
+from l2engine.types.transaction import DEPOSIT_TYPE, POST_EXECUTION_TYPE, created_address, effective_gas_price
 from l2engine.types.transaction_codec import decode_transaction
 from rpc.show import Json
 from rpc.show.logs import show_logs
@@ -66,56 +64,39 @@ def show_receipt(header: Header, index: int, raw: bytes, item: Receipt, gas_befo
             fields["depositNonce"] = hex(item.deposit_nonce)
         if item.deposit_receipt_version is not None:
             fields["depositReceiptVersion"] = hex(item.deposit_receipt_version)
-    else:
-        costs.add_l1_fields(fields, raw)
+    elif costs.l1 is not None:
+        fields |= show_l1_costs(costs.l1, raw)
     if index in costs.gas_refunds:
         fields["opGasRefund"] = hex(costs.gas_refunds[index])
     return fields
 
 
 class BlockCosts:
-    """What a block's receipts take from the block's own transactions: L1 fees and gas refunds. The L1 fields follow the calldata of
-    its L1-attributes deposit, so that an activation block still shows the previous fork's fields."""
+    """What a block's receipts take from the block's own transactions: L1 fees and gas refunds."""
 
     def __init__(self, config: ChainConfig, block: Block) -> None:
-        self._fork = config.fork_at(block.header.number, block.header.timestamp)
-        self.gas_refunds = gas_refunds(self._fork, block.header.number, block.transactions)
+        fork = config.fork_at(block.header.number, block.header.timestamp)
+        self.l1 = l1_costs(fork, block.transactions)
+        self.gas_refunds = gas_refunds(fork, block.header.number, block.transactions)
         """Gas by the transaction's position (Lagoon)."""
-        self._attributes: L1Attributes | None = None
-        if not config.is_optimism or not block.transactions or block.transactions[0][0] != DEPOSIT_TYPE:
-            return
-        try:
-            first = decode_transaction(block.transactions[0])
-            attributes = l1_attributes.from_calldata(first.data)
-        except DecodeError:
-            return
-        self._attributes = attributes
 
-    def add_l1_fields(self, fields: Json, raw: bytes) -> None:
-        """Add what publishing `raw` on L1 cost to a receipt: nothing for a 0x7D, with the block's prices all the same."""
-        l1 = self._attributes
-        if l1 is None:
-            return
-        fields["l1GasPrice"] = hex(l1.base_fee)
-        scalars_are_zero = l1.base_fee_scalar is not None and not (l1.base_fee_scalar or l1.blob_base_fee_scalar)
-        if scalars_are_zero and record_of(raw).pays_fees:
-            # With both scalars 0 the state transition falls back to the older formula, the receipt does not: no fee.
-            fields["l1GasUsed"], fields["l1Fee"] = hex(fees.data_gas(self._fork.l1_fee, raw)), "0x0"
-        else:
-            cost = fees.l1_fee(self._fork, raw, l1, fast_lz_length)
-            fields["l1GasUsed"], fields["l1Fee"] = hex(cost.gas_used), hex(cost.fee)
-        if l1.base_fee_scalar is None:
-            fields["l1FeeScalar"] = scalar_text(l1.scalar or 0)
-            return
-        fields["l1BaseFeeScalar"] = hex(l1.base_fee_scalar)
-        fields["l1BlobBaseFee"] = hex(l1.blob_base_fee or 0)
-        fields["l1BlobBaseFeeScalar"] = hex(l1.blob_base_fee_scalar or 0)
-        if l1.operator_fee_scalar or l1.operator_fee_constant:
-            fields["operatorFeeScalar"] = hex(l1.operator_fee_scalar or 0)
-            fields["operatorFeeConstant"] = hex(l1.operator_fee_constant or 0)
-        if l1.da_footprint_gas_scalar is not None:
-            fields["daFootprintGasScalar"] = hex(l1.da_footprint_gas_scalar)
-            fields["blobGasUsed"] = hex(fees.da_footprint(raw, l1.da_footprint_gas_scalar, fast_lz_length))
+
+def show_l1_costs(costs: L1Costs, raw: bytes) -> Json:
+    """What publishing `raw` on L1 cost, as a receipt's fields."""
+    l1, cost = costs.attributes, costs.fee(raw, fast_lz_length)
+    fields: Json = {"l1GasPrice": hex(l1.base_fee), "l1GasUsed": hex(cost.gas_used), "l1Fee": hex(cost.fee)}
+    if l1.base_fee_scalar is None:
+        return fields | {"l1FeeScalar": scalar_text(l1.scalar or 0)}
+    fields["l1BaseFeeScalar"] = hex(l1.base_fee_scalar)
+    fields["l1BlobBaseFee"] = hex(l1.blob_base_fee or 0)
+    fields["l1BlobBaseFeeScalar"] = hex(l1.blob_base_fee_scalar or 0)
+    if l1.operator_fee_scalar or l1.operator_fee_constant:
+        fields["operatorFeeScalar"] = hex(l1.operator_fee_scalar or 0)
+        fields["operatorFeeConstant"] = hex(l1.operator_fee_constant or 0)
+    if l1.da_footprint_gas_scalar is not None:
+        fields["daFootprintGasScalar"] = hex(l1.da_footprint_gas_scalar)
+        fields["blobGasUsed"] = hex(da_footprint(raw, l1.da_footprint_gas_scalar, fast_lz_length))
+    return fields
 
 
 def scalar_text(scalar: int) -> str:

@@ -290,6 +290,9 @@ def _message(rng: random.Random) -> tuple[Call, dict[Address, AccountOverride]]:
     return Call(rng.choice((*SENDERS, rng.randbytes(20))), to, gas, value=value, data=data), overrides
 
 
+_FLAWS = ("nonce", "nonce", "last nonce", "price", "tip", "gas", "gas cap", "value", "init code", "chain")
+
+
 def _transaction(rng: random.Random, fork: Fork, base_fee: int, nonces: dict[Address, int]) -> bytes:
     to = rng.choice((*CONTRACTS, *CONTRACTS, rng.choice(SENDERS), rng.choice(PRECOMPILES), rng.randbytes(20), b""))
     data = code(rng) if to == b"" else rng.randbytes(rng.choice((0, 4, 32, 160, 1000)))
@@ -312,29 +315,30 @@ def _transaction(rng: random.Random, fork: Fork, base_fee: int, nonces: dict[Add
         )
     index = rng.randrange(len(KEYS))
     key, sender = KEYS[index], SENDERS[index]
-    flaw = rng.choice(("nonce", "nonce", "price", "gas", "value")) if rng.random() < 0.08 else ""
-    nonce = nonces[sender] + (rng.choice((-1, 1)) if flaw == "nonce" else 0)
-    nonces[sender] += not flaw
-    gas = 21_000 if flaw == "gas" else gas
-    value = 10**25 if flaw == "value" else value
+    flaws = rng.sample(_FLAWS, rng.choice((1, 1, 2))) if rng.random() < 0.08 else ()  # of two, both executors must find the same one
+    nonce = 2**64 - 1 if "last nonce" in flaws else nonces[sender] + (rng.choice((-1, 1)) if "nonce" in flaws else 0)
+    nonces[sender] += not flaws
+    gas = 21_000 if "gas" in flaws else 2**24 + 1 if "gas cap" in flaws else gas
+    value = 10**25 if "value" in flaws else value
     tip = rng.choice((0, 1, 10**9))
-    price = max(0, base_fee - 1) if flaw == "price" else base_fee + tip
-    kinds = [0, 1, 2, 2] + ([4] if fork.has(L1Rules.PRAGUE) and to else [])
+    price = max(0, base_fee - 1) if "price" in flaws else base_fee + tip
+    to, data = (b"", bytes(49_153)) if "init code" in flaws else (to, data)
+    kinds = [2] if "tip" in flaws else [0, 1, 2, 2] + ([4] if fork.has(L1Rules.PRAGUE) and to else [])
     takes_blobs = fork.has(L1Rules.CANCUN) and not fork.is_optimism
     if to and rng.random() < (0.2 if takes_blobs else 0.01):
         kinds = [3]
-        nonces[sender] -= not flaw and not takes_blobs
+        nonces[sender] -= not flaws and not takes_blobs
     kind = rng.choice(kinds)
-    nonce, target = max(nonce, 0), to or None
+    nonce, target, chain_id = max(nonce, 0), to or None, CHAIN_ID + ("chain" in flaws)
     if kind == 0:
-        return signed(LegacyTransaction(nonce, price, gas, target, value, data, 35 + 2 * CHAIN_ID), key).raw
+        return signed(LegacyTransaction(nonce, price, gas, target, value, data, 35 + 2 * chain_id), key).raw
     access = tuple(
         (rng.choice(CONTRACTS), tuple(rng.randrange(6).to_bytes(32, "big") for _ in range(rng.randrange(3))))
         for _ in range(rng.randrange(3))
     )
     if kind == 1:
-        return signed(AccessListTransaction(CHAIN_ID, nonce, price, gas, target, value, data, access), key).raw
-    head = CHAIN_ID, nonce, min(tip, price), price, gas
+        return signed(AccessListTransaction(chain_id, nonce, price, gas, target, value, data, access), key).raw
+    head = chain_id, nonce, price + 1 if "tip" in flaws else min(tip, price), price, gas
     if kind == 3:
         hashes = tuple(
             (b"\x01" if rng.random() < 0.97 else b"\x02") + rng.randbytes(31) for _ in range(rng.choice((0, 1, 1, 1, 2, 2, 6, 7, 10)))

@@ -13,6 +13,7 @@ from l2engine.evm.step_gas import whole_cost
 from l2engine.rules.forks import Fork
 from l2engine.types.base import Address, Gas, Hash32, Wei
 from l2engine.types.execution import AccountOverride, Call
+from l2engine.types.failure import Failure, FailureKind
 from l2engine.types.state import Account
 from l2engine.types.tracing import TracedFrame, TracedTransaction
 from l2engine.types.transaction import created_address
@@ -40,8 +41,8 @@ class Listener:
         self._seen |= {sender, to}
         self.events.append(("enter", kind, sender, to, value, gas, data, self._transaction.state.account(to) or Account()))
 
-    def leave(self, output: bytes, gas_used: Gas, error: str | None) -> None:
-        self.events.append(("leave", output, gas_used, error, *self._accounts()))
+    def leave(self, output: bytes, gas_used: Gas, failure: Failure | None) -> None:
+        self.events.append(("leave", output, gas_used, failure, *self._accounts()))
 
     def log(self, address: Address, topics: tuple[Hash32, ...], data: bytes) -> None:
         self.events.append(("log", address, topics, data))
@@ -133,7 +134,7 @@ def test_a_creation_at_a_taken_address_is_a_frame_that_fails() -> None:
     for executor in (ReferenceExecutor(block.config), NativeExecutor(block.config)):
         listener = Listener(fork, opcodes.EVERY_OPCODE)
         result = executor.call(block.world, block.env, Call(SENDERS[0], None, 100_000, data=b"\x5f"), taken, None, listener)
-        assert result.error == "contract address collision"
+        assert result.failure == Failure(FailureKind.ADDRESS_COLLISION)
         events.append(listener.events)
     assert events[0] == events[1]
     assert [event[0] for event in events[0]] == ["begin", "enter", "leave", "end"]

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from l2engine.__main__ import main
-from l2engine.chain.disagreements import witness_document
 from l2engine.chain.process import block_env, seal
 from l2engine.chain.witness import Witnesses
+from l2engine.chain.witness_file import witness_document
 from l2engine.conformance import witness
 from l2engine.conformance.world import World
 from l2engine.errors import DecodeError, InvalidBlock, InvalidTransaction, StoreError

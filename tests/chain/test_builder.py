@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import rlp
 
-from l2engine.chain.builder import BuilderSettings
 from l2engine.chain.engine import Engine, EngineSettings
 from l2engine.errors import InvalidAttributes
 from l2engine.rules import fees
 from l2engine.rules.l1_attributes import Format
 from l2engine.types.base import checksum_address, keccak
 from l2engine.types.block import Block
+from l2engine.types.limits import BuilderSettings
 from l2engine.types.payload import PayloadAttributes, Status
 from l2engine.types.transaction import BlobTransaction, DepositTransaction
 from l2engine.types.transaction_codec import encode_transaction

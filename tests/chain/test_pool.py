@@ -7,8 +7,8 @@ import rlp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from l2engine.chain.events import Event, Events, PooledTransaction
-from l2engine.chain.pool import Pool, PoolSettings
+from l2engine.chain.events import Event, Events, Origin, PooledTransaction
+from l2engine.chain.pool import Pool
 from l2engine.errors import PoolError
 from l2engine.rules import fees
 from l2engine.rules.config import ChainConfig, chain_config
@@ -17,6 +17,7 @@ from l2engine.rules.predeploys import L1_BLOCK
 from l2engine.types.base import EMPTY_BLOOM, EMPTY_OMMERS_HASH, EMPTY_ROOT, Address, Hash32, keccak
 from l2engine.types.block import Block
 from l2engine.types.header import Header
+from l2engine.types.limits import PoolSettings
 from l2engine.types.signature import SECP256K1_N
 from l2engine.types.state import Account
 from tests.helpers.accounts import Signer, signer
@@ -313,7 +314,7 @@ def test_what_a_reorg_brings_back_is_announced(alice: Signer) -> None:
     raw = alice.sign()
     events.subscribe(seen.append)
     pool.reset(HEAD, state, (Block(HEAD, (raw,), (), ()),), ())
-    assert seen == [PooledTransaction(keccak(raw), raw)]
+    assert seen == [PooledTransaction(keccak(raw), raw, Origin.CHAIN)]
 
 
 def test_transactions_that_became_unpayable_are_dropped(alice: Signer) -> None:

@@ -7,7 +7,6 @@ from contextlib import suppress
 
 import pytest
 
-from l2engine.chain.builder import BuilderSettings
 from l2engine.chain.engine import Engine, EngineSettings
 from l2engine.dev.l1 import ImaginedL1
 from l2engine.dev.sequencer import Sequencer, SequencerSettings
@@ -15,6 +14,7 @@ from l2engine.dev.upgrades import read_upgrade
 from l2engine.rules.forks import OP_FORKS
 from l2engine.rules.l1_attributes import Format, calldata_format, format_of
 from l2engine.rules.predeploys import DEPOSITOR, L1_BLOCK
+from l2engine.types.limits import BuilderSettings
 from l2engine.types.transaction import DepositTransaction
 from l2engine.types.transaction_codec import decode_transaction
 from tests.helpers.dev_chain import GENESIS_TIME, document, funded, open_engine

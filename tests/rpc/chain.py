@@ -16,8 +16,9 @@ from l2engine.store.kv import MemoryKeyValue
 from l2engine.store.state import LayeredState
 from l2engine.types.block import Block
 from l2engine.types.header import decode_header
+from l2engine.types.limits import RpcSettings
 from l2engine.types.receipt import decode_receipt
-from rpc.context import Context, RpcSettings
+from rpc.context import Context
 from rpc.jsonrpc import handle
 from rpc.registry import methods_for
 from tests.helpers.vectors import json_lines

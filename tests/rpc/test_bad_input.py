@@ -7,7 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rpc.context import Context, RpcSettings
+from l2engine.types.limits import RpcSettings
+from rpc.context import Context
 from rpc.jsonrpc import handle
 from rpc.registry import ENGINE_NAMESPACES, methods_for
 from tests.rpc.chain import at_genesis

@@ -21,7 +21,6 @@ from l2engine.rules.forks import Fork
 from l2engine.rules.l1_attributes import L1Attributes
 from l2engine.rules.predeploys import CREATE2_DEPLOYER, create2_deployer_code
 from l2engine.types.base import EMPTY_OMMERS_HASH, EMPTY_ROOT, keccak
-from l2engine.types.block import Block
 from l2engine.types.environment import BlockEnv
 from l2engine.types.header import Header
 from l2engine.types.payload import PayloadAttributes
@@ -121,7 +120,7 @@ def operator_fee(given: Any, expected: Expected) -> None:
 
 
 def receipt_l1_fields(given: Any, expected: Expected) -> None:
-    from rpc.show.receipts import BlockCosts
+    from rpc.show.receipts import show_l1_costs
 
     if "system_tx" in given:
         system_tx, raw = unhex(given["system_tx"]), unhex(given["tx"])
@@ -136,8 +135,9 @@ def receipt_l1_fields(given: Any, expected: Expected) -> None:
         data = l1_attributes.encode_calldata(l1_attributes.Format.ISTHMUS, attributes)
         system_tx, raw = encode_transaction(DepositTransaction(bytes(32), bytes(20), bytes(20), 0, 0, 0, False, data)), b"\x02"
     config = config_of(forks.FORKS_BY_NAME[given.get("fork", "isthmus")])
-    fields: dict[str, Any] = {}
-    BlockCosts(config, Block(header(), (system_tx, raw))).add_l1_fields(fields, raw)
+    costs = fees.l1_costs(config.fork_at(header().number, header().timestamp), (system_tx, raw))
+    assert costs is not None
+    fields = show_l1_costs(costs, raw)
     for name in sorted(expected.unread):
         assert (int(fields[name], 16) if name in fields else None) == expected[name], name
 

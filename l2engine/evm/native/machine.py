@@ -20,7 +20,7 @@ from l2engine.rules.predeploys import SYSTEM_CALLER
 from l2engine.types.base import MAX_UINT64, Address, BlockNumber, Gas, Hash32, Wei
 from l2engine.types.environment import BlockEnv
 from l2engine.types.execution import AccountOverride, Call, CallResult, Deadline, RefundRule, TransactionResult
-from l2engine.types.native_core import PRECOMPILE_FAILED
+from l2engine.types.failure import Failure, FailureKind
 from l2engine.types.native_core import core as _native
 from l2engine.types.receipt import Log, PackedReceipts, Receipt
 from l2engine.types.state import Account, AccountDiff, StateDiff, StateView
@@ -85,14 +85,15 @@ class NativeExecutor:
         if not fork.has(L1Rules.PARIS) or _is_unusual(env, overrides or {}):
             return self.reference.call(view, env, call, overrides, deadline, tracer)
         hooks = _hooks(tracer, env, fork)
-        error, output, gas_used, gas_refund, created, logs = _native.call(
+        failed, output, gas_used, gas_refund, created, logs = _native.call(
             _native_view(view), _row(fork), self.config.chain_id, env, call, overrides and dict(overrides), _seconds(deadline), hooks
         )
-        if error == PRECOMPILE_FAILED:
+        failure = None if failed is None else Failure(FailureKind(failed[0]), failed[1])
+        if failure is not None and failure.kind is FailureKind.PRECOMPILE_FAILED:
             from l2engine.evm.reference.precompiles import why_refused
 
-            error = why_refused(fork, call.to or b"", call.data, call.gas) or error
-        return CallResult(error is None, output, gas_used, gas_refund, error, created, tuple(Log(*log) for log in logs))
+            failure = why_refused(fork, call.to or b"", call.data, call.gas) or failure
+        return CallResult(failure is None, output, gas_used, gas_refund, failure, created, tuple(Log(*log) for log in logs))
 
 
 def _is_unusual(env: BlockEnv, overrides: Mapping[Address, AccountOverride]) -> bool:

@@ -1,21 +1,25 @@
 """How a tracer listens to the native core: the hooks that Rust calls while it runs one transaction or call (`native/src/execute/tracing.rs`)."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
-from l2engine.evm import opcodes
+from l2engine.evm import opcodes, step_gas
 from l2engine.evm.reference import precompiles
-from l2engine.evm.step_gas import Step, failure, whole_cost
+from l2engine.evm.step_gas import Step
 from l2engine.rules.forks import Fork, L1Rules
 from l2engine.rules.predeploys import BASE_FEE_VAULT
 from l2engine.types.base import Address, Gas, Hash32, Wei
 from l2engine.types.environment import BlockEnv
-from l2engine.types.native_core import PRECOMPILE_FAILED
+from l2engine.types.failure import Failure, FailureKind
 from l2engine.types.state import Account
 from l2engine.types.tracing import TracedTransaction, Tracer
 
 _PUSH0, _CLZ = 0x5F, 0x1E
 _CANCUN = frozenset((0x49, 0x4A, 0x5C, 0x5D, 0x5E))  # BLOBHASH, BLOBBASEFEE, TLOAD, TSTORE, MCOPY
+
+
+Named: TypeAlias = tuple[str, str | None]
+"""A `Failure` as Rust has it: its kind's value, and its words."""
 
 
 class Hooks:
@@ -47,21 +51,22 @@ class Hooks:
         self._called = to, data, gas
         self._tracer.enter(kind, sender, to, value, gas, data)
 
-    def leave(self, output: bytes, gas_used: Gas, error: str | None) -> None:
+    def leave(self, output: bytes, gas_used: Gas, failed: Named | None) -> None:
         """The innermost frame ends; a precompile that failed was the last to be called."""
-        if error == PRECOMPILE_FAILED:
-            error = precompiles.why_refused(self._fork, *self._called) or error
-        self._tracer.leave(output, gas_used, error)
+        failure = None if failed is None else Failure(FailureKind(failed[0]), failed[1])
+        if failure is not None and failure.kind is FailureKind.PRECOMPILE_FAILED:
+            failure = precompiles.why_refused(self._fork, *self._called) or failure
+        self._tracer.leave(output, gas_used, failure)
 
-    def failed(self, step: Step, opcode: int, words: str) -> tuple[Gas, str | None, str, int]:
-        """For a step that failed: its cost, the error that its trace shows, geth's words for how the frame failed (`words`
-        are the core's), and what the refund counter shows on top."""
+    def failed(self, step: Step, opcode: int, failed: Named) -> tuple[Gas, str | None, Named, int]:
+        """For a step that failed: its cost, the error that its trace shows, how the frame failed with it (`failed` is the core's
+        view), and what the refund counter shows on top."""
         if not _is_defined(opcode, self._fork):
-            return 0, None, f"invalid opcode: {opcodes.name(opcode)}", 0
-        found = failure(step, opcode, self._fork)
+            return 0, None, (FailureKind.INVALID_OPCODE, f"invalid opcode: {opcodes.name(opcode)}"), 0
+        found = step_gas.failure(step, opcode, self._fork)
         if found is not None:
-            return found.cost, found.text, found.text, found.refund
-        return whole_cost(step, opcode, self._fork), None, words, 0
+            return found.cost, found.failure.text, (found.failure.kind, found.failure.words), found.refund
+        return step_gas.whole_cost(step, opcode, self._fork), None, failed, 0
 
 
 def _is_defined(opcode: int, fork: Fork) -> bool:

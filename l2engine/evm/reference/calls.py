@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from l2engine.errors import InvalidTransaction
+from l2engine.evm.reference.failures import failure_of
 from l2engine.evm.reference.pyevm import BlockContext, state_class
-from l2engine.evm.reference.trace import error_text
 from l2engine.evm.reference.transactions import Execution, Plan, TransactionRunner
 from l2engine.refusals import Reason
 from l2engine.rules import blobs, checks
@@ -18,6 +18,7 @@ from l2engine.rules.forks import Fork, L1Rules
 from l2engine.types.base import Address, Gas, Wei
 from l2engine.types.environment import BlockEnv
 from l2engine.types.execution import AccountOverride, Call, CallResult, Deadline
+from l2engine.types.failure import Failure, FailureKind
 from l2engine.types.state import StateView
 from l2engine.types.tracing import Tracer
 from l2engine.types.transaction import FeeMarketTransaction, SetCodeTransaction
@@ -42,15 +43,16 @@ def run_call(
     _override(state, overrides)
     runner = TransactionRunner(config, fork, env, state)
     plan, execution, gas_used = runner.run(_Call(runner, call, price, context.base_fee_per_gas), tracer)
-    error = None
+    failure = None
     if not execution.succeeded:
-        error = "contract address collision" if execution.computation is None else error_text(execution.computation)
+        taken = execution.computation is None
+        failure = Failure(FailureKind.ADDRESS_COLLISION) if taken else failure_of(execution.computation)
     return CallResult(
         success=execution.succeeded,
         output=execution.output,
         gas_used=gas_used,
         gas_refund=max(0, call.gas - execution.gas_left - gas_used),  # EIP-7623's floor can exceed what was used
-        error=error,
+        failure=failure,
         created=plan.target if call.to is None and execution.succeeded else None,
         logs=tuple(execution.logs),
     )

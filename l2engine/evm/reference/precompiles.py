@@ -12,12 +12,13 @@ from typing import Any, TypeAlias
 
 import blake2b
 import gmpy2
-from eth.exceptions import VMError
 from eth.precompiles.bls12_381.constants import G1_MSM_DISCOUNTS, G1_MSM_MAX_DISCOUNT, G2_MSM_DISCOUNTS, G2_MSM_MAX_DISCOUNT
 
 from l2engine.evm.reference import curves
+from l2engine.evm.reference.failures import FrameFailed
 from l2engine.rules.forks import Fork, L1Rules
 from l2engine.types.base import Address, Gas
+from l2engine.types.failure import Failure, FailureKind
 
 ComputationFunction: TypeAlias = Callable[[Any], Any]
 
@@ -41,8 +42,8 @@ def precompiles(fork: Fork) -> dict[Address, ComputationFunction]:
     }
 
 
-def why_refused(fork: Fork, address: Address, data: bytes, gas: Gas) -> str | None:
-    """geth's words for how a precompile that has `gas` fails on its input; None when it does not, or is none."""
+def why_refused(fork: Fork, address: Address, data: bytes, gas: Gas) -> Failure | None:
+    """How a precompile that has `gas` fails on its input; None when it does not, or is none."""
     number = int.from_bytes(address, "big")
     precompile = _table(fork).get(number)
     if precompile is None:
@@ -50,11 +51,21 @@ def why_refused(fork: Fork, address: Address, data: bytes, gas: Gas) -> str | No
     try:
         _check_length(precompile, data, fork.precompile_input_limits.get(number))
         if precompile.gas(data) > gas:
-            return "out of gas"
+            return Failure(FailureKind.OUT_OF_GAS)
         precompile.run(data)
     except ValueError as error:
-        return str(error)
+        return _failure(error)
     return None
+
+
+class _WrongLength(ValueError):
+    """An input that is not as long as the precompile's must be."""
+
+
+def _failure(error: ValueError) -> Failure:
+    if isinstance(error, _WrongLength):
+        return Failure(FailureKind.PRECOMPILE_INPUT_LENGTH)
+    return Failure(FailureKind.PRECOMPILE_FAILED, str(error))
 
 
 def _table(fork: Fork) -> dict[int, Precompile]:
@@ -85,7 +96,7 @@ def _computation_function(precompile: Precompile, limit: int | None) -> Computat
             computation.consume_gas(precompile.gas(data), precompile.name)
             computation.output = precompile.run(data)
         except ValueError as error:
-            raise VMError(str(error)) from error
+            raise FrameFailed(_failure(error)) from error
         return computation
 
     return apply
@@ -222,7 +233,7 @@ def _new_ripemd160(data: bytes) -> Any:
 
 def _blake2f(data: bytes) -> bytes:
     if len(data) != 213:
-        raise ValueError("invalid input length")
+        raise _WrongLength
     if data[212] > 1:
         raise ValueError("invalid final flag")
     words = [int.from_bytes(data[i : i + 8], "little") for i in range(4, 212, 8)]
@@ -243,7 +254,7 @@ def _bls_pairing(data: bytes) -> bytes:
 def _exactly(size: int, run: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:
     def checked(data: bytes) -> bytes:
         if len(data) != size:
-            raise ValueError("invalid input length")
+            raise _WrongLength
         return run(data)
 
     return checked
@@ -252,7 +263,7 @@ def _exactly(size: int, run: Callable[[bytes], bytes]) -> Callable[[bytes], byte
 def _items_of(size: int, run: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:
     def checked(data: bytes) -> bytes:
         if not data or len(data) % size:
-            raise ValueError("invalid input length")
+            raise _WrongLength
         return run(data)
 
     return checked

@@ -1,11 +1,10 @@
 """Tracing for py-evm: a subclass of a fork's computation that reports transactions, frames, steps and logs to a `Tracer`.
 
 `attach` gives one State such a class, made once for each computation class; a State without a tracer runs the plain
-one, so tracing costs nothing when unused. Costs, error texts and the order of events are geth's (core/vm: an opcode's
+one, so tracing costs nothing when unused. Costs, failures and the order of events are geth's (core/vm: an opcode's
 step is reported with its whole cost before it runs, a failed attempt to open a frame still counts as a frame).
 """
 
-import re
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -15,20 +14,16 @@ from eth.vm.gas_meter import GasMeter
 from eth.vm.logic.invalid import InvalidOpcode
 
 from l2engine.evm import opcodes
-from l2engine.evm.step_gas import CREATES, MEMORY_LIMIT, OVERFLOW, SELFDESTRUCT, SENTRY, SSTORE, Kind, failure, whole_cost
-from l2engine.types.base import MAX_UINT64, Address, Gas, Wei, keccak
+from l2engine.evm.reference.failures import FrameFailed, failure_of
+from l2engine.evm.step_gas import CREATES, SELFDESTRUCT, SSTORE, failure, whole_cost
+from l2engine.types.base import Address, Gas, Wei, keccak
+from l2engine.types.failure import WORDS, Failure, FailureKind
 from l2engine.types.tracing import Tracer
 from l2engine.types.transaction import created_address
 
 _OPENS_FRAMES = CREATES | opcodes.CALL_OPCODES | {SELFDESTRUCT}
 _CHECKED = _OPENS_FRAMES | {SSTORE, 0x5D, 0xA0, 0xA1, 0xA2, 0xA3, 0xA4}  # in a static frame geth has words of its own for these
 _STACK_LIMIT = 1024
-_ERRORS = {
-    Kind.UNDERFLOW: exceptions.InsufficientStack,
-    Kind.OVERFLOW: exceptions.FullStack,
-    Kind.GAS: exceptions.OutOfGas,
-    Kind.STATIC: exceptions.WriteProtection,
-}
 
 
 def attach(state: Any, tracer: Tracer) -> None:
@@ -48,7 +43,7 @@ def report_collision(state: Any, sender: Address, address: Address, value: Wei, 
     session = getattr(state, "tracing", None)
     if session is not None:
         session.tracer.enter("CREATE", sender, address, value, gas, data)
-        session.tracer.leave(b"", gas, "contract address collision")
+        session.tracer.leave(b"", gas, Failure(FailureKind.ADDRESS_COLLISION))
 
 
 class _Session:
@@ -203,8 +198,8 @@ def _frame(state: Any, message: Any, run: Callable[[], Any]) -> Any:
     to = message.storage_address if message.is_create else target or message.to
     session.tracer.enter(kind, sender, to, message.value, message.gas, bytes(data))
     computation = run()
-    error = error_text(computation) if computation.is_error else None
-    session.tracer.leave(computation.output, message.gas - computation.get_gas_remaining(), error)
+    failed = failure_of(computation) if computation.is_error else None
+    session.tracer.leave(computation.output, message.gas - computation.get_gas_remaining(), failed)
     return computation
 
 
@@ -236,11 +231,11 @@ def _step_opcode(code: int, plain: Any, wanted: bool) -> Callable[[Any], None]:
             found = failure(step, code, computation.fork) if plain is not None else None
             if found is not None:
                 step.added_refund = found.refund
-                step.report(tracer, found.cost, found.text)
-                raise _ERRORS[found.kind](found.text)
+                step.report(tracer, found.cost, found.failure.text)
+                raise FrameFailed(found.failure)
             run(computation)
         except exceptions.OutOfGas:  # before Berlin; else it has been foreseen
-            step.report(tracer, meter.charged, "out of gas")
+            step.report(tracer, meter.charged, WORDS[FailureKind.OUT_OF_GAS])
             raise
         except exceptions.WriteProtection:
             step.report(tracer, whole_cost(step, code, computation.fork), None)
@@ -294,26 +289,26 @@ def _report_attempt(session: _Session, computation: Any, code: int, operands: li
         nonce = state.get_nonce(sender)
         gas = meter.gas_remaining - meter.gas_remaining // 64
         if message.depth + 1 > _STACK_LIMIT:
-            error = "max call depth exceeded"
+            kind = FailureKind.CALL_TOO_DEEP
         elif value > state.get_balance(sender):
-            error = "insufficient balance for transfer"
+            kind = FailureKind.INSUFFICIENT_BALANCE
         elif nonce + 1 >= 2**64:
-            error = "nonce uint64 overflow"
+            kind = FailureKind.NONCE_OVERFLOW
         else:
-            error, nonce, gas = "contract address collision", nonce - 1, meter.last
-        step.report(session.tracer, meter.charged - (gas if error == "contract address collision" else 0), None)
+            kind, nonce, gas = FailureKind.ADDRESS_COLLISION, nonce - 1, meter.last
+        used = gas if kind is FailureKind.ADDRESS_COLLISION else 0
+        step.report(session.tracer, meter.charged - used, None)
         to = _create2_address(sender, operands[3], code_bytes) if code == 0xF5 else created_address(sender, nonce)
-        used = gas if error == "contract address collision" else 0
         session.tracer.enter(opcodes.name(code), sender, to, value, gas, code_bytes)
-        session.tracer.leave(b"", used, error)
+        session.tracer.leave(b"", used, Failure(kind))
         return
     step.report(session.tracer, meter.charged, None)
     value = operands[2] if code in (0xF1, 0xF2) else message.value if code == 0xF4 else 0
     start, size = operands[3:5] if code in (0xF1, 0xF2) else operands[2:4]
-    error = "max call depth exceeded" if message.depth + 1 > _STACK_LIMIT else "insufficient balance for transfer"
+    kind = FailureKind.CALL_TOO_DEEP if message.depth + 1 > _STACK_LIMIT else FailureKind.INSUFFICIENT_BALANCE
     data = bytes(computation.memory_read_bytes(start, size))
     session.tracer.enter(opcodes.name(code), sender, opcodes.stack_address(operands[1]), value, meter.returned, data)
-    session.tracer.leave(b"", 0, error)
+    session.tracer.leave(b"", 0, Failure(kind))
 
 
 def _create2_address(sender: Address, salt: int, code: bytes) -> Address:
@@ -322,53 +317,3 @@ def _create2_address(sender: Address, salt: int, code: bytes) -> Address:
 
 def _to_int(item: int | bytes) -> int:
     return item if isinstance(item, int) else int.from_bytes(item, "big")
-
-
-# ---- errors ---------------------------------------------------------------------------------------------------------
-
-
-def error_text(computation: Any) -> str:
-    """geth's text for the error of a failed computation."""
-    error = computation._error
-    if str(error).startswith(("out of gas: ", "gas uint64", "stack ")):
-        return str(error)
-    if isinstance(error, exceptions.InvalidInstruction):
-        return f"invalid opcode: {opcodes.name(_last_opcode(computation))}"
-    for kind, text in _ERROR_TEXTS:
-        if isinstance(error, kind):
-            return text(str(error)) if callable(text) else text
-    return str(error)
-
-
-def _last_opcode(computation: Any) -> int:
-    position = computation.code.program_counter - 1
-    return computation.code[position] if 0 <= position < len(computation.code) else 0
-
-
-def _out_of_gas(message: str) -> str:
-    if message.startswith("Contract code size exceeds"):
-        limit, size = re.findall(r"\d+", message)[-2:]
-        return f"max code size exceeded: code size {size} limit {limit}"
-    if "Write contract code" in message or "contract code for CREATE" in message:
-        return "contract creation code storage out of gas"
-    if "Net-metered SSTORE always fails" in message:
-        return SENTRY
-    grown = _EXPANDING.search(message)
-    if grown and int(grown[1]) > MEMORY_LIMIT:
-        return f"out of gas: {OVERFLOW}" if int(grown[1]) < MAX_UINT64 else OVERFLOW
-    return "out of gas"
-
-
-_EXPANDING = re.compile(r"Expanding memory \d+ -> (\d+)")
-
-_ERROR_TEXTS: tuple[tuple[type[exceptions.VMError], str | Callable[[str], str]], ...] = (
-    (exceptions.Revert, "execution reverted"),
-    (exceptions.OutOfGas, _out_of_gas),
-    (exceptions.InvalidJumpDestination, "invalid jump destination"),
-    (exceptions.WriteProtection, "write protection"),
-    (exceptions.OutOfBoundsRead, "return data out of bounds"),
-    (exceptions.ReservedBytesInCode, "invalid code: must not begin with 0xef"),
-    (exceptions.ContractCreationCollision, "contract address collision"),
-    (exceptions.InsufficientFunds, "insufficient balance for transfer"),
-    (exceptions.StackDepthLimit, "max call depth exceeded"),
-)

@@ -9,6 +9,7 @@ from l2engine.evm.tracers.calls import CallTracer, FlatCallTracer, FourByteTrace
 from l2engine.evm.tracers.prestate import PrestateTracer
 from l2engine.evm.tracers.steps import StructLogger
 from l2engine.types.base import Address, Gas, Hash32, Wei
+from l2engine.types.failure import Failure
 from l2engine.types.tracing import TracedFrame, TracedTransaction
 
 __all__ = ["MuxTracer", "NoopTracer", "make", "revert_reason"]
@@ -65,9 +66,9 @@ class MuxTracer(NoopTracer):
         for tracer in self._tracers.values():
             tracer.enter(kind, sender, to, value, gas, data)
 
-    def leave(self, output: bytes, gas_used: Gas, error: str | None) -> None:
+    def leave(self, output: bytes, gas_used: Gas, failure: Failure | None) -> None:
         for tracer in self._tracers.values():
-            tracer.leave(output, gas_used, error)
+            tracer.leave(output, gas_used, failure)
 
     def log(self, address: Address, topics: tuple[Hash32, ...], data: bytes) -> None:
         for tracer in self._tracers.values():

@@ -5,6 +5,7 @@ from typing import Any
 
 from l2engine.evm.tracers.base import NoopTracer, to_hex
 from l2engine.types.base import ZERO_ADDRESS, Address, Gas, Hash32, Wei
+from l2engine.types.failure import Failure, FailureKind
 
 
 class CallTracer(NoopTracer):
@@ -26,12 +27,12 @@ class CallTracer(NoopTracer):
         frame["type"] = kind
         self._stack.append(frame)
 
-    def leave(self, output: bytes, gas_used: Gas, error: str | None) -> None:
+    def leave(self, output: bytes, gas_used: Gas, failure: Failure | None) -> None:
         self._depth -= 1
         if self._only_top and self._depth > 0:
             return
         frame = self._stack[-1]
-        _finish(frame, output, error)
+        _finish(frame, output, failure)
         if self._depth:
             self._stack.pop()
             frame["gasUsed"] = hex(gas_used)
@@ -59,15 +60,15 @@ class CallTracer(NoopTracer):
         return self._stack[0] if self._stack else {}
 
 
-def _finish(frame: dict[str, Any], output: bytes, error: str | None) -> None:
-    if error is None:
+def _finish(frame: dict[str, Any], output: bytes, failure: Failure | None) -> None:
+    if failure is None:
         if output:
             frame["output"] = to_hex(output)
         return
-    frame["error"] = error
+    frame["error"] = failure.text
     if frame["type"] in ("CREATE", "CREATE2"):
         frame.pop("to", None)
-    if error == "execution reverted" and output:
+    if failure.kind is FailureKind.REVERTED and output:
         frame["output"] = to_hex(output)
         reason = revert_reason(output)
         if reason is not None:
@@ -121,6 +122,10 @@ class FlatCallTracer(CallTracer):
         super().__init__()
         self._place, self._convert, self._include_precompiles = place or _NOWHERE, convert_errors, include_precompiles
 
+    def leave(self, output: bytes, gas_used: Gas, failure: Failure | None) -> None:
+        self._stack[-1]["failure"] = failure  # not for JSON: entries are made of the tree
+        super().leave(output, gas_used, failure)
+
     def result(self) -> Any:
         entries: list[dict[str, Any]] = []
         if self._stack:
@@ -156,30 +161,29 @@ class FlatCallTracer(CallTracer):
             result = {"gasUsed": frame["gasUsed"], "output": frame.get("output", "0x")}
             type_name = "call"
         entry: dict[str, Any] = {"action": action, **self._place, "subtraces": subtraces, "traceAddress": address, "type": type_name}
-        error = frame.get("error")
+        error, failure = frame.get("error"), frame.get("failure")
         if error is not None:
-            parity = (theirs for begin, theirs in _PARITY_ERRORS.items() if self._convert and error.startswith(begin))
-            entry["error"] = next(parity, error)
-        if error == "execution reverted" or (error is None and kind != "SELFDESTRUCT"):
+            entry["error"] = _PARITY_WORDS.get(failure.kind, error) if self._convert and failure is not None else error
+        reverted = failure is not None and failure.kind is FailureKind.REVERTED
+        if reverted or (error is None and kind != "SELFDESTRUCT"):
             entry["result"] = result
         return entry
 
 
-_PARITY_ERRORS = {
-    "contract creation code storage out of gas": "Out of gas",
-    "out of gas": "Out of gas",
-    "gas uint64 overflow": "Out of gas",
-    "max code size exceeded": "Out of gas",
-    "invalid jump destination": "Bad jump destination",
-    "execution reverted": "Reverted",
-    "return data out of bounds": "Out of bounds",
-    "precompiled failed": "Built-in failed",
-    "invalid input length": "Built-in failed",
-    "invalid opcode": "Bad instruction",
-    "stack underflow": "Stack underflow",
-    "stack limit reached": "Out of stack",
+_PARITY_WORDS = {
+    FailureKind.CODE_STORAGE_OUT_OF_GAS: "Out of gas",
+    FailureKind.OUT_OF_GAS: "Out of gas",
+    FailureKind.GAS_OVERFLOW: "Out of gas",
+    FailureKind.CODE_TOO_LARGE: "Out of gas",
+    FailureKind.INVALID_JUMP: "Bad jump destination",
+    FailureKind.REVERTED: "Reverted",
+    FailureKind.RETURN_DATA_OUT_OF_BOUNDS: "Out of bounds",
+    FailureKind.PRECOMPILE_INPUT_LENGTH: "Built-in failed",
+    FailureKind.INVALID_OPCODE: "Bad instruction",
+    FailureKind.STACK_UNDERFLOW: "Stack underflow",
+    FailureKind.STACK_OVERFLOW: "Out of stack",
 }
-"""By how geth's text begins."""
+"""Parity's words; it has none for the other kinds."""
 
 _NOWHERE = {"blockHash": None, "blockNumber": 0, "transactionHash": None, "transactionPosition": 0}
 """The place of a call that is in no block."""

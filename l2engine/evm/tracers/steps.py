@@ -8,6 +8,7 @@ from l2engine.errors import RequestTooLarge
 from l2engine.evm import opcodes
 from l2engine.evm.tracers.base import NoopTracer, to_hex
 from l2engine.types.base import Address, Gas, Wei
+from l2engine.types.failure import Failure
 from l2engine.types.tracing import TracedFrame
 
 MAX_BYTES = 256 * 1024 * 1024
@@ -41,10 +42,10 @@ class StructLogger(NoopTracer):
     def enter(self, kind: str, sender: Address, to: Address, value: Wei, gas: Gas, data: bytes) -> None:
         self._depth += 1
 
-    def leave(self, output: bytes, gas_used: Gas, error: str | None) -> None:
+    def leave(self, output: bytes, gas_used: Gas, failure: Failure | None) -> None:
         self._depth -= 1
         if self._depth == 0:
-            self._output, self._failed = output, error is not None
+            self._output, self._failed = output, failure is not None
 
     def step(self, frame: TracedFrame, pc: int, opcode: int) -> None:
         stack = frame.stack
@@ -109,11 +110,12 @@ class JsonTracer(NoopTracer):
     def enter(self, kind: str, sender: Address, to: Address, value: Wei, gas: Gas, data: bytes) -> None:
         self._frames.append(None)
 
-    def leave(self, output: bytes, gas_used: Gas, error: str | None) -> None:
+    def leave(self, output: bytes, gas_used: Gas, failure: Failure | None) -> None:
         last = self._frames.pop()
-        if error is not None and last is not None and last["op"] not in _LAST_STEPS:
-            self._write(last | _contents_when_failed(last) | {"error": error})
-        result = {"output": output.hex(), "gasUsed": hex(gas_used)} | ({} if error is None else {"error": error})
+        error = {} if failure is None else {"error": failure.text}
+        if failure is not None and last is not None and last["op"] not in _LAST_STEPS:
+            self._write(last | _contents_when_failed(last) | error)
+        result = {"output": output.hex(), "gasUsed": hex(gas_used)} | error
         if self._step is None:
             self._write(result)
         else:

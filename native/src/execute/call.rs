@@ -7,6 +7,7 @@ use crate::execute::deadline::with_deadline;
 use crate::execute::frame_failure;
 use crate::execute::machine::{FramesResult, Listener};
 use crate::execute::phases::{Phases, Plan};
+use crate::failures::FrameFailure;
 use crate::fork::Fork;
 use crate::view::{StateView, analyse};
 use revm::context::either::Either;
@@ -47,9 +48,9 @@ pub struct Override {
     pub move_precompile_to: Option<Address>,
 }
 
-/// How a call ended; `error` is geth's text.
+/// How a call ended.
 pub struct CallOutcome {
-    pub error: Option<String>,
+    pub failure: Option<FrameFailure>,
     pub output: Bytes,
     pub gas_used: u64,
     pub gas_refund: u64,
@@ -97,12 +98,12 @@ pub fn run(
     let (ran, _) = with_deadline(deadline, || execution.run(&mut phases))?;
     let logs = execution.machine.journal().take_logs();
     let success = ran.result.is_ok();
-    let error = match execution.machine.listener() {
-        Some(listener) => listener.failure().map(str::to_owned),
-        None => frame_failure::text(&ran, &execution.fork, &mut execution.machine),
+    let failure = match execution.machine.listener() {
+        Some(listener) => listener.failure().cloned(),
+        None => frame_failure::of_call(&ran, &execution.fork, &mut execution.machine),
     };
     Ok(CallOutcome {
-        error,
+        failure,
         output: ran.output(),
         gas_used: ran.gas_used,
         gas_refund: ran.gas_refund,

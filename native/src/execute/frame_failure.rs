@@ -1,6 +1,7 @@
-//! geth's words for how a frame failed. Its last step is still in the outermost frame's interpreter.
+//! What revm's result of a frame means. The last step is still in the outermost frame's interpreter.
 
 use crate::execute::machine::{FramesResult, Machine};
+use crate::failures::{FailureKind, FrameFailure};
 use crate::fork::Fork;
 use revm::bytecode::opcode::{BLOBBASEFEE, BLOBHASH, CLZ, MCOPY, OpCode, PUSH0, RETURN, TLOAD, TSTORE};
 use revm::interpreter::interpreter_types::Jumps;
@@ -13,7 +14,7 @@ const STACK_LIMIT: usize = 1_024;
 const ONLY_IN_REVM: [u8; 4] = [0x4b, 0xe6, 0xe7, 0xe8];
 
 /// How a call's outermost frame failed; None when it succeeded.
-pub fn text(ran: &FramesResult, fork: &Fork, machine: &mut Machine) -> Option<String> {
+pub fn of_call(ran: &FramesResult, fork: &Fork, machine: &mut Machine) -> Option<FrameFailure> {
     match ran.result {
         R::OutOfGas | R::StackUnderflow | R::StackOverflow | R::OpcodeNotFound | R::NotActivated => {
             Some(machine.look_at_outermost(|interpreter| last_step(ran.result, fork, interpreter)))
@@ -23,50 +24,63 @@ pub fn text(ran: &FramesResult, fork: &Fork, machine: &mut Machine) -> Option<St
 }
 
 /// How a frame failed that handed back `size` bytes, as far as its last step does not matter; None when it succeeded.
-pub fn of_frame(result: R, size: usize) -> Option<String> {
-    let text = match result {
+pub fn of_frame(result: R, size: usize) -> Option<FrameFailure> {
+    use FailureKind as K;
+    let kind = match result {
         R::Stop | R::Return | R::SelfDestruct => return None,
-        R::Revert => "execution reverted",
-        R::OutOfGas => "contract creation code storage out of gas",
-        R::MemoryOOG | R::MemoryLimitOOG | R::PrecompileOOG => "out of gas",
-        R::ReentrancySentryOOG => "out of gas: not enough gas for reentrancy sentry",
-        R::InvalidOperandOOG => "gas uint64 overflow",
-        R::InvalidFEOpcode => "invalid opcode: INVALID",
-        R::InvalidJump => "invalid jump destination",
-        R::OutOfOffset => "return data out of bounds",
-        R::CallNotAllowedInsideStatic | R::StateChangeDuringStaticCall => "write protection",
-        R::CreateCollision => "contract address collision",
-        R::CreateContractSizeLimit => {
-            return Some(format!("max code size exceeded: code size {size} limit {MAX_CODE_SIZE}"));
+        R::Revert => K::Reverted,
+        R::OutOfGas => K::CodeStorageOutOfGas,
+        R::MemoryOOG | R::MemoryLimitOOG | R::PrecompileOOG => K::OutOfGas,
+        R::ReentrancySentryOOG => {
+            return Some(FrameFailure::worded(K::OutOfGas, "out of gas: not enough gas for reentrancy sentry"));
         }
-        R::CreateContractStartingWithEF => "invalid code: must not begin with 0xef",
-        R::CreateInitCodeSizeLimit => "max initcode size exceeded",
-        R::NonceOverflow => "nonce uint64 overflow",
-        R::CallTooDeep => "max call depth exceeded",
-        R::OutOfFunds | R::OverflowPayment => "insufficient balance for transfer",
-        R::PrecompileError => "precompile failed",
-        other => return Some(format!("{other:?}")),
+        R::InvalidOperandOOG => K::GasOverflow,
+        R::InvalidFEOpcode => return Some(FrameFailure::worded(K::InvalidOpcode, "invalid opcode: INVALID")),
+        R::InvalidJump => K::InvalidJump,
+        R::OutOfOffset => K::ReturnDataOutOfBounds,
+        R::CallNotAllowedInsideStatic | R::StateChangeDuringStaticCall => K::WriteProtection,
+        R::CreateCollision => K::AddressCollision,
+        R::CreateContractSizeLimit => {
+            let words = format!("max code size exceeded: code size {size} limit {MAX_CODE_SIZE}");
+            return Some(FrameFailure::worded(K::CodeTooLarge, words));
+        }
+        R::CreateContractStartingWithEF => K::InvalidCode,
+        R::CreateInitCodeSizeLimit => {
+            // geth finds it while it works out the gas
+            return Some(FrameFailure::worded(K::OutOfGas, "max initcode size exceeded"));
+        }
+        R::NonceOverflow => K::NonceOverflow,
+        R::CallTooDeep => K::CallTooDeep,
+        R::OutOfFunds | R::OverflowPayment => K::InsufficientBalance,
+        R::PrecompileError => K::PrecompileFailed,
+        other => return Some(FrameFailure::worded(K::Other, format!("{other:?}"))),
     };
-    Some(text.to_owned())
+    Some(kind.into())
 }
 
-/// The words that name an opcode or the stack's height. revm's opcodes take what they need from the stack in steps, so for
+/// The failures that name an opcode or the stack's height. revm's opcodes take what they need from the stack in steps, so for
 /// calls and logs the height may be lower than the one that geth tells.
-fn last_step(result: R, fork: &Fork, interpreter: &Interpreter) -> String {
+fn last_step(result: R, fork: &Fork, interpreter: &Interpreter) -> FrameFailure {
     let position = interpreter.bytecode.pc().saturating_sub(1);
     let code = interpreter.bytecode.bytes_slice().get(position).copied().unwrap_or_default();
     let Some(opcode) = OpCode::new(code).filter(|_| !ONLY_IN_REVM.contains(&code)) else {
-        return format!("invalid opcode: opcode {code:#x} not defined");
+        return FrameFailure::worded(
+            FailureKind::InvalidOpcode,
+            format!("invalid opcode: opcode {code:#x} not defined"),
+        );
     };
     if !fork.has(introduced(code)) {
-        return format!("invalid opcode: {opcode}");
+        return FrameFailure::worded(FailureKind::InvalidOpcode, format!("invalid opcode: {opcode}"));
     }
     let (height, needed) = (interpreter.stack.len(), usize::from(opcode.inputs()));
     match result {
-        R::OutOfGas if code == RETURN => "contract creation code storage out of gas".to_owned(),
-        R::OutOfGas => "out of gas".to_owned(),
-        R::StackOverflow if height >= STACK_LIMIT => format!("stack limit reached {STACK_LIMIT} ({})", STACK_LIMIT - 1),
-        _ => format!("stack underflow ({height} <=> {needed})"),
+        R::OutOfGas if code == RETURN => FailureKind::CodeStorageOutOfGas.into(),
+        R::OutOfGas => FailureKind::OutOfGas.into(),
+        R::StackOverflow if height >= STACK_LIMIT => FrameFailure::worded(
+            FailureKind::StackOverflow,
+            format!("stack limit reached {STACK_LIMIT} ({})", STACK_LIMIT - 1),
+        ),
+        _ => FrameFailure::worded(FailureKind::StackUnderflow, format!("stack underflow ({height} <=> {needed})")),
     }
 }
 

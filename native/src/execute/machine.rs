@@ -3,6 +3,7 @@
 use crate::errors::{ExecutionError, StateError};
 use crate::execute::deadline;
 use crate::execute::precompiles::RowPrecompiles;
+use crate::failures::FrameFailure;
 use crate::fork::Fork;
 use crate::view::{Source, StateView};
 use revm::bytecode::opcode;
@@ -84,8 +85,8 @@ pub trait Listener: Send {
         instruction: MachineInstruction,
     ) -> Heeded;
 
-    /// How the outermost frame failed, in geth's words.
-    fn failure(&self) -> Option<&str>;
+    /// How the outermost frame failed.
+    fn failure(&self) -> Option<&FrameFailure>;
 }
 
 pub type Heeded = Result<(), StateError>;

@@ -7,6 +7,7 @@
 use crate::errors::StateError;
 use crate::execute::frame_failure;
 use crate::execute::machine::{Heeded, Listener, MachineContext, MachineInstruction};
+use crate::failures::{FailureKind, FrameFailure};
 use revm::bytecode::opcode::{LOG0, LOG4, SELFDESTRUCT};
 use revm::context::JournalTr;
 use revm::context::transaction::AuthorizationTr;
@@ -40,12 +41,12 @@ pub struct Opening {
     pub data: Bytes,
 }
 
-/// What a failed step was to cost, and how geth words its failure.
+/// What a failed step was to cost, and how it failed.
 pub struct FailedStep {
     pub cost: u64,
     pub error: Option<String>,
-    /// What the frame's failure is called.
-    pub frame_error: String,
+    /// How the frame fails with it.
+    pub failure: FrameFailure,
     /// What the refund counter shows on top.
     pub refund: i64,
 }
@@ -60,7 +61,13 @@ pub trait Tracer: Send {
     fn begin(&self, context: &mut MachineContext, tx: Beginning, precompiles: &[Address]) -> Heeded;
     fn end(&self, context: &mut MachineContext, gas_used: u64, error: Option<&str>) -> Heeded;
     fn enter(&self, context: &mut MachineContext, frame: Opening) -> Heeded;
-    fn leave(&self, context: &mut MachineContext, output: &[u8], gas_used: u64, error: Option<&str>) -> Heeded;
+    fn leave(
+        &self,
+        context: &mut MachineContext,
+        output: &[u8],
+        gas_used: u64,
+        failure: Option<&FrameFailure>,
+    ) -> Heeded;
     fn log(&self, context: &mut MachineContext, log: &Log) -> Heeded;
 
     /// The next step of a frame.
@@ -86,13 +93,13 @@ pub trait Tracer: Send {
     /// A step that has failed, and of which the tracer has not heard.
     fn failing(&self, interpreter: &Interpreter, depth: usize, before: Before) -> Result<Self::Step, StateError>;
 
-    /// Work out what a failed step was to cost; `error` is how revm's result is worded, as far as the step does not matter.
+    /// Work out what a failed step was to cost; `failure` is what revm's result means, as far as the step does not matter.
     fn step_failed(
         &self,
         context: &mut MachineContext,
         step: &Self::Step,
         opcode: u8,
-        error: Option<String>,
+        failure: Option<FrameFailure>,
     ) -> Result<FailedStep, StateError>;
 }
 
@@ -123,15 +130,15 @@ pub struct Session<T> {
     refunds: Vec<i64>,
     /// The refund counter at the last step.
     refund: i64,
-    /// How the last step failed, in geth's words.
-    words: Option<String>,
+    /// How the last step failed.
+    failed_step: Option<FrameFailure>,
     /// How the outermost frame failed.
-    failure: Option<String>,
+    failure: Option<FrameFailure>,
 }
 
 impl<T: Tracer> Session<T> {
     pub fn new(tracer: T) -> Self {
-        Self { tracer, refunds: Vec::new(), refund: 0, words: None, failure: None }
+        Self { tracer, refunds: Vec::new(), refund: 0, failed_step: None, failure: None }
     }
 
     /// The refund counter of the whole transaction.
@@ -165,7 +172,7 @@ impl<T: Tracer> Session<T> {
             None => self.tracer.failing(interpreter, self.refunds.len(), before)?,
         };
         let failed = self.tracer.step_failed(context, &step, opcode, frame_failure::of_frame(result, 0))?;
-        self.words = Some(failed.frame_error);
+        self.failed_step = Some(failed.failure);
         if was_heard {
             let refund = self.total_refund() + failed.refund;
             self.tracer.step_done(context, &step, failed.cost, failed.error, refund)?;
@@ -192,14 +199,14 @@ impl<T: Tracer> Listener for Session<T> {
         self.refund = refund;
     }
 
-    fn failure(&self) -> Option<&str> {
-        self.failure.as_deref()
+    fn failure(&self) -> Option<&FrameFailure> {
+        self.failure.as_ref()
     }
 
     fn enter(&mut self, context: &mut MachineContext, frame: &FrameInit) -> Heeded {
         let Some(frame) = opening(context, frame)? else { return Ok(()) };
         self.refunds.push(self.refund);
-        (self.refund, self.words) = (0, None);
+        (self.refund, self.failed_step) = (0, None);
         self.tracer.enter(context, frame)
     }
 
@@ -209,18 +216,18 @@ impl<T: Tracer> Listener for Session<T> {
         let unborn =
             matches!(result, FrameResult::Create(outcome) if outcome.address.is_none()) && ended.result.is_ok();
         self.refunds.pop();
-        let words = self.words.take();
-        let error = if unborn {
-            Some("nonce uint64 overflow".to_owned())
+        let failed_step = self.failed_step.take();
+        let failure = if unborn {
+            Some(FailureKind::NonceOverflow.into())
         } else if ended.result.is_ok() {
             None
         } else {
-            words.or_else(|| frame_failure::of_frame(ended.result, ended.output.len()))
+            failed_step.or_else(|| frame_failure::of_frame(ended.result, ended.output.len()))
         };
         let output = if kept { &ended.output[..] } else { &[] };
         let used = if kept { ended.gas.limit() - ended.gas.remaining() } else { ended.gas.limit() };
-        self.tracer.leave(context, output, used, error.as_deref())?;
-        self.failure = error;
+        self.tracer.leave(context, output, used, failure.as_ref())?;
+        self.failure = failure;
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use crate::python::view::view_of;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
 
-/// Run one message call: (error or None, output, gas used, gas refund, created or None, logs).
+/// Run one message call: ((kind of failure, words or None) or None, output, gas used, gas refund, created or None, logs).
 #[pyfunction]
 #[allow(clippy::too_many_arguments)]
 #[pyo3(name = "call", signature = (view, fork, chain_id, env, call, overrides=None, timeout=None, hooks=None))]
@@ -34,10 +34,10 @@ pub fn call_message<'py>(
         changes.push((address(address_.extract()?)?, override_of(&change)?));
     }
     let deadline = instant(timeout);
-    let CallOutcome { error, output, gas_used, gas_refund, created, logs } =
+    let CallOutcome { failure, output, gas_used, gas_refund, created, logs } =
         py.detach(|| call::run(view, fork, chain_id, env, message, changes, deadline, listener))?;
     (
-        error,
+        failure.map(|failure| (failure.kind.name(), failure.words)),
         PyBytes::new(py, &output),
         gas_used,
         gas_refund,

@@ -1,10 +1,12 @@
-//! A tracer in Python: `execute/tracing.rs` tells it of frames and steps through the hooks of `l2engine/evm/native_trace.py`.
+//! A tracer in Python: `execute/tracing.rs` tells it of frames and steps through the hooks of `l2engine/evm/native/trace.py`.
 
 use crate::errors::StateError;
 use crate::execute::machine::{Heeded, Listener, MachineContext};
 use crate::execute::tracing::{Before, Beginning, FailedStep, Opening, Session, Tracer};
+use crate::failures::{FailureKind, FrameFailure};
 use crate::python::tracer_view::{Frame, LiveState, Window};
 use crate::python::values::to_python;
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 use revm::interpreter::Interpreter;
@@ -77,8 +79,17 @@ impl Tracer for PythonTracer {
         })
     }
 
-    fn leave(&self, context: &mut MachineContext, output: &[u8], gas_used: u64, error: Option<&str>) -> Heeded {
-        self.tell(context, |py, hooks| hooks.call_method1(py, "leave", (bytes(py, output), gas_used, error)).map(drop))
+    fn leave(
+        &self,
+        context: &mut MachineContext,
+        output: &[u8],
+        gas_used: u64,
+        failure: Option<&FrameFailure>,
+    ) -> Heeded {
+        self.tell(context, |py, hooks| {
+            let event = (bytes(py, output), gas_used, failure.map(named));
+            hooks.call_method1(py, "leave", event).map(drop)
+        })
     }
 
     fn log(&self, context: &mut MachineContext, log: &Log) -> Heeded {
@@ -129,12 +140,20 @@ impl Tracer for PythonTracer {
         context: &mut MachineContext,
         step: &Py<Frame>,
         opcode: u8,
-        error: Option<String>,
+        failure: Option<FrameFailure>,
     ) -> Result<FailedStep, StateError> {
         self.tell(context, |py, hooks| {
-            let (cost, error, frame_error, refund) =
-                hooks.call_method1(py, "failed", (step, opcode, error))?.extract(py)?;
-            Ok(FailedStep { cost, error, frame_error, refund })
+            let event = (step, opcode, failure.as_ref().map(named));
+            let (cost, error, (kind, words), refund): (_, _, (String, _), _) =
+                hooks.call_method1(py, "failed", event)?.extract(py)?;
+            let kind = FailureKind::ALL.iter().find(|known| known.name() == kind);
+            let kind = *kind.ok_or_else(|| PyValueError::new_err("not a kind of failure"))?;
+            Ok(FailedStep { cost, error, failure: FrameFailure { kind, words }, refund })
         })
     }
+}
+
+/// A failure as Python takes it: its kind's name, and its words.
+fn named(failure: &FrameFailure) -> (&'static str, Option<&str>) {
+    (failure.kind.name(), failure.words.as_deref())
 }

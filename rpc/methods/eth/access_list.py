@@ -43,8 +43,8 @@ def create_access_list(context: Context, args: dict[str, Any], block: BlockRefer
         touched = tracer.access_list()
         if touched == message.access_list:
             answer: dict[str, Any] = {"accessList": show_access_list(touched), "gasUsed": hex(result.gas_used)}
-            if result.error is not None:
-                answer["error"] = result.error
+            if result.failure is not None:
+                answer["error"] = result.failure.text
             return answer
         message = replace(message, access_list=touched)
 

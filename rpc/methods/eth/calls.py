@@ -16,6 +16,7 @@ from l2engine.rules.forks import L1Rules
 from l2engine.types.base import Address, Gas, Wei, checksum_address
 from l2engine.types.environment import BlockEnv
 from l2engine.types.execution import Call, CallResult
+from l2engine.types.failure import Failure, FailureKind
 from l2engine.types.header import Header
 from l2engine.types.state import StateView
 from l2engine.types.tracing import Tracer
@@ -44,8 +45,8 @@ def call(
     view, env = context.view(header), context.environment(header, env_overrides)
     _check_blob_funds(context, args, view, env, message, overrides or {})
     result = run(context, view, env, message, overrides)
-    if result.error is not None:
-        raise failure(result)
+    if result.failure is not None:
+        raise failed(result, result.failure)
     return "0x" + result.output.hex()
 
 
@@ -83,12 +84,12 @@ def run(
         raise RpcError(SERVER_ERROR, f"err: {error} (supplied gas {message.gas})") from None
 
 
-def failure(result: CallResult) -> Exception:
-    """The error that answers a failed call."""
-    if result.error == "execution reverted":
+def failed(result: CallResult, failure: Failure) -> Exception:
+    """The error that answers a call with this failure."""
+    if failure.kind is FailureKind.REVERTED:
         reason = revert_reason(result.output)
-        return ExecutionReverted("execution reverted" if reason is None else f"execution reverted: {reason}", result.output)
-    return RpcError(SERVER_ERROR, result.error or "")
+        return ExecutionReverted(failure.text if reason is None else f"{failure.text}: {reason}", result.output)
+    return RpcError(SERVER_ERROR, failure.text)
 
 
 # ---- eth_estimateGas ------------------------------------------------------------------------------------------------
@@ -158,8 +159,8 @@ def _search(attempt: Callable[[int], CallResult | None], highest: int, plain_tra
                 return TX_GAS
     result = attempt(highest)
     if result is None or not result.success:
-        if result is not None and not (result.error or "").startswith("out of gas"):
-            raise failure(result)
+        if result is not None and result.failure is not None and result.failure.kind is not FailureKind.OUT_OF_GAS:
+            raise failed(result, result.failure)
         raise RpcError(SERVER_ERROR, f"gas required exceeds allowance ({highest})")
     low, high = result.gas_used - 1, highest
     first = (result.gas_used + result.gas_refund + CALL_STIPEND) * 64 // 63

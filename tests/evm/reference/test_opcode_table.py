@@ -14,6 +14,7 @@ from l2engine.evm.reference.pyevm import state_class
 from l2engine.rules import forks
 from l2engine.rules.forks import Fork
 from l2engine.types.execution import BlockResult, Call, CallResult
+from l2engine.types.failure import Failure, FailureKind
 from l2engine.types.tracing import Tracer
 from tests.evm.states import Before, block, config, deposit, env, world
 
@@ -60,8 +61,8 @@ def outcome(fork: Fork, code: bytes, gas: int, tracer: Tracer | None) -> tuple[B
 
 def in_short(result: CallResult) -> CallResult:
     """Traces also say why gas ran out."""
-    ran_out = result.error is not None and ("out of gas" in result.error or "uint64 overflow" in result.error)
-    return replace(result, error="out of gas" if ran_out else result.error)
+    ran_out = result.failure is not None and result.failure.kind in (FailureKind.OUT_OF_GAS, FailureKind.GAS_OVERFLOW)
+    return replace(result, failure=Failure(FailureKind.OUT_OF_GAS) if ran_out else result.failure)
 
 
 @pytest.mark.parametrize("fork", [forks.REGOLITH, forks.CANYON, forks.KARST], ids=lambda fork: fork.name)
@@ -97,7 +98,7 @@ def test_clz(value: int, zeros: int) -> None:
     karst = ReferenceExecutor(config(forks.KARST)).call(view, env(forks.KARST), call)
     assert karst.success and int.from_bytes(karst.output, "big") == zeros
     jovian = ReferenceExecutor(config(forks.JOVIAN)).call(view, env(forks.JOVIAN), call)
-    assert jovian.error is not None and jovian.error.startswith("invalid opcode")
+    assert jovian.failure is not None and jovian.failure.kind is FailureKind.INVALID_OPCODE
 
 
 @pytest.mark.parametrize("traced", [False, True])
@@ -123,4 +124,4 @@ def test_clz(value: int, zeros: int) -> None:
 )
 def test_failures_are_told_in_geths_words(code: str, gas: int, text: str, traced: bool) -> None:
     _, result = outcome(forks.KARST, bytes.fromhex(code), gas, Silent() if traced else None)
-    assert result.error == text
+    assert result.failure is not None and result.failure.text == text

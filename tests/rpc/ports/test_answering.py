@@ -5,7 +5,7 @@ import json
 import threading
 import time
 
-from rpc.context import RpcSettings
+from l2engine.types.limits import RpcSettings
 from rpc.jsonrpc import Method, RunsOn, method
 from rpc.ports.answering import READERS
 from rpc.registry import methods_for

@@ -11,8 +11,9 @@ from genesis import loader
 from genesis.dev import dev_genesis
 from l2engine.types.base import EMPTY_REQUESTS_HASH
 from l2engine.types.block import Block
+from l2engine.types.limits import RpcSettings
 from l2engine.types.payload import BuiltPayload, ForkchoiceResult, PayloadStatus, Status
-from rpc.context import Context, RpcSettings
+from rpc.context import Context
 from rpc.jsonrpc import handle
 from rpc.registry import ENGINE_NAMESPACES, methods_for
 from tests.helpers.vectors import VECTORS, json_lines, needs_vectors

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from l2engine.errors import ExecutionTimeout, InvalidTransaction
 from l2engine.refusals import Reason
 from l2engine.types.execution import Call, CallResult
+from l2engine.types.failure import Failure, FailureKind
 from rpc.context import Context
 from rpc.jsonrpc import handle
 from rpc.methods.eth.calls import ESTIMATE_ERROR_RATIO, TX_GAS, _search
@@ -37,8 +38,11 @@ class Pretender:
         return self.answer(call)
 
 
-def result(success: bool = True, output: str = "", used: int = TX_GAS, error: str | None = None) -> CallResult:
-    return CallResult(success, bytes.fromhex(output), used, 0, error)
+OUT_OF_GAS, REVERTED = Failure(FailureKind.OUT_OF_GAS), Failure(FailureKind.REVERTED)
+
+
+def result(success: bool = True, output: str = "", used: int = TX_GAS, failure: Failure | None = None) -> CallResult:
+    return CallResult(success, bytes.fromhex(output), used, 0, failure)
 
 
 def context(answer: Callable[[Call], CallResult], fork: str = "jovian") -> Context:
@@ -63,14 +67,14 @@ def refuse(error: Exception) -> Callable[[Call], CallResult]:
     ("answer", "expected"),
     [
         (lambda call: result(output="01ff"), "0x01ff"),
-        (lambda call: result(False, "", error="out of gas"), {"code": -32000, "message": "out of gas"}),
-        (lambda call: result(False, "", error="execution reverted"), {"code": 3, "message": "execution reverted", "data": "0x"}),
+        (lambda call: result(False, "", failure=OUT_OF_GAS), {"code": -32000, "message": "out of gas"}),
+        (lambda call: result(False, "", failure=REVERTED), {"code": 3, "message": "execution reverted", "data": "0x"}),
         (
-            lambda call: result(False, ERROR_STRING, error="execution reverted"),
+            lambda call: result(False, ERROR_STRING, failure=REVERTED),
             {"code": 3, "message": "execution reverted: sorry", "data": "0x" + ERROR_STRING},
         ),
         (
-            lambda call: result(False, PANIC, error="execution reverted"),
+            lambda call: result(False, PANIC, failure=REVERTED),
             {"code": 3, "message": "execution reverted: arithmetic underflow or overflow", "data": "0x" + PANIC},
         ),
         (
@@ -158,7 +162,7 @@ def test_an_overridden_gas_limit_does_not_bound_estimates():
 
 def needs(gas: int, used: int | None = None) -> Callable[[int], CallResult]:
     """A message that succeeds from `gas` on and reports `used`."""
-    return lambda given: result(given >= gas, used=min(given, used or gas), error=None if given >= gas else "out of gas")
+    return lambda given: result(given >= gas, used=min(given, used or gas), failure=None if given >= gas else OUT_OF_GAS)
 
 
 @given(st.integers(TX_GAS, 30_000_000), st.integers(0, 30_000_000))
@@ -174,11 +178,13 @@ def test_plain_transfers_cost_exactly_their_price():
 
 
 def test_what_never_succeeds_has_no_estimate():
-    out_of_gas = context(lambda call: result(False, error="out of gas: not enough gas for reentrancy sentry"))
+    out_of_gas = context(
+        lambda call: result(False, failure=Failure(FailureKind.OUT_OF_GAS, "out of gas: not enough gas for reentrancy sentry"))
+    )
     limit = out_of_gas.engine.head.gas_limit
     assert ask(out_of_gas, "eth_estimateGas", {"data": "0x00"})["message"] == f"gas required exceeds allowance ({limit})"
     assert ask(out_of_gas, "eth_estimateGas", {"data": "0x00", "gas": "0x186a0"})["message"] == "gas required exceeds allowance (100000)"
-    reverts = context(lambda call: result(False, ERROR_STRING, error="execution reverted"))
+    reverts = context(lambda call: result(False, ERROR_STRING, failure=REVERTED))
     assert ask(reverts, "eth_estimateGas", {"data": "0x00"})["code"] == 3
     broke = context(refuse(InvalidTransaction(Reason.INSUFFICIENT_FUNDS, address=bytes(20), have=0, want=1)))
     assert ask(broke, "eth_estimateGas", {"data": "0x00"})["message"].startswith(f"failed with {limit} gas: insufficient funds")

@@ -1,0 +1,60 @@
+"""How much a node keeps, pools, builds and serves: what an operator may change, with the defaults (`settings.py` makes flags of them)."""
+
+from dataclasses import dataclass
+
+from l2engine.types.base import Wei
+
+HISTORY_STATE = 302_400  # 7 days of 2-second blocks
+HISTORY_PROOFS = 43_200  # 1 day of 2-second blocks
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSettings:
+    """geth's --txpool.* flags."""
+
+    price_limit: Wei = 1
+    """The least tip."""
+    price_bump: int = 10
+    """By how many percent a replacement must pay more."""
+    account_slots: int = 16
+    """Executable transactions that each sender may always have."""
+    global_slots: int = 5120
+    account_queue: int = 64
+    """Transactions of one sender that wait for an earlier nonce."""
+    global_queue: int = 1024
+    lifetime_seconds: float = 3 * 3600.0
+    """How long a transaction may wait for an earlier nonce."""
+
+
+@dataclass(frozen=True, slots=True)
+class BuilderSettings:
+    """How long and how much to build."""
+
+    deadline_seconds: float = 2.0
+    """A build with the pool stops improving after this time (--builder.deadline)."""
+    sdm_policy: str = "none"
+    """How gas refunds are chosen, none or warming (--sdm.policy)."""
+    sdm_opt_in: bool = False
+    """Whether the operator wants them (--rollup.operator-sdm-opt-in)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RpcSettings:
+    """Limits of the RPC; 0 means unlimited unless said otherwise."""
+
+    gas_cap: int = 50_000_000
+    """Gas of eth_call and estimates."""
+    evm_timeout_seconds: float = 5.0
+    tx_fee_cap_wei: Wei = 10**18
+    """The highest fee of a transaction that eth_sendRawTransaction takes."""
+    batch_request_limit: int = 1000
+    batch_response_max_bytes: int = 25_000_000
+    log_range_limit: int = 0
+    """Blocks per eth_getLogs."""
+    body_limit_bytes: int = 5 * 1024 * 1024
+    engine_body_limit_bytes: int = 128 * 1024 * 1024
+    minimum_suggested_tip: Wei = 1_000_000
+    rollup_halt: str = ""
+    """none, or the smallest part of a protocol version (major, minor, patch) whose increase stops the node."""
+    allow_unprotected: bool = False
+    """Take transactions without replay protection (EIP-155)."""
