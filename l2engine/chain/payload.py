@@ -7,7 +7,7 @@ INVALID with latestValidHash null. Sources: execution-apis; OP specs, exec-engin
 import hashlib
 from collections.abc import Sequence
 
-from l2engine.errors import InvalidBlock, InvalidPayload
+from l2engine.errors import DecodeError, InvalidBlock, InvalidPayload
 from l2engine.rules import blobs, eip1559
 from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import ExtraDataForm, L1Rules
@@ -18,7 +18,7 @@ from l2engine.types.block import Block, Withdrawal
 from l2engine.types.header import Header
 from l2engine.types.native_functions import first_undecodable, keccak_all, ordered_root
 from l2engine.types.payload import ExecutionPayload, PayloadAttributes
-from l2engine.types.transaction import BlobTransaction
+from l2engine.types.transaction import BlobTransaction, PostExecutionTransaction, record_of
 from l2engine.types.transaction_codec import decode_transaction
 from l2engine.types.trie_root import rlp_encode
 
@@ -31,7 +31,7 @@ def to_block(
     requests: Sequence[bytes] | None = None,
 ) -> Block:
     """The block that a payload stands for, its hash checked. `InvalidPayload` names the first thing that is wrong."""
-    wrong = first_undecodable(payload.transactions)
+    wrong = _first_undecodable(payload.transactions)
     if wrong is not None:
         raise InvalidPayload(f"invalid transaction {wrong[0]}: {wrong[1]}") from wrong[1]
     if len(payload.extra_data) > 32:
@@ -77,6 +77,17 @@ def to_block(
         except InvalidBlock as error:
             raise InvalidPayload(str(error)) from error
     return Block(header, payload.transactions, (), payload.withdrawals)
+
+
+def _first_undecodable(raws: Sequence[bytes]) -> tuple[int, DecodeError] | None:
+    """The first that keeps the payload from being a block. Bad bytes behind 0x7D do not: the block is judged, and then invalid, as one
+    whose 0x7D breaks another rule (lagoon/post-exec.md)."""
+    wrong = first_undecodable(raws)
+    if wrong is None or record_of(raws[wrong[0]]) is not PostExecutionTransaction:
+        return wrong
+    others = [index for index, raw in enumerate(raws) if record_of(raw) is not PostExecutionTransaction]
+    wrong = first_undecodable([raws[index] for index in others])
+    return None if wrong is None else (others[wrong[0]], wrong[1])
 
 
 def from_block(config: ChainConfig, block: Block) -> ExecutionPayload:
