@@ -7,7 +7,6 @@ Sources: OP specs, lagoon/post-exec.md "Block-Level Structural Rules", lagoon/sd
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
 from typing import Protocol
 
 from l2engine.errors import InvalidTransaction
@@ -45,12 +44,13 @@ def gas_refunds(fork: Fork, number: BlockNumber, transactions: Sequence[bytes]) 
         raise InvalidTransaction(Reason.REFUNDS_MISSING)
     if 0 in gas:
         raise InvalidTransaction(Reason.REFUND_OF_NOTHING, index=indices[gas.index(0)])
-    for before, index in pairwise(indices):
+    before = -1
+    for index in indices:
         if index <= before:
             raise InvalidTransaction(Reason.REFUNDS_NOT_INCREASING, index=index, before=before)
-    for index in indices:
         if index > last or kinds[index] in _UNSIGNED:
             raise InvalidTransaction(Reason.REFUND_TARGET_NOT_SIGNED, index=index)
+        before = index
     return dict(zip(indices, gas, strict=True))
 
 
