@@ -14,10 +14,11 @@ from l2engine.refusals import Reason
 from l2engine.rules.forks import Fork
 from l2engine.rules.predeploys import BASE_FEE_VAULT, OPERATOR_FEE_VAULT
 from l2engine.types.base import Address, BlockNumber, Gas, Wei
-from l2engine.types.transaction import POST_EXECUTION_TYPE, PostExecutionTransaction, record_of
-from l2engine.types.transaction_codec import decode_transaction
+from l2engine.types.native_functions import read_gas_refunds
+from l2engine.types.transaction import DEPOSIT_TYPE, POST_EXECUTION_TYPE
 
 _TYPE = bytes([POST_EXECUTION_TYPE])
+_UNSIGNED = frozenset((bytes([DEPOSIT_TYPE]), _TYPE))
 
 
 def gas_refunds(fork: Fork, number: BlockNumber, transactions: Sequence[bytes]) -> Mapping[int, Gas]:
@@ -28,34 +29,29 @@ def gas_refunds(fork: Fork, number: BlockNumber, transactions: Sequence[bytes]) 
     """
     if POST_EXECUTION_TYPE not in fork.transaction_types:
         return {}
-    places = [index for index, raw in enumerate(transactions) if raw[:1] == _TYPE]
-    if not places:
+    kinds = [raw[:1] for raw in transactions]
+    if _TYPE not in kinds:
         return {}
-    if len(places) > 1:
-        raise InvalidTransaction(Reason.POST_EXECUTION_REPEATED, first=places[0], second=places[1])
-    if places[0] != len(transactions) - 1:
-        raise InvalidTransaction(Reason.POST_EXECUTION_NOT_LAST, index=places[0])
-    tx = decode_transaction(transactions[-1])
-    assert isinstance(tx, PostExecutionTransaction)
-    if tx.block_number != number:
-        raise InvalidTransaction(Reason.POST_EXECUTION_BLOCK_NUMBER, have=tx.block_number, want=number)
-    return _by_index(tx, transactions)
-
-
-def _by_index(tx: PostExecutionTransaction, transactions: Sequence[bytes]) -> Mapping[int, Gas]:
-    if not tx.entries:
+    place, last = kinds.index(_TYPE), len(kinds) - 1
+    if kinds.count(_TYPE) > 1:
+        raise InvalidTransaction(Reason.POST_EXECUTION_REPEATED, first=place, second=kinds.index(_TYPE, place + 1))
+    if place != last:
+        raise InvalidTransaction(Reason.POST_EXECUTION_NOT_LAST, index=place)
+    block_number, indices, gas = read_gas_refunds(transactions[last])
+    if block_number != number:
+        raise InvalidTransaction(Reason.POST_EXECUTION_BLOCK_NUMBER, have=block_number, want=number)
+    if not indices:
         raise InvalidTransaction(Reason.REFUNDS_MISSING)
-    refunds: dict[int, Gas] = {}
+    if 0 in gas:
+        raise InvalidTransaction(Reason.REFUND_OF_NOTHING, index=indices[gas.index(0)])
     before = -1
-    for entry in tx.entries:
-        if entry.gas == 0:
-            raise InvalidTransaction(Reason.REFUND_OF_NOTHING, index=entry.index)
-        if entry.index <= before:
-            raise InvalidTransaction(Reason.REFUNDS_NOT_INCREASING, index=entry.index, before=before)
-        if entry.index >= len(transactions) or not record_of(transactions[entry.index]).is_signed:
-            raise InvalidTransaction(Reason.REFUND_TARGET_NOT_SIGNED, index=entry.index)
-        refunds[entry.index], before = entry.gas, entry.index
-    return refunds
+    for index in indices:
+        if index <= before:
+            raise InvalidTransaction(Reason.REFUNDS_NOT_INCREASING, index=index, before=before)
+        if index > last or kinds[index] in _UNSIGNED:
+            raise InvalidTransaction(Reason.REFUND_TARGET_NOT_SIGNED, index=index)
+        before = index
+    return dict(zip(indices, gas, strict=True))
 
 
 def gas_after_refund(evm_gas_used: Gas, refund: Gas) -> Gas:

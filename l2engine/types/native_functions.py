@@ -4,8 +4,9 @@ from collections.abc import Callable, Sequence
 
 from l2engine.errors import DecodeError
 from l2engine.types import trie_root
-from l2engine.types.base import Hash32, keccak
+from l2engine.types.base import BlockNumber, Gas, Hash32, keccak
 from l2engine.types.native_core import core as _native
+from l2engine.types.transaction import PostExecutionTransaction
 from l2engine.types.transaction_codec import decode_transaction
 
 fast_lz_length: Callable[[bytes], int] | None = None if _native is None else _native.fast_lz_length
@@ -38,3 +39,13 @@ def first_undecodable(raws: Sequence[bytes]) -> tuple[int, DecodeError] | None:
         except DecodeError as error:
             return index, error
     return None
+
+
+def read_gas_refunds(raw: bytes) -> tuple[BlockNumber, Sequence[int], Sequence[Gas]]:
+    """What a post-execution transaction lists: its block's number, indices, and the gas for each. `DecodeError` when it is none."""
+    found = None if _native is None else _native.gas_refunds(raw)
+    if found is not None:
+        return found  # type: ignore[no-any-return]
+    tx = decode_transaction(raw)
+    assert isinstance(tx, PostExecutionTransaction)
+    return tx.block_number, [entry.index for entry in tx.entries], [entry.gas for entry in tx.entries]

@@ -80,6 +80,7 @@ fn l2engine_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(python::functions::ordered_root, module)?)?;
     module.add_function(wrap_pyfunction!(python::functions::keccak_all, module)?)?;
     module.add_function(wrap_pyfunction!(python::functions::encode_transactions, module)?)?;
+    module.add_function(wrap_pyfunction!(python::functions::gas_refunds, module)?)?;
     module.add_function(wrap_pyfunction!(python::functions::fast_lz_length, module)?)?;
     module.add_class::<python::kv::KeyValue>()?;
     module.add_class::<python::kv::Snapshot>()?;

@@ -15,9 +15,8 @@ use revm::bytecode::Bytecode;
 use revm::context::journaled_state::account::JournaledAccountTr;
 use revm::context::{BlockEnv, JournalEntry, JournalTr, TxEnv};
 use revm::interpreter::InitialAndFloorGas;
-use revm::primitives::{Address, Bytes, KECCAK_EMPTY, TxKind, U256};
+use revm::primitives::{Address, Bytes, HashMap, KECCAK_EMPTY, TxKind, U256};
 use revm::state::AccountStatus;
-use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Tells from the gas that a transaction has used how much of it is given back.

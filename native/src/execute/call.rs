@@ -13,9 +13,8 @@ use revm::context::either::Either;
 use revm::context::journaled_state::account::JournaledAccountTr;
 use revm::context::transaction::{AccessList, AccessListItem, RecoveredAuthorization};
 use revm::context::{BlockEnv, JournalTr, TxEnv};
-use revm::primitives::{Address, B256, Bytes, Log, TxKind, U256};
+use revm::primitives::{Address, B256, Bytes, HashMap, Log, TxKind, U256};
 use revm::state::EvmStorageSlot;
-use std::collections::HashMap;
 use std::mem::take;
 use std::sync::Arc;
 use std::time::Instant;
@@ -82,7 +81,7 @@ pub fn run(
     } else {
         checks::fee_covers_base_fee(message.sender, fee_cap, base_fee)?;
     }
-    let mut execution = BlockExecution::new(view, fork, chain_id, block, HashMap::new());
+    let mut execution = BlockExecution::new(view, fork, chain_id, block, HashMap::default());
     for (address, change) in overrides {
         apply_override(&mut execution, address, change)?;
     }

@@ -147,7 +147,7 @@ pub fn decode(raw: Bytes) -> Result<Transaction, Reason> {
         0xc0.. => legacy(&mut tx, &raw)?,
         1..=4 => typed(&mut tx, &raw)?,
         DEPOSIT => deposit(&mut tx, &raw)?,
-        POST_EXECUTION => post_execution(&raw)?,
+        POST_EXECUTION => drop(gas_refunds(&raw)?), // execution is told them when the block begins
         _ => return Err("transaction type not supported"),
     }
     Ok(tx)
@@ -238,21 +238,30 @@ fn deposit(tx: &mut Transaction, raw: &Bytes) -> Result<(), Reason> {
     end(&items)
 }
 
-/// Its form alone: execution is told the refunds.
-fn post_execution(raw: &[u8]) -> Result<(), Reason> {
-    let mut items = Reader::list(&raw[1..])?;
+/// What a post-execution transaction lists: the gas that transactions of a block get back, by their indices.
+#[derive(Default)]
+pub struct GasRefunds {
+    pub block_number: u64,
+    pub indices: Vec<u64>,
+    pub gas: Vec<u64>,
+}
+
+/// The content of a post-execution transaction in its envelope.
+pub fn gas_refunds(raw: &[u8]) -> Result<GasRefunds, Reason> {
+    let mut items = Reader::list(raw.get(1..).unwrap_or_default())?;
     if items.u64()? != 1 {
         return Err("unknown version of a post-execution transaction");
     }
-    items.u64()?; // the block's number
+    let mut refunds = GasRefunds { block_number: items.u64()?, ..Default::default() };
     let mut entries = items.sublist()?;
     while !entries.is_empty() {
         let mut entry = entries.sublist()?;
-        entry.u64()?; // index
-        entry.u64()?; // refund
+        refunds.indices.push(entry.u64()?);
+        refunds.gas.push(entry.u64()?);
         end(&entry)?;
     }
-    end(&items)
+    end(&items)?;
+    Ok(refunds)
 }
 
 fn to(items: &mut Reader) -> Result<TxKind, Reason> {

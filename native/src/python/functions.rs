@@ -2,6 +2,7 @@
 
 use crate::execute::fees;
 use crate::execute::recovery::Recovery;
+use crate::execute::transaction;
 use crate::rlp;
 use crate::store::trie;
 use pyo3::prelude::*;
@@ -74,6 +75,13 @@ pub fn encode_transactions<'py>(py: Python<'py>, raws: Vec<Bound<'py, PyBytes>>)
     let mut list = Vec::with_capacity(payload.len() + 5);
     rlp::put_list(&mut list, &payload);
     PyBytes::new(py, &list)
+}
+
+/// What a post-execution transaction that decodes lists: its block's number, indices, and the gas for each.
+#[pyfunction]
+pub fn gas_refunds(raw: &[u8]) -> Option<(u64, Vec<u64>, Vec<u64>)> {
+    let refunds = transaction::gas_refunds(raw).ok()?;
+    Some((refunds.block_number, refunds.indices, refunds.gas))
 }
 
 /// The length of data after FastLZ compression at level 1.
