@@ -67,7 +67,8 @@ def main() -> int:
 def _seconds(engine: Engine, block: Block) -> float:
     payload = from_block(engine.config, block)
     started = time.process_time()
-    made = to_block(engine.config, payload, (), block.header.parent_beacon_block_root, ())
+    fork = engine.config.fork_at(payload.block_number, payload.timestamp)
+    made = to_block(engine.config, fork, payload, (), block.header.parent_beacon_block_root, ())
     process_block(engine.config, engine.executor, engine.state, engine.head, made)
     return time.process_time() - started
 

@@ -71,7 +71,7 @@ class Transactions(Sequence[bytes]):
         for index, raw in enumerate(self.raws):
             if raw[0] == DEPOSIT_TYPE:
                 tx = self.first if index == 0 else decode_transaction(raw)
-                assert isinstance(tx, DepositTransaction)
+                assert tx is not None and tx.type == DEPOSIT_TYPE
                 found.append((index, tx))
         return tuple(found)
 

@@ -100,7 +100,8 @@ def payload_id(value: Any) -> bytes:
 
 
 def _fixed(value: Any, length: int, kind: str) -> bytes:
-    text = _hex_text(value, kind)
+    is_plain = isinstance(value, str) and len(value) == 2 * length + 2 and value[:2] == "0x"
+    text = value[2:] if is_plain else _hex_text(value, kind)
     if len(text) != 2 * length:
         raise InvalidParams(f"hex string has length {len(text)}, want {2 * length} for {kind}")
     if not _HEX.match(text):

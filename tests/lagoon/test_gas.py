@@ -8,7 +8,7 @@ from typing import Any
 
 from l2engine.rules import fees
 from l2engine.types.native_functions import fast_lz_length
-from rpc.show.receipts import BlockCosts
+from rpc.show.receipts import BlockCosts, show_l1_costs
 from tests.lagoon.chain import ATTRIBUTES, GENESIS, block, transaction
 from tests.lagoon.facts import Fact, facts, unhex
 from tests.rules.headers import base_fee
@@ -46,9 +46,8 @@ def test_it_has_no_share_in_the_da_footprint(fact: Fact) -> None:
     costs = BlockCosts(GENESIS.config, block(raws[:1], {})[0])
     shown: list[int | None] = [None]
     for raw in raws[1:]:
-        fields: dict[str, Any] = {}
-        costs.add_l1_fields(fields, raw)
-        shown.append(int(fields["blobGasUsed"], 16))
+        assert costs.l1 is not None
+        shown.append(int(show_l1_costs(costs.l1, raw)["blobGasUsed"], 16))
     assert shown == fact.expected["receipt_blob_gas_used"]
 
 
