@@ -124,7 +124,7 @@ def _json_ratio(part: int, whole: int) -> float:
 
 
 def _tips(context: Context, header: Header) -> TipSteps:
-    """What the block's transactions paid."""
+    """The tips that the block's transactions paid."""
 
     def compute() -> TipSteps:
         block = context.blocks.block(header.hash)
