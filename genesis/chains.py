@@ -94,7 +94,7 @@ class RegisteredChain:
         return config
 
     def warnings(self, config: ChainConfig) -> list[str]:
-        """What an operator who follows this chain by the rules of `config` should know."""
+        """Warnings for an operator who follows this chain by the rules of `config`."""
         lines = []
         if self.retired:
             lines.append(f"{self.name} is retired: the superchain registry no longer has it, so its forks to come are not known here")

@@ -78,7 +78,7 @@ def read(path: Path, what: str = "genesis file") -> dict[str, Any]:
 
 
 def _dictionary(path: Path, data: bytes) -> zstandard.ZstdCompressionDict | None:
-    """What a file of the superchain registry was compressed with: `dictionary`, beside it or in a folder above it."""
+    """The zstd dictionary that a file of the superchain registry was compressed with: `dictionary`, beside it or in a folder above it."""
     wanted = zstandard.get_frame_parameters(data).dict_id
     if not wanted:
         return None

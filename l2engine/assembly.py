@@ -157,7 +157,7 @@ def prepare_rules(kv: KeyValue, settings: Settings, genesis: Genesis | None = No
 
 
 def check_forks(config: ChainConfig, head: Header, block_0_hash: Hash32, now: float) -> list[str]:
-    """What to warn of before the chain is followed from `head` on at the time `now` (unix seconds): forks to come that this build does
+    """Warnings before the chain is followed from `head` on at the time `now` (unix seconds): forks to come that this build does
     not know, and what the registry says of the chain. `ConfigError` when such a fork has begun."""
     for fork in config.unknown_forks:
         if fork.reached(head.number, head.timestamp if fork.is_last else max(head.timestamp, int(now))):

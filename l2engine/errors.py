@@ -1,10 +1,10 @@
 """Every error the engine expects, named by who is at fault, since that decides the answer.
 
     L2EngineError
-    ├── DecodeError            bytes that are no transaction, header, block, receipt or payload
+    ├── DecodeError            bytes that do not decode as a transaction, header, block, receipt or payload
     ├── InvalidBlock           a block breaks the rules; carries what was expected and got
     │   └── RootMismatch       a commitment in the header differs from the computed one
-    ├── InvalidTransaction     a transaction cannot stand in this block (the builder skips it, the verifier rejects the block)
+    ├── InvalidTransaction     a transaction is not valid in this block (the builder skips it, the verifier rejects the block)
     │   └── PoolError          the pool refuses it
     ├── InvalidPayload         an Engine API payload contradicts itself before it is a block (hash, fields of the wrong fork)
     ├── InvalidParams          an argument of the wrong form                                    -32602

@@ -111,7 +111,7 @@ def _flag(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """The settings of one node. Fields stand in the order of `--help`."""
+    """The settings of one node, in the order of `--help`."""
 
     # chain and data
     datadir: Path | None = _flag("datadir", None, "data directory (default ~/.l2engine; `dev` stays in memory)", "data-dir", parse=Path)
@@ -342,7 +342,7 @@ def resolve(args: argparse.Namespace, environment: Mapping[str, str] = os.enviro
     strange = sorted(
         word for word in environment if word.startswith(ENVIRONMENT_PREFIX) and word not in _VARIABLES.keys() | _OTHER_VARIABLES
     )
-    warnings = [f"the environment's {word} is no setting{hint(word, _VARIABLES)}" for word in strange]
+    warnings = [f"environment variable {word} is not a known setting{hint(word, _VARIABLES)}" for word in strange]
     warnings += [f"--{name} has no meaning here and is ignored" for name in getattr(args, "ignored_names", ())]
     fields = {flag.field for flag in FLAGS if flag.name in NOT_SERVED_YET}
     unserved = sorted(key for key in fields & values.keys() if values[key] != Settings.__dataclass_fields__[key].default)
@@ -450,7 +450,7 @@ def shown_value(value: Any) -> str:
 
 
 def hint(name: str, known: Iterable[str], prefix: str = "") -> str:
-    """What may have been meant by `name`, to stand at the end of a message."""
+    """A suggestion of what `name` may have meant, for the end of a message."""
     near = difflib.get_close_matches(name, list(known), 1)
     return f"; did you mean {prefix}{near[0]}?" if near else ""
 

@@ -190,7 +190,7 @@ def join(request: Request, answers: Sequence[bytes], limits: Limits) -> bytes:
 
 
 def too_large(item: Call | bytes) -> bytes:
-    """What stands in a batch for an answer beyond the size limit."""
+    """The entry of a batch for an answer beyond the size limit."""
     return refusal(item, RESPONSE_TOO_LARGE, "response too large")
 
 

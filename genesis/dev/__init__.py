@@ -1,6 +1,6 @@
 """The dev chain's genesis: any OP fork from the first block on, our own predeploys, funded accounts.
 
-The predeploys stand in `contracts/` as Solidity and in `contracts.json` as runtime code (`make -C genesis/dev` rebuilds it).
+The predeploys are in `contracts/` as Solidity and in `contracts.json` as runtime code (`make -C genesis/dev` rebuilds it).
 They have the interface and the storage layout of the real ones, without proxies. System contracts and preinstalls that no
 compiler of ours made are given as code: EIP-4788, EIP-2935 and the deterministic deployment proxy.
 """

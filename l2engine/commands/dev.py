@@ -120,7 +120,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def banner(chain: Chain, endpoints: "Endpoints", block_time: float | None) -> str:
-    """What a user needs to begin, with the keys that everybody knows."""
+    """The text a user needs to begin, with the publicly known dev keys."""
     from l2engine.types.base import checksum_address
 
     config, head = chain.config, chain.engine.head

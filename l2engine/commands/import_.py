@@ -110,7 +110,7 @@ def _why_it_does_not_fit(block: Block, chain: assembly.Chain) -> str:
 
 
 def read_items(file: BinaryIO) -> Iterator[bytes]:
-    """The RLP lists that stand one after another in a stream; `DecodeError` for anything else or a cut-off end."""
+    """The consecutive RLP lists of a stream; `DecodeError` for anything else or a cut-off end."""
     while first := _read(file, 1):
         prefix = first[0]
         if prefix < 0xC0:

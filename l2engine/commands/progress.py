@@ -26,7 +26,7 @@ class Progress:
             print(file=sys.stderr)
 
     def step(self, size: int = 1, **facts: Any) -> None:
-        """`size` more of the total is done; `facts` stand at the end of the line."""
+        """`size` more of the total is done; `facts` go at the end of the line."""
         self._done += size
         now = time.monotonic()
         if now - self._shown >= (0.2 if self._terminal else 5.0):

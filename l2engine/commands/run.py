@@ -68,7 +68,7 @@ def serve(start: "Callable[[], Awaitable[Node]]") -> int:
         if not starting.done():
             await asyncio.wait([starting], timeout=START_SECONDS)
         if not starting.done():
-            log.warning("The start takes long: stopping before it is over")
+            log.warning("Start-up is slow; stopping before it finished")
             logging.shutdown()
             os._exit(0)  # nothing is acknowledged yet, and what is written is whole batches
         node = starting.result()

@@ -43,7 +43,7 @@ def read(document: Mapping[str, Any], fork: str | None = None) -> Iterator[Block
     """The tests in one file, optionally of one network name only. `DecodeError` for a file of another kind."""
     for name, test in document.items():
         if not isinstance(test, dict) or "network" not in test:
-            raise DecodeError(f"{name!r} is no blockchain test")
+            raise DecodeError(f"{name!r} is not a blockchain test")
         if fork is None or test["network"].lower() == fork.lower():
             yield BlockTest(name, test["network"], test)
 
@@ -88,7 +88,7 @@ def _compare(test: BlockTest, head: "Node") -> Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A block that stands, with the state after it."""
+    """A valid block, with the state after it."""
 
     header: Header
     world: World
@@ -106,7 +106,7 @@ class Chain:
         self.head = genesis
 
     def add(self, encoded: bytes) -> None:
-        """Import one block; `L2EngineError` when it must not stand."""
+        """Import one block; `L2EngineError` when it is invalid."""
         block = decode_block(encoded)
         header = block.header
         parent = self._nodes.get(header.parent_hash)
@@ -190,7 +190,7 @@ class Network:
         return self.after if self.after is not None and total_difficulty >= self.merge_difficulty else self.before
 
     def check(self, header: Header, total_difficulty: int) -> None:
-        """What a header's own rules cannot know: `InvalidBlock` for a merge before its time or a missing DAO mark."""
+        """Checks that a header's own rules cannot make: `InvalidBlock` for a merge before its time or a missing DAO mark."""
         if self.after is not None and total_difficulty < self.merge_difficulty and header.difficulty == 0:
             raise InvalidBlock("no difficulty before the merge")
         self.check_dao(header)

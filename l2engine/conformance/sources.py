@@ -19,7 +19,7 @@ def documents(paths: list[Path]) -> Iterator[tuple[str, dict[str, Any]]]:
             try:
                 content = json.loads(raw)
             except ValueError as error:
-                raise ConfigError(f"{name} is no JSON file: {error}") from error
+                raise ConfigError(f"{name} is not a JSON file: {error}") from error
             if isinstance(content, dict):
                 found = True
                 yield name, content

@@ -99,7 +99,7 @@ def read(document: Mapping[str, Any], fork: str | None = None) -> Iterator[State
     """The cases in one test file, optionally of one fork name only. `DecodeError` for a file of another kind."""
     for name, test in document.items():
         if not isinstance(test, dict) or "post" not in test:
-            raise DecodeError(f"{name!r} is no state test")
+            raise DecodeError(f"{name!r} is not a state test")
         for fork_name, outcomes in test["post"].items():
             if fork is None or fork_name == fork:
                 for outcome in outcomes:
@@ -210,7 +210,7 @@ def _env(env: Mapping[str, Any], fork: Fork) -> BlockEnv:
 
 
 def _parent(number: int) -> Header:
-    """State tests have no chain; this stands where a parent is asked for."""
+    """State tests have no chain; this serves where a parent is asked for."""
     return Header(
         ZERO_HASH, EMPTY_OMMERS_HASH, ZERO_ADDRESS, EMPTY_ROOT, EMPTY_ROOT, EMPTY_ROOT, bytes(256), 0,
         max(0, number - 1), 0, 0, 0, b"", ZERO_HASH, bytes(8),

@@ -62,7 +62,7 @@ def read(path: Path) -> Witness:
         return _from_fixture(document) if "executing_payload" in document else from_json(document)
     except (KeyError, TypeError, ValueError, EOFError, gzip.BadGzipFile, zlib.error) as error:
         why = f"{error} is missing" if isinstance(error, KeyError) else error
-        raise DecodeError(f"{path} is no witness file: {why}") from error
+        raise DecodeError(f"{path} is not a witness file: {why}") from error
 
 
 def execute(witness: Witness, executor: Executor) -> Header:

@@ -1,4 +1,4 @@
-"""What a transaction pays beyond its gas: the L1 data fee, the operator fee, and its share of the DA footprint.
+"""The fees of a transaction beyond its gas: the L1 data fee, the operator fee, and its share of the DA footprint.
 
 Pure integer arithmetic, rounded down. `raw` is always the signed EIP-2718 encoding. Sources: OP specs, exec-engine.md,
 fjord, isthmus and jovian exec-engine.md; digest section 3.
@@ -159,12 +159,12 @@ def fast_lz_length(data: bytes) -> int:
 
 
 def _literals(count: int) -> int:
-    """What a run of literals costs: each run of up to 32 has one byte of its own."""
+    """The cost of a run of literals: each run of up to 32 has one byte of its own."""
     full, rest = divmod(count, 32)
     return 33 * full + (rest + 1 if rest else 0)
 
 
 def _match(extension: int) -> int:
-    """What a match costs: two bytes when short, three when long, and again for every 262 bytes."""
+    """The cost of a match: two bytes when short, three when long, and again for every 262 bytes."""
     full, rest = divmod(extension - 1, 262)
     return 3 * full + (3 if rest >= 6 else 2)

@@ -1,4 +1,4 @@
-"""What a transaction costs before its first opcode, and which transactions a fork knows at all.
+"""The gas cost of a transaction before its first opcode, and which transactions a fork knows at all.
 
 Sources: Yellow Paper 6.2; EIP-2, 2028, 2930, 3860, 7623, 7702; digest 2.3 and section 0 for deposits.
 """

@@ -28,7 +28,7 @@ _LAST = {
 }
 """Forks that end what can be followed of a chain, with the reason: no later build will know them."""
 
-_UPGRADE = "install a release that knows it, or take the key out of the configuration if it is no fork"
+_UPGRADE = "install a release that knows it, or take the key out of the configuration if it is not a fork"
 
 
 @dataclass(frozen=True, slots=True)

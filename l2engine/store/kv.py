@@ -313,7 +313,7 @@ def _rows(source: "plyvel.DB | plyvel.Snapshot", start: bytes, stop: bytes, reve
 
 
 def _text(error: plyvel.Error) -> str:
-    """What LevelDB said, which plyvel hands on as bytes."""
+    """LevelDB's message, which plyvel passes on as bytes."""
     said = error.args[0] if error.args else ""
     return said.decode(errors="replace") if isinstance(said, bytes) else str(said)
 
@@ -363,10 +363,10 @@ def _still_read(versions: tuple[tuple[int, bytes | None], ...], oldest: int) -> 
 
 
 def refuse_other_files(path: str) -> None:
-    """`StoreError` when there is something at `path` that is no database."""
+    """`StoreError` when `path` holds something other than a database."""
     if os.path.isdir(path):
         names = os.listdir(path)
         if names and "CURRENT" not in names and any(name not in ("LOCK", "LOG") for name in names):
-            raise StoreError(f"{path} is no l2engine database (it holds {', '.join(sorted(names)[:3])})")
+            raise StoreError(f"{path} is not an l2engine database (it holds {', '.join(sorted(names)[:3])})")
     elif os.path.exists(path):
         raise StoreError(f"{path} is a file, not a database directory")

@@ -1,4 +1,4 @@
-"""What recent blocks changed, in memory, and the view that reads through it down to the base or its past.
+"""The changes of recent blocks, in memory, and the view that reads through it down to the base or its past.
 
 A `Layer` is one block's changes; every sixteenth block also carries the changes of the sixteen up to it merged into one, so
 that a view over 128 layers asks about twenty dictionaries instead of 128. Nothing here changes once made, so a view stays

@@ -30,7 +30,7 @@ key tells its own length from its first bytes, so that a seek never lands on ano
     "A" ‖ path                                  node of the account trie, RLP
     "S" ‖ keccak(address) ‖ path                node of an account's storage trie, RLP
         path = count of nibbles (one byte, 0 to 64) ‖ nibbles, two a byte, an odd last one in the upper half
-        nodes shorter than 32 bytes stand inside their parent and have no row, except roots
+        nodes shorter than 32 bytes are inside their parent and have no row, except roots
     "k" ‖ code hash (32)                        code; written with the block that deploys it, never deleted
 
     the past: what block N replaced, for every N on the base's chain

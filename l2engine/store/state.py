@@ -1,7 +1,7 @@
 """The state of every kept block: one base on disk with its past, and one layer in memory per recent block.
 
 `LayeredState` implements `types.storage.StateStore`. One thread changes it; any thread may read: everything a reader needs
-stands in one immutable record that is swapped whole. Each change of the base is one atomic batch, so after a crash the
+is in one immutable record that is swapped whole. Each change of the base is one atomic batch, so after a crash the
 database holds the state after some block, the diffs of acknowledged blocks above it, and nothing half done. The head
 marker, written before the base moves, is what a restart carries on towards.
 """
@@ -43,7 +43,7 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """What there is to read, at one moment."""
+    """Everything a reader needs, at one moment."""
 
     number: BlockNumber
     hash: Hash32
@@ -185,7 +185,7 @@ class LayeredState:
         """Make the base follow the head, `path[-1]`: roll it back to the branch, then merge what lies deeper than the kept layers.
 
         Call it after the batch that names the new head is written. A crash between its batches loses nothing: every view
-        stays readable at each step, and the next call goes on. `StateUnavailable` when the head's state is not kept.
+        stays readable at each step, and the next call resumes. `StateUnavailable` when the head's state is not kept.
         """
         if not path:
             return
@@ -300,7 +300,7 @@ class LayeredState:
         self._kept = _Kept(kept.number, kept.hash, kept.root, kept.snapshot, layers, kept.oldest_state, kept.oldest_proofs)
 
     def _drop_side_layers(self, head: Hash32) -> None:
-        """Let go of layers that stand on nothing any more, and of the oldest side branches beyond the allowed memory."""
+        """Drop layers whose ancestors are gone, and the oldest side branches beyond the allowed memory."""
         kept = self._kept
         canonical = {layer.hash for layer in _walk(kept, head)[0]}
         layers: dict[Hash32, Layer] = {}
@@ -397,7 +397,7 @@ def _walk(kept: _Kept, block_hash: Hash32, limit: int | None = None) -> tuple[li
 
 
 def _subtree(layers: Mapping[Hash32, Layer], root: Layer) -> set[Hash32]:
-    """A layer and all that stand on it; `layers` is in order of number."""
+    """A layer and all its descendants; `layers` is in order of number."""
     found = {root.hash}
     for layer in layers.values():
         if layer.parent_hash in found:

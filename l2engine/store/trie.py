@@ -61,7 +61,7 @@ class Trie:
         return self.root
 
     def _apply(self, node: Node | None, path: str, items: Sequence[Item]) -> Node | None:
-        """The node that stands at `path` once the items, whose keys all start with `path`, are applied."""
+        """The node at `path` once the items, whose keys all start with `path`, are applied."""
         if node is None:
             return self._fresh(path, [item for item in items if item[1]])
         if isinstance(node, list):

@@ -32,7 +32,7 @@ class PrefixStats:
 
 
 def verify(kv: KeyValue, deep: bool = True) -> Iterator[str]:
-    """What does not agree, one line each, worst first known; nothing when all is well. `deep` False leaves out tries and rows.
+    """The differences found, one line each, most telling first; nothing when all is well. `deep` False leaves out tries and rows.
     Files that cannot be read end the check."""
     try:
         yield from _verify(kv, deep)

@@ -1,4 +1,4 @@
-"""Checks every row that is no part of a trie: blocks against their headers' roots, code against its hash, indexes against blocks.
+"""Checks every row outside the tries: blocks against their headers' roots, code against its hash, indexes against blocks.
 
 Reading them all also finds what fails LevelDB's checksums, wherever in the tables it is.
 """
@@ -20,7 +20,7 @@ from l2engine.types.storage import Snapshot
 
 
 def verify_rows(snapshot: Snapshot) -> Iterator[str]:
-    """What is wrong with single rows, one line each, then with what rows say of each other."""
+    """Faults of single rows, one line each, then contradictions between rows."""
     wrong: list[str] = []
     counts: Counter[bytes] = Counter()
     for key, value in snapshot.iterate(b"", b"\xff"):

@@ -31,7 +31,7 @@ class Authorization:
 
     @property
     def signing_hash(self) -> Hash32:
-        """What the delegating account signs."""
+        """The hash that the delegating account signs."""
         return keccak(b"\x05" + rlp.encode(AUTHORIZATION.write(self)[:-3]))
 
 

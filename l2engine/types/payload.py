@@ -23,7 +23,7 @@ class ForkchoiceState:
 
 @dataclass(frozen=True, slots=True)
 class PayloadAttributes:
-    """What a block to be built must contain."""
+    """The required contents of a block to be built."""
 
     timestamp: Timestamp
     prev_randao: Hash32

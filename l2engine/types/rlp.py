@@ -21,7 +21,7 @@ def encode(item: Any) -> bytes:
 
 
 def header(kind: int, length: int) -> bytes:
-    """What stands before the content of a byte string (0x80) or a list (0xC0)."""
+    """The prefix of the content of a byte string (0x80) or a list (0xC0)."""
     if length < _SHORT:
         return bytes((kind + length,))
     digits = length.to_bytes((length.bit_length() + 7) // 8, "big")

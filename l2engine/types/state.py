@@ -1,4 +1,4 @@
-"""What state is, seen by those who read it and those who change it.
+"""State, as its readers and its writers see it.
 
 An executor reads a `StateView` and answers with a `StateDiff`; a `StateStore` (`types/storage.py`) turns diffs into
 roots, layers and bytes on disk.

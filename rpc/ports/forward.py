@@ -14,7 +14,7 @@ TIMEOUT_SECONDS = 5.0
 
 
 def forwarder(url: str, timeout_seconds: float = TIMEOUT_SECONDS) -> Callable[[str, list[Any]], Any]:
-    """A function (method, params) → result that asks the node at `url`. It blocks, and belongs into a thread of its own.
+    """A function (method, params) → result that asks the node at `url`. It blocks, so run it in its own thread.
     The node's error is raised as `RpcError` with its code, message and data; so is a node that cannot be reached."""
     ids = itertools.count(1)
 

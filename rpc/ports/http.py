@@ -206,7 +206,7 @@ class Listener:
 
 
 def _is_like(pattern: str, origin: str) -> bool:
-    """Whether they are the same; one * in the pattern stands for anything."""
+    """Whether they are the same; one * in the pattern matches anything."""
     head, star, tail = pattern.partition("*")
     return origin == pattern or bool(star and len(origin) >= len(head + tail) and origin.startswith(head) and origin.endswith(tail))
 

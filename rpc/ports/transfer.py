@@ -13,6 +13,6 @@ def transfer_time() -> asyncio.Timeout:
 
 
 def hang_up(request: web.BaseRequest) -> None:
-    """End the connection of somebody who does not read, with all that waits to be sent."""
+    """End the connection of a client that does not read, and drop all that waits to be sent."""
     if request.transport is not None:
         request.transport.abort()

@@ -1,4 +1,4 @@
-"""What eth_call and its kin take: the message, state overrides and block overrides.
+"""Arguments of eth_call and similar methods: the message, state overrides and block overrides.
 
 Sources: geth internal/ethapi (defaults and caps) and internal/ethapi/override.
 """

@@ -1,4 +1,4 @@
-"""What the Engine API's methods take: payloads, attributes, forkchoice states.
+"""Arguments of the Engine API's methods: payloads, attributes, forkchoice states.
 
 Sources: execution-apis src/engine; OP specs exec-engine.md; geth beacon/engine for the names of types and required fields.
 """

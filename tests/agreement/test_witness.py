@@ -292,4 +292,4 @@ def test_files_in_every_form_are_replayed(tmp_path: Path, capsys: pytest.Capture
         assert main(["replay", "--evm", evm, str(paths[2])]) == 1
         assert f"DIFFERS expected 0x{block.hash.hex()}" in capsys.readouterr().out
     assert main(["replay", str(paths[3]), str(tmp_path / "missing.json")]) == 1
-    assert "is no witness file" in capsys.readouterr().out
+    assert "is not a witness file" in capsys.readouterr().out

@@ -98,7 +98,7 @@ def test_flags_win_over_environment_over_file_over_defaults(tmp_path, monkeypatc
 
 def test_a_variable_that_is_no_setting_is_told():
     found = resolve(argparse.Namespace(), {"L2ENGINE_HTPP": "1", "L2ENGINE_OVERRIDE_KARST": "7", "L2ENGINE_CACHE": "", "PATH": "/bin"})
-    assert found.warnings == ("the environment's L2ENGINE_HTPP is no setting; did you mean L2ENGINE_HTTP?",)
+    assert found.warnings == ("environment variable L2ENGINE_HTPP is not a known setting; did you mean L2ENGINE_HTTP?",)
     assert found.override == {"karst": 7}
 
 

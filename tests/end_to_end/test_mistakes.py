@@ -129,7 +129,7 @@ def test_data_directories_that_cannot_be_used(fails: Fails, genesis: Path, tmp_p
     assert "file: File exists" in fails("init", genesis, "--datadir", "file")
     (tmp_path / "foreign/chaindata").mkdir(parents=True)
     (tmp_path / "foreign/chaindata/hello.txt").touch()
-    assert "is no l2engine database (it holds hello.txt)" in fails("init", genesis, "--datadir", "foreign")
+    assert "is not an l2engine database (it holds hello.txt)" in fails("init", genesis, "--datadir", "foreign")
 
 
 def test_files_that_cannot_be_imported_or_written(fails: Fails, genesis: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ MAX_DEPTH = 10_000  # a consumer further behind than this starts again at the he
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What happened between two heads."""
+    """The events between two heads."""
 
     removed: Sequence[Header]
     """The newest first."""

@@ -131,7 +131,7 @@ def _is_sample(raw: bytes) -> bool:
 
 
 def _tips(context: Context, header: Header) -> TipSteps:
-    """What the block's transactions paid."""
+    """The tips that the block's transactions paid."""
 
     def compute() -> TipSteps:
         block = context.blocks.block(header.hash)

@@ -32,7 +32,7 @@ def new_pending_transaction_filter(context: Context, full: bool) -> str:
 
 
 def get_filter_changes(context: Context, identity: str) -> list[Any]:
-    """What happened since the last poll."""
+    """The events since the last poll."""
     found = context.filters.get(identity)
     return found.poll(found, context)
 
