@@ -16,12 +16,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from l2engine.chain.sequencer import SequencerSettings, dev_attributes
+
 from genesis import loader
 from genesis.dev import dev_genesis
 from l2engine.chain.engine import Engine
 from l2engine.chain.payload import from_block, to_block
 from l2engine.chain.process import process_block
-from l2engine.chain.sequencer import SequencerSettings, dev_attributes
 from l2engine.evm.native.machine import NativeExecutor
 from l2engine.store.blocks import BlockStore
 from l2engine.store.genesis import write_genesis
