@@ -1,6 +1,7 @@
 """Tracers hear the same from both executors: every frame, log, step, cost, refund and word of failure."""
 
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,13 +11,15 @@ from l2engine.evm import opcodes
 from l2engine.evm.native.machine import NativeExecutor
 from l2engine.evm.reference.machine import ReferenceExecutor
 from l2engine.evm.step_gas import whole_cost
-from l2engine.rules.forks import Fork
+from l2engine.rules.forks import LAGOON, Fork
+from l2engine.rules.post_execution import gas_refunds
 from l2engine.types.base import Address, Gas, Hash32, Wei
 from l2engine.types.execution import AccountOverride, Call
 from l2engine.types.state import Account
 from l2engine.types.tracing import TracedFrame, TracedTransaction
 from l2engine.types.transaction import created_address
-from tests.agreement.fuzz import SENDERS, random_block
+from tests.agreement.fuzz import SENDERS, RandomBlock, random_block
+from tests.agreement.refunds import refunded_block
 
 
 class Listener:
@@ -70,9 +73,8 @@ class Listener:
         return [(who, account, state.code(account.code_hash)) for who, account in found if account is not None and not account.is_empty]
 
 
-def heard(executor: Any, seed: int, steps: frozenset[int]) -> list[list[tuple[Any, ...]]]:
+def heard(executor: Any, block: RandomBlock, steps: frozenset[int]) -> list[list[tuple[Any, ...]]]:
     """What a listener hears of each transaction and call of a random block."""
-    block = random_block(seed)
     fork = block.config.fork_at(block.env.number, block.env.timestamp)
     executor = executor(block.config)
     execution = executor.begin(block.world, block.env)
@@ -94,7 +96,19 @@ def heard(executor: Any, seed: int, steps: frozenset[int]) -> list[list[tuple[An
 @pytest.mark.parametrize("steps", [opcodes.EVERY_OPCODE, frozenset[int]()], ids=["every-step", "no-steps"])
 @pytest.mark.parametrize("seed", range(100))
 def test_listeners_hear_the_same(seed: int, steps: frozenset[int]) -> None:
-    for reference, native in zip(heard(ReferenceExecutor, seed, steps), heard(NativeExecutor, seed, steps), strict=True):
+    assert_hear_the_same(random_block(seed), steps)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_listeners_hear_the_same_of_refunds(seed: int) -> None:
+    made = refunded_block(seed)
+    with suppress(InvalidTransaction, DecodeError):
+        refunds = gas_refunds(LAGOON, made.block.env.number, made.block.transactions)
+        assert_hear_the_same(replace(made.block, env=replace(made.block.env, refunds=refunds)), frozenset())
+
+
+def assert_hear_the_same(block: RandomBlock, steps: frozenset[int]) -> None:
+    for reference, native in zip(heard(ReferenceExecutor, block, steps), heard(NativeExecutor, block, steps), strict=True):
         for place, (expected, got) in enumerate(zip(reference, native, strict=False)):
             assert got == expected, f"event {place} after {native[place - 1]}"
         assert len(native) == len(reference)
