@@ -16,13 +16,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from l2engine.chain.sequencer import SequencerSettings, dev_attributes
-
 from genesis import loader
 from genesis.dev import dev_genesis
 from l2engine.chain.engine import Engine
 from l2engine.chain.payload import from_block, to_block
 from l2engine.chain.process import process_block
+from l2engine.dev.l1 import ImaginedL1, dev_attributes
 from l2engine.evm.native.machine import NativeExecutor
 from l2engine.store.blocks import BlockStore
 from l2engine.store.genesis import write_genesis
@@ -97,7 +96,7 @@ def _transfers(engine: Engine, keys: list[bytes], count: int, value: int) -> lis
 
 def _built(engine: Engine, raws: list[bytes]) -> Block:
     """The block of these transactions on the genesis."""
-    attributes = dev_attributes(engine.config, engine.head, engine.head.timestamp + 2, SequencerSettings())
+    attributes = dev_attributes(engine.config, engine.head, engine.head.timestamp + 2, ImaginedL1())
     forced = (*(attributes.transactions or ()), *raws)
     identity = engine.builder.start(engine.head, replace(attributes, transactions=forced, no_tx_pool=True, gas_limit=60_000_000), 3)
     built = engine.builder.get(identity)
