@@ -42,8 +42,8 @@ class LyingExecution:
                 return index, error
         return None
 
-    def apply(self, raw: bytes, *rest: Any) -> TransactionResult:
-        result = self.truth.apply(raw, *rest)
+    def apply(self, raw: bytes, *rest: Any, **named: Any) -> TransactionResult:
+        result = self.truth.apply(raw, *rest, **named)
         self.gas_before_refunds = self.truth.gas_before_refunds
         return self.executor.lie(self, raw, result) if self.executor.wanted(raw) else result
 
