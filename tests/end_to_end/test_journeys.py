@@ -65,3 +65,13 @@ def test_a_payload_is_decoded_once(evm: str) -> None:
     journey = payload_journey(evm)
     assert (journey.of("fork_at"), journey.of("root"), journey.of("first_undecodable")) == (1, 1, 1)
     assert journey.calls["l2engine/types/transactions.py:native"] <= 1  # where the list crosses into Rust
+
+
+def test_a_raw_transaction_is_decoded_once() -> None:
+    node = InProcess(document("jovian"))
+    raw = funded("alice").sign(bytes([7]) * 20, value=1, nonce=0, max_fee=3 * 10**9, tip=1)
+    body = request("eth_sendRawTransaction", "0x" + raw.hex())
+    answers: list[bytes] = []
+    journey = count(lambda: answers.append(send(node, body)))
+    assert b'"result"' in answers[0]
+    assert (journey.of("decode_transaction"), journey.of("_account")) == (1, 1)
