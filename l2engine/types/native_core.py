@@ -13,5 +13,11 @@ except ImportError:
 
 core: Any = l2engine_native
 
+
+class InNativeCore:
+    """A view or a diff that is kept in the native core, which takes it back as `native` instead of asking for its parts."""
+
+    native: Any
+
 PRECOMPILE_FAILED = "precompile failed"
 """What the core says of every precompile that refuses its input."""
