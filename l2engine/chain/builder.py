@@ -74,7 +74,9 @@ class Builder:
         pool: Pool,
         settings: BuilderSettings,
         disagreements: Disagreements,
+        built: Callable[[ExecutedBlock], None] = lambda executed: None,
     ) -> None:
+        """`built` hears of each version that a payload had, from the thread that has made it."""
         self.max_transaction_da_size = 0
         """Largest DA size of a pool transaction in bytes (miner_setMaxDASize); 0 is unlimited."""
         self.max_block_da_size = 0
@@ -82,11 +84,9 @@ class Builder:
         self.metering = Metering(settings.sdm_policy, settings.sdm_opt_in)
         """What is refunded in blocks that take transactions of the pool (admin_setOperatorSdmOptIn)."""
         self._config, self._executor, self._state, self._pool, self._settings = config, executor, state, pool, settings
-        self._disagreements = disagreements
+        self._disagreements, self._built = disagreements, built
         self._builds: OrderedDict[bytes, _Build] = OrderedDict()
-        self._executed: OrderedDict[Hash32, ExecutedBlock] = OrderedDict()
         self._slow: dict[Hash32, None] = {}
-        self._lock = threading.Lock()
 
     # ---- checks -----------------------------------------------------------------------------------------------------
 
@@ -178,16 +178,10 @@ class Builder:
         executed = build.executed
         return None if executed is None else BuiltPayload(executed.block, build.value)
 
-    def executed(self, block_hash: Hash32) -> ExecutedBlock | None:
-        """The block as executed here, if it was built here lately."""
-        return self._executed.get(block_hash)
-
     def forget(self) -> None:
-        """Stop all builds, and forget them and what was built."""
+        """Stop all builds and forget them."""
         self.close()
         self._builds.clear()
-        with self._lock:
-            self._executed.clear()
 
     def close(self) -> None:
         """Stop all builds."""
@@ -201,10 +195,7 @@ class Builder:
 
     def _publish(self, build: _Build, executed: ExecutedBlock, value: int) -> None:
         build.executed, build.value = executed, value
-        with self._lock:
-            self._executed[executed.block.hash] = executed
-            if len(self._executed) > 2 * _KEPT_BUILDS:
-                self._executed.popitem(last=False)
+        self._built(executed)
         build.done.set()
 
     def _build(self, task: "_Task", fill: _Fill | None = None) -> tuple[ExecutedBlock, int]:

@@ -57,6 +57,7 @@ log = logging.getLogger(__name__)
 K = TypeVar("K")
 V = TypeVar("V")
 
+_BUILT_BLOCKS = 20  # two versions of each payload that the builder keeps
 _BAD_BLOCKS = 512  # what op-geth remembers
 _WAITING_HEADERS = 96
 _BAD_BLOCK_RETRY = 128  # how often a bad block is refused unseen before it is tried again
@@ -104,7 +105,10 @@ class Engine:
         self.pool = pool or Pool(config)
         self.witnesses = Witnesses(config, state, blocks)
         self._disagreements = Disagreements(config, self.witnesses, self.settings.witness_folder)
-        self.builder = Builder(config, executor, state, self.pool, self.settings.builder, self._disagreements)
+        self.builder = Builder(config, executor, state, self.pool, self.settings.builder, self._disagreements, self._keep_built)
+        self._built: OrderedDict[Hash32, ExecutedBlock] = OrderedDict()
+        """The blocks built here lately, kept executed: their payloads mostly come back."""
+        self._built_lock = threading.Lock()
         self._kv = kv
         self._lock = threading.RLock()
         self._bad: OrderedDict[Hash32, _BadBlock] = OrderedDict()
@@ -175,6 +179,8 @@ class Engine:
                 if not self.blocks.is_complete(block_hash):
                     raise StoreError(f"the reopened database lacks block 0x{block_hash.hex()}")
             self.builder.forget()
+            with self._built_lock:
+                self._built.clear()
             self.state.reload()
             self._ensure_state(head)
             self._head, self._wanted = head, head
@@ -261,7 +267,7 @@ class Engine:
 
     def _insert(self, block: Block, parent: Header, stages: Stages, fork: Fork | None = None) -> None:
         """Execute (unless it was built here) and store a block: durable before this returns."""
-        executed = self.builder.executed(block.hash)
+        executed = self._built.get(block.hash)
         self._ensure_state(parent)
         if executed is None:
             executed = self._process(parent, block, stages, fork)
@@ -282,6 +288,11 @@ class Engine:
             },
         )
         self.events.publish(BlockImported(block, elapsed, stages.seconds))
+
+    def _keep_built(self, executed: ExecutedBlock) -> None:
+        """Called from the threads of builds, which the engine may be waiting for: not under its own lock."""
+        with self._built_lock:
+            _remember(self._built, executed.block.hash, executed, _BUILT_BLOCKS)
 
     def _store(self, executed: ExecutedBlock) -> None:
         batch = self._kv.batch()

@@ -132,21 +132,23 @@ class Pool:
 
     def add(self, raw: bytes, origin: Origin = Origin.LOCAL) -> Hash32:
         """Take a signed transaction and give its hash. `PoolError` in geth's words when it cannot be taken."""
-        tx = decode_pooled(raw)
+        return self.add_decoded(decode_pooled(raw), origin)
+
+    def add_decoded(self, tx: Transaction, origin: Origin = Origin.LOCAL) -> Hash32:
+        """`add` for a transaction that `decode_pooled` or a signer has made."""
         with self._lock:
-            pooled = self._check(tx, origin)
-            executable = self._insert(pooled)
+            executable = self._admit(tx, origin)
             self.revision += 1
         self._announce(executable)
-        return pooled.hash
+        return tx.hash
 
     def _announce(self, executable: Iterable[Pooled]) -> None:
         if self._events is not None:
             for pooled in executable:
                 self._events.publish(PooledTransaction(pooled.hash, pooled.raw, pooled.origin))
 
-    def _check(self, tx: Transaction, origin: Origin) -> Pooled:
-        """Everything that keeps a transaction out, in the order of geth's pool."""
+    def _admit(self, tx: Transaction, origin: Origin) -> list[Pooled]:
+        """Check everything that keeps a transaction out, in the order of geth's pool, and put it in; those that it makes executable."""
         if self._fork is None or self._head is None:
             raise PoolError(Reason.POOL_NOT_READY)
         if not tx.is_pooled or not tx.is_signed:
@@ -160,8 +162,9 @@ class Pool:
         except InvalidTransaction as error:
             raise PoolError(error.reason, **error.facts) from error
         pooled = Pooled(tx, sender, tx.hash, self._now(), self._cost(tx), origin)
-        self._check_account(pooled)
-        return pooled
+        queue = self._queue(sender)
+        self._check_account(pooled, queue)
+        return self._insert(pooled, queue)
 
     def _check_form(self, fork: Fork, head: Header, tx: SignedTransaction) -> Address:
         """The checks that need no account; the sender."""
@@ -183,9 +186,9 @@ class Pool:
         checks.check_authorizations(tx, sender)
         return sender
 
-    def _check_account(self, pooled: Pooled) -> None:
+    def _check_account(self, pooled: Pooled, queue: _Sender) -> None:
         """Nonce, funds, replacement and room against the sender's account and the other transactions."""
-        tx, cost, queue = pooled.tx, pooled.cost, self._queue(pooled.sender)
+        tx, cost = pooled.tx, pooled.cost
         if tx.nonce < queue.nonce:
             raise PoolError(Reason.NONCE_TOO_LOW, tx=tx.nonce, state=queue.nonce)
         balance = queue.balance
@@ -237,9 +240,9 @@ class Pool:
             raise PoolError(Reason.UNDERPRICED)
         self._remove(cheapest)
 
-    def _insert(self, pooled: Pooled) -> list[Pooled]:
-        """Put a checked transaction in; those that are executable now and were not before."""
-        queue = self._senders.setdefault(pooled.sender, self._queue(pooled.sender))
+    def _insert(self, pooled: Pooled, queue: _Sender) -> list[Pooled]:
+        """Put a checked transaction into its sender's queue; those that are executable now and were not before."""
+        self._senders[pooled.sender] = queue  # also when making room has just taken its last transaction out
         replaced = queue.by_nonce.get(pooled.tx.nonce)
         if replaced is not None:
             del self._by_hash[replaced.hash]
@@ -312,7 +315,7 @@ class Pool:
 
     def _take_back(self, raw: bytes) -> list[Pooled]:
         try:
-            return self._insert(self._check(decode_transaction(raw), Origin.CHAIN))
+            return self._admit(decode_transaction(raw), Origin.CHAIN)
         except PoolError:  # it stands no longer: spent, replaced or out of funds on the new branch
             return []
 

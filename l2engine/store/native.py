@@ -23,6 +23,7 @@ from l2engine.types.base import EMPTY_ROOT, ZERO_HASH, Address, BlockNumber, Has
 from l2engine.types.block import Block
 from l2engine.types.header import Header
 from l2engine.types.limits import HISTORY_PROOFS, HISTORY_STATE
+from l2engine.types.native_core import InNativeCore
 from l2engine.types.native_core import core as _native
 from l2engine.types.state import Account, StateDiff
 from l2engine.types.storage import AccountProof, Batch, PreparedState, Snapshot
@@ -91,7 +92,7 @@ class NativeKeyValue:
                 release_path(self.path)
 
 
-class NativeView:
+class NativeView(InNativeCore):
     """The state after one block, read in Rust; `native` is what the native executor reads."""
 
     def __init__(self, native: Any) -> None:
@@ -173,7 +174,7 @@ class NativeState:
         return AccountProof(address, view.account(address), root, nodes, storage)
 
     def prepare(self, parent_hash: Hash32, diff: StateDiff) -> NativePrepared:
-        prepared = self.native.prepare(parent_hash, getattr(diff, "native", None) or _to_native(diff))
+        prepared = self.native.prepare(parent_hash, diff.native if isinstance(diff, InNativeCore) else _to_native(diff))
         return NativePrepared(prepared.root, parent_hash, prepared)
 
     def push(self, batch: Batch, block: Block, prepared: PreparedState) -> None:

@@ -12,3 +12,9 @@ except ImportError:
     l2engine_native = None
 
 core: Any = l2engine_native
+
+
+class InNativeCore:
+    """A view or a diff that is kept in the native core, which takes it back as `native` instead of asking for its parts."""
+
+    native: Any

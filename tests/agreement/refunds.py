@@ -13,6 +13,7 @@ from l2engine.types.execution import TransactionResult
 from l2engine.types.state import Account
 from l2engine.types.transaction import FeeMarketTransaction, GasRefund, PostExecutionTransaction, record_of
 from l2engine.types.transaction_codec import decode_transaction, encode_transaction, signed
+from l2engine.types.transactions import Transactions
 from tests.agreement.fuzz import CHAIN_ID, CONTRACTS, SENDERS, RandomBlock, random_block
 from tests.helpers.accounts import Signer, signer
 
@@ -90,7 +91,7 @@ def _with_spender(rng: random.Random, block: RandomBlock, refunds: dict[int, int
     first = _transfer(who, price, rng.choice(CONTRACTS), rng.choice((60_000, 400_000)), 0)
     place = len(block.transactions)
     execution = NativeExecutor(block.config).begin(world, block.env)
-    execution.apply_all(block.transactions)
+    execution.apply_all(Transactions(block.transactions))
     try:
         result = execution.apply(first)
     except InvalidTransaction:  # the block is full
@@ -114,7 +115,7 @@ def _transfer(who: Signer, price: int, to: bytes, gas: int, value: int) -> bytes
 def _filled(rng: random.Random, block: RandomBlock) -> RandomBlock:
     """The block with a gas limit that its last transaction fills before refunds, or just misses."""
     execution = NativeExecutor(block.config).begin(block.world, block.env)
-    execution.apply_all(block.transactions[:-1])
+    execution.apply_all(Transactions(block.transactions[:-1]))
     needed = execution.gas_before_refunds + decode_transaction(block.transactions[-1]).gas
     return replace(block, env=replace(block.env, gas_limit=needed - rng.choice((0, 0, 1))))
 

@@ -10,16 +10,17 @@ import pytest
 
 from l2engine.errors import DecodeError, InvalidTransaction
 from l2engine.evm.agreement import AgreementExecutor, differences
+from l2engine.evm.executor import Executor
 from l2engine.evm.native.machine import NativeExecutor
 from l2engine.evm.reference.machine import ReferenceExecutor
 from l2engine.rules.forks import LAGOON
 from l2engine.rules.post_execution import gas_refunds
 from l2engine.rules.predeploys import BASE_FEE_VAULT, L1_BLOCK, OPERATOR_FEE_VAULT
-from l2engine.types.execution import BlockResult, Executor
-from l2engine.types.native_functions import first_undecodable
+from l2engine.types.execution import BlockResult
 from l2engine.types.state import Account, AccountDiff, StateDiff
 from l2engine.types.transaction import effective_gas_price
 from l2engine.types.transaction_codec import decode_transaction, recover_sender
+from l2engine.types.transactions import Transactions
 from tests.agreement.fuzz import RandomBlock
 from tests.agreement.refunds import FLAWS, RefundedBlock, refunded_block
 
@@ -65,7 +66,7 @@ def _read(made: RefundedBlock, seen: Seen) -> Mapping[int, int] | None:
         decoded = [decode_transaction(raw) for raw in raws]
     except DecodeError:
         decoded = []
-    wrong = first_undecodable(raws)
+    wrong = Transactions(raws).first_undecodable
     assert (wrong is None) == bool(decoded)
     if wrong is not None:
         assert made.flaw == "mangled" and wrong[0] == len(raws) - 1
@@ -97,7 +98,7 @@ def _one_by_one(executor: AgreementExecutor, block: RandomBlock) -> Outcome:
 
 def _at_once(executor: Executor, block: RandomBlock) -> Outcome:
     execution = executor.begin(block.world, block.env)
-    failed = execution.apply_all(block.transactions)
+    failed = execution.apply_all(Transactions(block.transactions))
     assert failed is None or isinstance(failed[1], InvalidTransaction)
     return None if failed is None else (failed[0], failed[1].reason), execution.finish()  # type: ignore[attr-defined]
 
@@ -130,7 +131,7 @@ def _up_to(executor: Executor, block: RandomBlock, index: int, more: Mapping[int
     """What a block has changed with its transaction at `index`, and the gas that its receipt says, by the refunds before it and `more`."""
     before = {place: gas for place, gas in block.env.refunds.items() if place < index}
     execution = executor.begin(block.world, replace(block.env, refunds={**before, **more}))
-    assert execution.apply_all(block.transactions[:index]) is None
+    assert execution.apply_all(Transactions(block.transactions[:index])) is None
     gas = execution.apply(block.transactions[index]).gas_used
     return execution.finish().diff, gas
 

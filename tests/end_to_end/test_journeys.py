@@ -1,21 +1,16 @@
 """How much of our own code one request runs: a payload is decoded once, its fork and its root are found once."""
 
 from importlib.util import find_spec
-from typing import Any
 
-import orjson
 import pytest
 
-from l2engine.chain.payload import from_block
-from l2engine.types.block import Block
 from rpc.jsonrpc import handle
-from rpc.show.payloads import show_payload
 from tests.helpers.dev_chain import Forge, document, funded
 from tests.helpers.in_process import InProcess
 from tests.helpers.journey import Journey, count
+from tests.helpers.journey_requests import forkchoice, new_payload, request
 
 needs_native = pytest.mark.skipif(find_spec("l2engine_native") is None, reason="the native core is not installed")
-ZERO = "0x" + "00" * 32
 
 
 def payload_journey(evm: str) -> Journey:
@@ -25,28 +20,13 @@ def payload_journey(evm: str) -> Journey:
     first = forge.chain(forge.genesis, 1)[0]
     block = forge.block(first.header, *(alice.sign(bytes([7]) * 20, value=1, nonce=nonce, max_fee=3 * 10**9, tip=1) for nonce in range(3)))
     node = InProcess(genesis, evm=evm)
-    for call in (new_payload(node, first), forkchoice(first)):
+    for call in (new_payload(node.engine.config, first), forkchoice(first)):
         assert b"VALID" in send(node, call)
-    body = new_payload(node, block)
+    body = new_payload(node.engine.config, block)
     answers: list[bytes] = []
     journey = count(lambda: answers.append(send(node, body)))
     assert b'"status":"VALID"' in answers[0]
     return journey
-
-
-def new_payload(node: InProcess, block: Block) -> bytes:
-    payload = show_payload(from_block(node.engine.config, block))
-    return request("engine_newPayloadV4", payload, [], "0x" + (block.header.parent_beacon_block_root or b"").hex(), [])
-
-
-def forkchoice(block: Block) -> bytes:
-    return request(
-        "engine_forkchoiceUpdatedV3", {"headBlockHash": "0x" + block.hash.hex(), "safeBlockHash": ZERO, "finalizedBlockHash": ZERO}
-    )
-
-
-def request(method: str, *params: Any) -> bytes:
-    return orjson.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
 
 
 def send(node: InProcess, body: bytes) -> bytes:
@@ -65,3 +45,13 @@ def test_a_payload_is_decoded_once(evm: str) -> None:
     journey = payload_journey(evm)
     assert (journey.of("fork_at"), journey.of("root"), journey.of("first_undecodable")) == (1, 1, 1)
     assert journey.calls["l2engine/types/transactions.py:native"] <= 1  # where the list crosses into Rust
+
+
+def test_a_raw_transaction_is_decoded_once() -> None:
+    node = InProcess(document("jovian"))
+    raw = funded("alice").sign(bytes([7]) * 20, value=1, nonce=0, max_fee=3 * 10**9, tip=1)
+    body = request("eth_sendRawTransaction", "0x" + raw.hex())
+    answers: list[bytes] = []
+    journey = count(lambda: answers.append(send(node, body)))
+    assert b'"result"' in answers[0]
+    assert (journey.of("decode_transaction"), journey.of("_account")) == (1, 1)

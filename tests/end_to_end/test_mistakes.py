@@ -121,7 +121,7 @@ def test_damaged_cases(capsys: pytest.CaptureFixture[str], tmp_path: Path, comma
     (tmp_path / name).write_bytes(content)
     assert main([command, str(tmp_path / name)]) == 1
     output = "".join(capsys.readouterr())
-    assert " is no " in output and output.count("\n") == 1
+    assert " is not a" in output and output.count("\n") == 1
 
 
 def test_data_directories_that_cannot_be_used(fails: Fails, genesis: Path, tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ def test_data_of_another_program_is_refused(tmp_path) -> None:
 
 def test_directory_with_other_files_is_refused(tmp_path) -> None:
     (tmp_path / "holiday.jpg").write_bytes(b"")
-    with pytest.raises(StoreError, match=r"no l2engine database.*holiday\.jpg"):
+    with pytest.raises(StoreError, match=r"not an l2engine database.*holiday\.jpg"):
         LevelDB(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["holiday.jpg"]
 

@@ -21,6 +21,7 @@ from l2engine.types.base import MAX_UINT64, Address, BlockNumber, Gas, Hash32, W
 from l2engine.types.environment import BlockEnv
 from l2engine.types.execution import AccountOverride, Call, CallResult, Deadline, RefundRule, TransactionResult
 from l2engine.types.failure import Failure, FailureKind
+from l2engine.types.native_core import InNativeCore
 from l2engine.types.native_core import core as _native
 from l2engine.types.receipt import Log, PackedReceipts, Receipt
 from l2engine.types.state import Account, AccountDiff, StateDiff, StateView
@@ -174,7 +175,7 @@ class NativeReceipts(PackedReceipts):
         return hash(self._all)
 
 
-class NativeDiff:
+class NativeDiff(InNativeCore):
     """A `types.state.StateDiff` in Rust; `native` is what the native store takes."""
 
     def __init__(self, native: Any) -> None:
@@ -228,7 +229,7 @@ def _hooks(tracer: Tracer | None, env: BlockEnv, fork: Fork) -> Any:
 
 def _native_view(view: StateView) -> Any:
     """What Rust reads from: a view that lives there, or any other through its methods."""
-    return getattr(view, "native", view)
+    return view.native if isinstance(view, InNativeCore) else view
 
 
 def _receipt(fields: tuple[Any, ...]) -> Receipt:

@@ -7,6 +7,7 @@ from l2engine.errors import PoolError
 from l2engine.refusals import Reason
 from l2engine.types.base import Hash32
 from l2engine.types.block import Block
+from l2engine.types.transaction import Transaction
 from l2engine.types.transaction_codec import decode_transaction
 from rpc.context import Context
 from rpc.jsonrpc import RunsOn, method
@@ -64,13 +65,12 @@ def get_receipt(context: Context, tx_hash: Hash32) -> Json | None:
 
 def send_raw_transaction(context: Context, raw: bytes) -> str:
     """Put a signed transaction into the pool; its hash."""
-    return "0x" + send(context, raw).hex()
+    return "0x" + send(context, decode_pooled(raw)).hex()
 
 
-def send(context: Context, raw: bytes) -> Hash32:
+def send(context: Context, tx: Transaction) -> Hash32:
     """Put a signed transaction into the pool and give its hash. With a sequencer configured it goes there first, and
     the sequencer's refusal is the answer."""
-    tx = decode_pooled(raw)
     if not tx.is_signed:
         raise PoolError(Reason.TYPE_NOT_ACCEPTED, type=tx.type)
     cap = context.settings.tx_fee_cap_wei
@@ -80,11 +80,11 @@ def send(context: Context, raw: bytes) -> Hash32:
     if not context.settings.allow_unprotected and tx.chain_id is None:
         raise PoolError(Reason.REPLAY_PROTECTED)
     if context.forward is not None:
-        context.forward("eth_sendRawTransaction", ["0x" + raw.hex()])
+        context.forward("eth_sendRawTransaction", ["0x" + tx.raw.hex()])
         with contextlib.suppress(PoolError):  # the sequencer has it: what the local pool thinks of it is nobody's business
-            context.pool.add(raw)
+            context.pool.add_decoded(tx)
         return tx.hash
-    return context.pool.add(raw)
+    return context.pool.add_decoded(tx)
 
 
 METHODS = {

@@ -6,6 +6,7 @@ A node without keys answers "unknown account", as geth does. Fields that are lef
 import threading
 from typing import Any
 
+from l2engine.chain.pool import decode_pooled
 from l2engine.types import signature
 from l2engine.types.base import Address, keccak
 from l2engine.types.delegation import Authorization
@@ -34,7 +35,7 @@ def send_transaction(context: Context, args: dict[str, Any]) -> str:
     """Complete, sign and send a transaction; its hash."""
     key = _key(context, args.get("from"))
     with _one_at_a_time:
-        return "0x" + send(context, _sign(_completed(context, args), key).raw).hex()
+        return "0x" + send(context, decode_pooled(_sign(_completed(context, args), key).raw)).hex()
 
 
 def sign_transaction(context: Context, args: dict[str, Any]) -> dict[str, Any]:
