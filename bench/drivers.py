@@ -16,6 +16,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 DRIVERS = ROOT.parent / "shared" / "tools" / "bench"
+LEAST_LIMIT = 2_000_000  # of a block's gas: the L1-attributes deposit alone may use half
 KINDS = ("transfer", "erc20", "arith", "hashes", "stores")
 
 
@@ -68,20 +69,21 @@ class Node:
         load("common").stop(self.process)
 
 
-def start_ours(name: str, evm: str, folder: Path, genesis: dict[str, Any], port: int, *options: str) -> Node:
-    """l2engine on a fresh directory with this genesis; its Engine port is the one after `port`."""
+def start_ours(name: str, evm: str, folder: Path, genesis: dict[str, Any], port: int, *options: str, root: Path = ROOT) -> Node:
+    """l2engine (of the checkout at `root`) on a fresh directory with this genesis; its Engine port is the one after `port`."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     (folder / "genesis.json").write_text(json.dumps(genesis))
     secret = bytes(range(32))
     (folder / "jwt.hex").write_text(secret.hex())
-    command = [sys.executable, "-m", "l2engine", "run", f"--datadir={folder / 'data'}", f"--genesis={folder / 'genesis.json'}"]
+    python = sys.executable if root == ROOT else str(root / ".venv" / "bin" / "python")
+    command = [python, "-m", "l2engine", "run", f"--datadir={folder / 'data'}", f"--genesis={folder / 'genesis.json'}"]
     command += ["--http", f"--http.port={port}", f"--authrpc.port={port + 1}", f"--authrpc.jwtsecret={folder / 'jwt.hex'}"]
     command += ["--ipcdisable", "--http.api=eth,net,web3,debug,txpool", f"--evm={evm}", *options]
     url = f"http://127.0.0.1:{port}"
     started = time.perf_counter()
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        process = subprocess.Popen(command, cwd=root, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
     try:
         load("common").wait_rpc(url)
     except TimeoutError:

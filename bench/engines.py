@@ -1,11 +1,12 @@
 """Engines side by side over real HTTP: how long newPayload takes, and the whole sequencing cycle.
 
-    .venv/bin/python bench/engines.py [--peer PATH] [--gas 30,100] [--reference-gas 6] [--blocks 10]
+    .venv/bin/python bench/engines.py [--peer PATH] [--earlier PATH] [--gas 30,100] [--reference-gas 6] [--blocks 10]
 
 Every engine gets the same genesis and the same blocks, in turns, so that a slow moment of the machine hits all of them. First
 each sequences (forkchoiceUpdated with attributes, getPayload, newPayload, forkchoiceUpdated: the cycle); then a second, fresh
 instance of each is given those payloads (newPayload of blocks that it has not built). All must agree on every block's hash.
-`--peer` names an op-geth binary. Prints Markdown; ratios are the peer's time over ours. Processor time, summed over threads,
+`--peer` names an op-geth binary, `--earlier` another built checkout of l2engine. Prints Markdown; ratios are the peer's time over
+ours, without a peer the earlier checkout's. Processor time, summed over threads,
 tells engines apart even while neighbours keep the machine busy.
 The blocks come from the drivers in ../shared/tools/bench, without which nothing is measured.
 """
@@ -59,7 +60,7 @@ class Times:
         return statistics.median(self.wall)
 
 
-def start_all(names: list[str], folder: Path, genesis: dict[str, Any], peer: Path | None) -> list[Node]:
+def start_all(names: list[str], folder: Path, genesis: dict[str, Any], peer: Path | None, earlier: Path | None) -> list[Node]:
     """The engines of these names, each on its own fresh directory."""
     nodes = []
     for index, name in enumerate(names):
@@ -67,16 +68,19 @@ def start_all(names: list[str], folder: Path, genesis: dict[str, Any], peer: Pat
         if name == "op-geth":
             assert peer is not None
             nodes.append(drivers.start_peer(name, peer, folder / name, genesis, port))
+        elif name == "earlier":
+            assert earlier is not None
+            nodes.append(drivers.start_ours(name, "native", folder / name, genesis, port, root=earlier))
         else:
             nodes.append(drivers.start_ours(name, {"reference": "py"}.get(name, name), folder / name, genesis, port))
     return nodes
 
 
 @contextmanager
-def running(names: list[str], genesis: dict[str, Any], peer: Path | None, gas: int) -> Iterator[list[tuple[Node, Any]]]:
+def running(names: list[str], genesis: dict[str, Any], arguments: argparse.Namespace, gas: int) -> Iterator[list[tuple[Node, Any]]]:
     """The engines with a driver each, all at the genesis."""
     with tempfile.TemporaryDirectory() as folder:
-        nodes = start_all(names, Path(folder), genesis, peer)
+        nodes = start_all(names, Path(folder), genesis, arguments.peer, arguments.earlier)
         try:
             yield [(node, node.driver(FORK, gas)) for node in nodes]
         finally:
@@ -129,12 +133,12 @@ def validate(engines: list[tuple[Node, Any]], kinds: list[str], payloads: list[P
 
 def report(names: list[str], payloads: list[Payload], new: list[dict[str, Times]], cycle: list[dict[str, Times]]) -> None:
     """One row a kind and engine."""
-    peer = names.index("op-geth") if "op-geth" in names else None
+    peer = next((names.index(name) for name in ("op-geth", "earlier") if name in names), None)
     for kind in dict.fromkeys(kind for kind, _, _ in payloads):
         params = [params[0] for other, measured, params in payloads if measured and other == kind]
         mgas = statistics.median(int(payload["gasUsed"], 16) for payload in params) / 1e6
         for place, name in enumerate(names):
-            cells = [kind, f"{mgas:.1f}", str(len(params[0]["transactions"]) - 1), name]
+            cells = [kind, f"{mgas:.3g}", str(len(params[0]["transactions"]) - 1), name]
             for times in (new, cycle):
                 cells += times[place][kind].cells(mgas, None if peer is None else times[peer][kind])
             print("| " + " | ".join(cells) + " |", flush=True)
@@ -143,6 +147,7 @@ def report(names: list[str], payloads: list[Payload], new: list[dict[str, Times]
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--peer", type=Path, help="an op-geth binary to measure as well")
+    parser.add_argument("--earlier", type=Path, help="another built checkout of l2engine to measure as well")
     parser.add_argument("--gas", default="30,100", help="Mgas in a block of the fast engines, several with commas")
     parser.add_argument("--reference-gas", type=int, default=6, help="Mgas in a block of the round with the reference executor; 0 for none")
     parser.add_argument("--blocks", type=int, default=10, help="measured blocks of each kind")
@@ -151,19 +156,21 @@ def main() -> int:
     if not drivers.available():
         return 0
     fast = (["native"] if native.available() else []) + (["op-geth"] if arguments.peer else [])
+    fast += ["earlier"] if arguments.earlier else []
     rounds = [(["reference", *fast], arguments.reference_gas)] if arguments.reference_gas else []
-    rounds += [(fast, int(gas)) for gas in arguments.gas.split(",") if gas and fast]
+    rounds += [(fast, float(gas)) for gas in arguments.gas.split(",") if gas and fast]
     kinds = arguments.kinds.split(",")
     columns = "p99 | Mgas/s | ratio | processor ms | ratio |"
     print(f"| block | Mgas | txs | engine | newPayload ms | {columns} cycle ms | {columns}")
     print(f"|{'---|' * 16}")
     gc.disable()
     for names, mgas in rounds:
-        gas = mgas * 1_000_000
-        genesis = drivers.load("genesis").build(FORK, gas)
-        with running(names, genesis, arguments.peer, gas) as engines:
+        gas = round(mgas * 1_000_000)
+        limit = max(gas, drivers.LEAST_LIMIT)
+        genesis = drivers.load("genesis").build(FORK, limit)
+        with running(names, genesis, arguments, limit) as engines:
             payloads, cycle = sequence(engines, kinds, gas, arguments.blocks)
-        with running(names, genesis, arguments.peer, gas) as engines:
+        with running(names, genesis, arguments, limit) as engines:
             report(names, payloads, validate(engines, kinds, payloads), cycle)
     return 0
 

@@ -28,7 +28,7 @@ from l2engine import assembly
 from l2engine.evm.native import machine as native
 from l2engine.settings import Settings
 from l2engine.store import native as native_store
-from l2engine.types import native_functions
+from l2engine.types import native_functions, transactions
 from rpc.context import Context
 from rpc.jsonrpc import handle
 from rpc.registry import ENGINE_NAMESPACES, methods_for
@@ -104,10 +104,10 @@ def driver(context: Context, gas: int) -> Any:
     return module.Engine("", b"", fork=FORK, gas_limit=gas)
 
 
-def build(genesis: dict[str, Any], gas: int, kinds: list[str], blocks: int) -> list[tuple[str, Any]]:
+def build(genesis: dict[str, Any], gas: int, limit: int, kinds: list[str], blocks: int) -> list[tuple[str, Any]]:
     """Payloads of each kind."""
     with tempfile.TemporaryDirectory() as folder:
-        engine, workloads = driver(open_context(Path(folder) / "builder", genesis), gas), drivers.load("workloads").Workloads()
+        engine, workloads = driver(open_context(Path(folder) / "builder", genesis), limit), drivers.load("workloads").Workloads()
         return [(kind, engine.build(workloads.block(kind, gas))) for kind in kinds for _ in range(blocks)]
 
 
@@ -121,17 +121,18 @@ def main() -> int:
     if not drivers.available() or not native.available():
         return 0
     watch, kinds = Stopwatch(), arguments.kinds.split(",")
-    modules: tuple[Any, ...] = (native, native_store, native_functions)
+    modules: tuple[Any, ...] = (native, native_store, native_functions, transactions)
     for module in modules:
         module._native = watch.wrap(module._native)
     print("| block | Mgas | newPayload ms | processor ms | Python ms | share |\n|---|---|---|---|---|---|")
-    for mgas in map(int, arguments.gas.split(",")):
-        gas = mgas * 1_000_000
-        genesis = drivers.load("genesis").build(FORK, gas)
+    for mgas in map(float, arguments.gas.split(",")):
+        gas = round(mgas * 1_000_000)
+        limit = max(gas, drivers.LEAST_LIMIT)
+        genesis = drivers.load("genesis").build(FORK, limit)
         with ProcessPoolExecutor(1, get_context("spawn")) as other:  # what it finds out is not remembered here
-            payloads = other.submit(build, genesis, gas, kinds, WARM + arguments.blocks).result()
+            payloads = other.submit(build, genesis, gas, limit, kinds, WARM + arguments.blocks).result()
         with tempfile.TemporaryDirectory() as folder:
-            verifier = driver(open_context(Path(folder) / "verifier", genesis), gas)
+            verifier = driver(open_context(Path(folder) / "verifier", genesis), limit)
             rows: dict[str, list[tuple[float, float, float]]] = {kind: [] for kind in kinds}
             calls: dict[str, dict[str, float]] = {}
             gc.collect()
@@ -145,7 +146,7 @@ def main() -> int:
                 verifier.insert(params)  # again, and makes it the head
         for kind in kinds:
             whole, processor, own = (statistics.median(column) for column in zip(*rows[kind][WARM:], strict=True))
-            print(f"| {kind} | {mgas} | {whole * 1e3:.1f} | {processor * 1e3:.1f} | {own * 1e3:.1f} | {own / whole:.0%} |")
+            print(f"| {kind} | {mgas:g} | {whole * 1e3:.1f} | {processor * 1e3:.1f} | {own * 1e3:.1f} | {own / whole:.0%} |")
             if arguments.calls:
                 print({name: round(seconds * 1e3, 2) for name, seconds in sorted(calls[kind].items(), key=lambda item: -item[1])})
     return 0
