@@ -1,7 +1,7 @@
-"""The command line: finds the subcommand, lets its module say which arguments it takes, and turns errors into exit statuses.
+"""The command line: finds the subcommand, lets its module define its arguments, and turns errors into exit statuses.
 
-A bare `l2engine`, or one that begins with a flag, is `l2engine run`. Modules are imported when their command is called, and not
-before Ctrl-C is answered.
+`l2engine` without a subcommand means `l2engine run`. A command's module is imported only when the command is called, after the
+handling of Ctrl-C is set up.
 """
 
 import argparse
@@ -32,7 +32,7 @@ COMMANDS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; its exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+    """Run one command and return its exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words[:1] in (["-h"], ["--help"], ["help"]):
         print(_overview())
@@ -50,10 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # the reader of our output left, as `| head` does
+    except BrokenPipeError:  # the reader of our output closed it, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except OSError as error:  # a file or folder of the user's that cannot be used
+    except OSError as error:  # one of the user's files or folders cannot be used
         where = f"{error.filename}: " if error.filename else ""
         print(f"l2engine: {where}{error.strerror or error}", file=sys.stderr)
         return 1
@@ -74,7 +74,7 @@ def _run(name: str, words: Sequence[str]) -> int:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        """Without argparse's usage text: with eighty flags it would hide the message."""
+        """Exit with the message, without argparse's usage text, which with eighty flags would hide it."""
         self.exit(2, f"{self.prog}: {message} (see `{self.prog} --help`)\n")
 
 
@@ -83,12 +83,12 @@ class _Help(argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, max_help_position=34, width=120)
 
     def add_usage(self, usage: str | None, actions: Iterable[argparse.Action], groups: Any, prefix: str | None = None) -> None:
-        """One line: the flags, which may be eighty, are listed below it."""
+        """Add the usage as one line; the flags, up to eighty, are listed below it."""
         words = [self._format_args(action, action.dest) for action in actions if not action.option_strings]
         super().add_usage(" ".join([self._prog, "[FLAGS]", *words]), (), (), prefix)
 
     def _format_action_invocation(self, action: argparse.Action) -> str:
-        """All names of a flag, then its value once."""
+        """All names of a flag, followed by its value once."""
         if not action.option_strings:
             return super()._format_action_invocation(action)
         value = "" if action.nargs == 0 else self._format_args(action, action.dest.upper())

@@ -1,7 +1,7 @@
-"""From settings to a chain that can be worked on: data directory, genesis, rules, executor, engine.
+"""Opens a chain from settings: data directory, genesis, rules, executor, engine.
 
-Shared by the node and by the commands that work on a data directory without one. Heavy imports happen inside the functions,
-so that the command line answers at once.
+Used by the node and by the commands that work on a data directory without a node. Heavy imports are inside the functions,
+so that the command line starts quickly.
 """
 
 import json
@@ -33,7 +33,7 @@ DEFAULT_DATADIR = Path("~/.l2engine")
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """An opened chain. `close` it when done; nothing acknowledged is lost without, either."""
+    """An opened chain. Call `close` when done; even without it, no acknowledged block is lost."""
 
     config: ChainConfig
     executor: Executor
@@ -53,7 +53,7 @@ class Chain:
 
 
 def data_directory(settings: Settings) -> Path:
-    """The node's own folder."""
+    """The node's data directory."""
     return (settings.datadir or DEFAULT_DATADIR).expanduser()
 
 
@@ -62,7 +62,7 @@ def _database(settings: Settings) -> Path:
 
 
 def open_database(settings: Settings, create: bool = True) -> KeyValue:
-    """The LevelDB below the data directory; `StoreError` when it is in use, foreign or (with `create` False) not there."""
+    """The LevelDB in the data directory. `StoreError` when it is in use or foreign, `ConfigError` when it is missing and `create` False."""
     from l2engine.evm.choose import is_native
 
     path = _database(settings)
@@ -81,7 +81,8 @@ def open_database(settings: Settings, create: bool = True) -> KeyValue:
 
 
 def repair_database(settings: Settings) -> list[str]:
-    """Drop what is damaged at the end of the LevelDB's logs; what was done. `StoreError` when it is in use or damaged elsewhere."""
+    """Cut the damaged end of the LevelDB's logs; returns a line for each cut. `StoreError` when the database is in use or damaged
+    elsewhere, `ConfigError` when there is none."""
     from l2engine.store.files import cut_damaged_logs
 
     path = _database(settings)
@@ -104,7 +105,7 @@ def memory_database(settings: Settings) -> KeyValue:
 
 
 def open_state(kv: KeyValue, settings: Settings) -> StateStore:
-    """The state in `kv`, kept where the database is: in Rust or in Python."""
+    """The state in `kv`, in the same implementation as `kv`: Rust or Python."""
     from l2engine.store.native import NativeKeyValue, NativeState
     from l2engine.store.state import LayeredState
 
@@ -114,7 +115,7 @@ def open_state(kv: KeyValue, settings: Settings) -> StateStore:
 
 
 def read_genesis(settings: Settings) -> Genesis:
-    """The genesis that `--network`, `--genesis` and `--override.<fork>` mean together."""
+    """The genesis selected by `--network` or `--genesis`, with the `--override.<fork>` times applied."""
     if settings.network is not None:
         return load_named(settings.network, settings.genesis, settings.override)
     if settings.genesis is None:
@@ -125,7 +126,7 @@ def read_genesis(settings: Settings) -> Genesis:
 
 
 def write(kv: KeyValue, genesis: Genesis) -> None:
-    """Make `genesis` the beginning of the database, or check that it is."""
+    """Write `genesis` into an empty database, or check that the database has the same genesis."""
     from l2engine.store.genesis import write_genesis
 
     if not genesis.alloc:
@@ -134,10 +135,11 @@ def write(kv: KeyValue, genesis: Genesis) -> None:
 
 
 def prepare_rules(kv: KeyValue, settings: Settings, genesis: Genesis | None = None) -> ChainConfig:
-    """The chain's rules: from the genesis that is named, which an empty database takes, or from what the database says. Forks that the
-    database does not know of, since they were scheduled later, are the registry's where the chain is a registered one.
+    """The chain's rules: from the genesis in the settings, which is written into an empty database, or else from the configuration in
+    the database. For a registered chain, the registry adds forks that were scheduled after the database was written.
 
-    `genesis` is the named one where it has been read already. `ConfigError` when there is none; `GenesisMismatch` when they differ.
+    `genesis` is the genesis in the settings if it has been read already. `ConfigError` when there is no genesis; `GenesisMismatch`
+    when it differs from the database's.
     """
     from l2engine.store.blocks import BlockStore
 
@@ -157,8 +159,8 @@ def prepare_rules(kv: KeyValue, settings: Settings, genesis: Genesis | None = No
 
 
 def check_forks(config: ChainConfig, head: Header, block_0_hash: Hash32, now: float) -> list[str]:
-    """Warnings before the chain is followed from `head` on at the time `now` (unix seconds): forks to come that this build does
-    not know, and what the registry says of the chain. `ConfigError` when such a fork has begun."""
+    """Warnings for following the chain from `head` on at the time `now` (unix seconds): coming forks that this build does not
+    know, and the registry's warnings for the chain. `ConfigError` when such a fork has begun."""
     for fork in config.unknown_forks:
         if fork.reached(head.number, head.timestamp if fork.is_last else max(head.timestamp, int(now))):
             raise ConfigError(f"fork {fork} has begun, and this build does not know it: {fork.advice}")
@@ -168,8 +170,8 @@ def check_forks(config: ChainConfig, head: Header, block_0_hash: Hash32, now: fl
 
 
 def open_chain(settings: Settings, kv: KeyValue | None = None, now: float | None = None) -> Chain:
-    """Open (and begin, where it is empty) the chain of the data directory, or of `kv`. `ConfigError` when a fork has begun, by the
-    head or by the clock (`now`, in unix seconds), that this build does not know."""
+    """Open the chain in the data directory, or in `kv`; an empty database is initialised first. `ConfigError` when a fork that this
+    build does not know has begun, by the head or by the clock (`now`, in unix seconds)."""
     from l2engine.chain.engine import Engine, EngineSettings
     from l2engine.chain.events import Events
     from l2engine.chain.pool import Pool
@@ -180,7 +182,7 @@ def open_chain(settings: Settings, kv: KeyValue | None = None, now: float | None
     now = time.time() if now is None else now
     is_new = kv is None and not _database(settings).exists()
     genesis = None
-    if is_new or settings.genesis is not None:  # first: a mistake in it leaves no directory behind, and the database's rules as they are
+    if is_new or settings.genesis is not None:  # first, so that a mistake in it creates no directory and changes no stored rules
         genesis = read_genesis(settings)
         check_forks(genesis.config, genesis.header, genesis.hash, now)
     opened = kv if kv is not None else open_database(settings)

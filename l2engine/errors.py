@@ -1,19 +1,19 @@
-"""Every error the engine expects, named by who is at fault, since that decides the answer.
+"""All expected errors, named by the input or part at fault, since that decides the answer.
 
     L2EngineError
     ├── DecodeError            bytes that do not decode as a transaction, header, block, receipt or payload
-    ├── InvalidBlock           a block breaks the rules; carries what was expected and got
-    │   └── RootMismatch       a commitment in the header differs from the computed one
+    ├── InvalidBlock           a block breaks the rules
+    │   └── RootMismatch       a field of the header differs from the computed one; carries both values
     ├── InvalidTransaction     a transaction is not valid in this block (the builder skips it, the verifier rejects the block)
     │   └── PoolError          the pool refuses it
     ├── InvalidPayload         an Engine API payload contradicts itself before it is a block (hash, fields of the wrong fork)
-    ├── InvalidParams          an argument of the wrong form                                    -32602
+    ├── InvalidParams          a malformed argument                                             -32602
     ├── InvalidAttributes      payload attributes that cannot be built                          -38003
     ├── InvalidForkchoice      safe or finalized unknown or off the head's chain                -38002
     ├── UnknownPayload         no such payload id                                               -38001
     ├── UnsupportedFork        a method version that does not fit the payload's fork            -38005
     ├── UnknownFork            a block or attributes of a fork that this build has no rules for -32000
-    ├── RequestTooLarge        more asked for than is served                                    -38004
+    ├── RequestTooLarge        a request for more than is served at once                        -38004
     ├── ExecutionReverted      a call reverted; carries the revert data                         3
     ├── ExecutionTimeout       a call or build ran past its deadline
     ├── UnknownBlock           no such block
@@ -23,7 +23,7 @@
     ├── ExecutorsDisagree      `--evm both`: the two executors came to different results       -32603
     └── StoreError             the database is locked, foreign, newer or damaged
         ├── StoreUnreadable    its files cannot be read: damaged ones, or a failing disk
-        └── StoreUnavailable   it takes no writes since one failed, or it is closed
+        └── StoreUnavailable   it accepts no writes after one failed, or it is closed
 
 `rpc/errors.py` maps them to JSON-RPC codes. INVALID and SYNCING are answers of the Engine API, not errors.
 """
@@ -38,7 +38,7 @@ class L2EngineError(Exception):
 
 
 class DecodeError(L2EngineError):
-    """Bytes that do not decode; the message says what and where."""
+    """Bytes that do not decode; the message names the field and the problem."""
 
 
 class InvalidBlock(L2EngineError):
@@ -46,7 +46,7 @@ class InvalidBlock(L2EngineError):
 
 
 class RootMismatch(InvalidBlock):
-    """A field of the header differs from what execution gave."""
+    """A field of the header differs from the value that execution gave."""
 
     def __init__(self, field: str, expected: object, got: object) -> None:
         self.field, self.expected, self.got = field, expected, got
@@ -54,7 +54,7 @@ class RootMismatch(InvalidBlock):
 
 
 class InvalidTransaction(L2EngineError):
-    """A transaction that cannot be included: the reason, and the facts that belong to it. `str()` is geth's wording."""
+    """A transaction that cannot be included, with the reason and the facts for its message. `str()` gives geth's wording."""
 
     words = refusals.WORDS
 
@@ -97,7 +97,7 @@ class UnsupportedFork(L2EngineError):
 
 
 class UnknownFork(L2EngineError):
-    """A block or attributes at or after a fork whose rules this build does not have. It says nothing about their validity."""
+    """A block or attributes at or after a fork whose rules this build does not have. They may still be valid."""
 
     def __init__(self, name: str, time: int | None, block: int | None, advice: str) -> None:
         self.name, self.time, self.block = name, time, block
@@ -106,7 +106,7 @@ class UnknownFork(L2EngineError):
 
 
 class RequestTooLarge(L2EngineError):
-    """More was asked for than is served at once."""
+    """A request for more than is served at once."""
 
 
 class ExecutionReverted(L2EngineError):
@@ -149,9 +149,9 @@ class ExecutorsDisagree(L2EngineError):
     ) -> None:
         self.where, self.native, self.reference = where, native, reference
         self.transactions = transactions
-        """Of a block: those that ran, the first differing one last."""
+        """The transactions of the block that ran, up to and including the first one with different results."""
         self.executors = executors
-        """The two, to run the block again on each alone."""
+        """The two executors, to run the block again on each of them alone."""
         super().__init__(f"the executors disagree at {where}: native {_text(native)}, reference {_text(reference)}")
 
 
@@ -160,12 +160,12 @@ class StoreError(L2EngineError):
 
 
 class StoreUnreadable(StoreError):
-    """Files of the database that LevelDB cannot read, or that fail their checksums: nothing is known of what they hold."""
+    """Database files that LevelDB cannot read, or whose checksums fail. Their content is unknown."""
 
 
 class StoreUnavailable(StoreError):
-    """A write failed, as on a full disk, and none is taken until the database is reopened; or it is closed, or has been reopened
-    since the read at hand began."""
+    """A write failed, for instance on a full disk, and no write is accepted until the database is reopened; or the database is
+    closed, or was reopened after the current read began."""
 
 
 def _text(value: object) -> str:

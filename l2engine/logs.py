@@ -1,6 +1,6 @@
-"""Log lines in the three forms operators know from geth: terminal, logfmt and JSON.
+"""Log lines in geth's three forms: terminal, logfmt and JSON.
 
-Modules log a plain message and put the facts beside it: `log.info("Imported new potential chain segment", extra={"fields":
+Modules log a plain message and pass the facts separately: `log.info("Imported new potential chain segment", extra={"fields":
 {"number": 7, "hash": header.hash}})`. Bytes become hex; the terminal form shortens hashes and groups digits, the others do not.
 """
 
@@ -23,7 +23,7 @@ _NAMES = {
 }
 _COLOURS = {"CRIT": 35, "ERROR": 31, "WARN": 33, "INFO": 32, "DEBUG": 36, "TRACE": 34}
 _NAMES_BY_NUMBER = frozenset(("chain",))  # their digits are not grouped
-_MESSAGE_WIDTH = 40  # geth's, so that fields stand in a column
+_MESSAGE_WIDTH = 40  # the same as geth's, so that the fields begin in one column
 
 
 def configure(form: str = "terminal", verbosity: int = 3, stream: TextIO | None = None) -> None:
@@ -88,13 +88,13 @@ _FORMS = {"terminal": Terminal, "logfmt": Logfmt, "json": Json}
 
 
 def fields_of(record: logging.LogRecord) -> Mapping[str, Any]:
-    """The facts that came with a message."""
+    """The facts that were passed with a message."""
     found: Mapping[str, Any] = getattr(record, "fields", {})
     return found
 
 
 def full(value: Any) -> str:
-    """A value without loss."""
+    """A value as text, complete."""
     if isinstance(value, bytes):
         return "0x" + value.hex()
     if isinstance(value, float):
@@ -103,7 +103,7 @@ def full(value: Any) -> str:
 
 
 def short(value: Any) -> str:
-    """A value for eyes: hashes as 0x and their first and last three bytes, digits in groups."""
+    """A value as text for people: a hash as 0x with its first and last three bytes, digits in groups."""
     if isinstance(value, bytes) and len(value) == 32:
         return f"0x{value[:3].hex()}..{value[-3:].hex()}"
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 100_000:

@@ -41,14 +41,14 @@ log = logging.getLogger(__name__)
 ready_log = logging.getLogger(f"{__name__}.ready")
 ready_log.setLevel(logging.INFO)  # scripts wait for the ready line, whatever the verbosity
 
-STOP_SECONDS = 3.0  # for the call at hand; with what the ports need, all is over within 5
-FORK_LOOK_SECONDS = 60.0  # between two looks at forks that this build does not know
-QUIET_SECONDS = 60.0  # without a new head, until the log says what the node waits for
+STOP_SECONDS = 3.0  # for the running call; together with closing the ports, stopping takes at most 5
+FORK_LOOK_SECONDS = 60.0  # between two checks for forks that this build does not know
+QUIET_SECONDS = 60.0  # without a new head, until the log says that the node waits for a rollup node
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """Where a running node listens, with the real ports."""
+    """The addresses on which a running node listens, with the real port numbers."""
 
     http: str | None
     ws: str | None
@@ -57,12 +57,12 @@ class Endpoints:
 
 
 Service = Callable[[Chain, ThreadPoolExecutor], Awaitable[Callable[[], Awaitable[None]]]]
-"""Starts something that drives the chain, and gives back what stops it."""
+"""A function that starts a task which drives the chain, and returns a function that stops it."""
 
 
 class Node:
-    """See the module. `kv` takes the place of the data directory's database; it is closed with the node. With `keys`, private keys
-    by account, it signs what eth_sendTransaction asks for. `now` is the clock, in unix seconds, by which forks begin."""
+    """A node; see the module. `kv` replaces the data directory's database and is closed with the node. `keys` are private keys by
+    account, used to sign for eth_sendTransaction. `now` is the clock, in unix seconds, for fork times."""
 
     endpoints: Endpoints
     chain: Chain
@@ -77,9 +77,9 @@ class Node:
     ) -> None:
         self.settings = settings
         self.halted = asyncio.Event()
-        """Set when the node asks to be stopped (--rollup.halt, a database that cannot be written)."""
+        """Set when the node must be stopped (--rollup.halt, or a database that cannot be written)."""
         self.exit_status = 0
-        """Of the process, once the node is stopped."""
+        """The exit status for the process, once the node is stopped."""
         self._kv, self._service, self._keys, self._now = kv, service, keys or {}, now
         self._stops: list[Callable[[], Awaitable[None]]] = []
 
@@ -91,7 +91,7 @@ class Node:
         await self.stop()
 
     async def start(self) -> None:
-        """Open the chain, then the ports, then whatever drives it. On an error all that was opened is closed again."""
+        """Open the chain, then the ports, then start the service that drives the chain. On an error, all opened parts are closed."""
         for warning in self.settings.warnings:
             log.warning(warning)
         started = time.monotonic()
@@ -129,7 +129,7 @@ class Node:
             self._watch_for_silence()
 
     async def stop(self) -> None:
-        """Stop all in reverse order. Nothing acknowledged is lost."""
+        """Stop all parts in reverse order. No acknowledged block is lost."""
         while self._stops:
             await self._stops.pop()()
 
@@ -246,7 +246,7 @@ class Node:
         self._stops.append(stop)
 
     def _watch_for_silence(self) -> None:
-        """Say once what the node waits for when no block has come for a while."""
+        """Log once that the node waits for a rollup node, if no block comes for a while."""
 
         def look() -> None:
             if self.chain.engine.head.number == first:
@@ -259,7 +259,7 @@ class Node:
         self._stops.append(_as_stop(asyncio.get_running_loop().call_later(QUIET_SECONDS, look).cancel))
 
     def _watch_for_forks(self) -> None:
-        """Tell of forks that this build does not know while they come near."""
+        """Log warnings as forks that this build does not know come near."""
         engine = self.chain.engine
 
         def headers() -> tuple[Header, Header | None]:
@@ -277,8 +277,8 @@ class Node:
         self._stops.append(_as_stop(asyncio.create_task(watch()).cancel))
 
     async def _close_chain(self, engine_thread: ThreadPoolExecutor) -> None:
-        """Close on the engine thread, behind the call at hand. One that takes too long is left behind with the database open:
-        whatever it writes is a whole batch or nothing."""
+        """Close the chain on the engine thread, after the running call. If that call takes too long, stop without closing the
+        database: the call's writes are atomic batches, so nothing is left half written."""
         closing = asyncio.get_running_loop().run_in_executor(engine_thread, self.chain.close)
         engine_thread.shutdown(wait=False)
         done, _ = await asyncio.wait([closing], timeout=STOP_SECONDS)
@@ -303,7 +303,7 @@ class _Identity(Network):
 
 
 def _announcer(server: Server) -> Callable[[Event], None]:
-    """Hands the engine's events to the subscriptions."""
+    """A listener that passes the engine's events to the server's subscriptions."""
 
     def announce(event: Event) -> None:
         if isinstance(event, NewHead):

@@ -1,7 +1,7 @@
-"""Why a transaction is refused: one kind for each reason, and geth's words for it.
+"""The reasons for refusing a transaction, with geth's text for each.
 
-Code compares kinds; words exist for people and for wallets, which match on geth's. The facts of a refusal are numbers and addresses
-by the names that the words use. Sources: go-ethereum's core/error.go, core/txpool/errors.go and core/txpool/validation.go.
+Code compares reasons; the text is for people, and for wallets that compare it with geth's. The facts of a refusal are numbers, words
+and addresses, named as in the text. Sources: go-ethereum's core/error.go, core/txpool/errors.go and core/txpool/validation.go.
 """
 
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """Why a transaction cannot be included. The native core names them by these values."""
+    """The reasons why a transaction cannot be included. The native core uses the same values."""
 
     # the envelope and its signature
     UNDECODABLE = "undecodable"
@@ -136,7 +136,7 @@ WORDS: Mapping[Reason, str] = {
     Reason.TYPE_NOT_ACCEPTED: "transaction type not supported: received type {type}",
     Reason.FEE_ABOVE_CAP: "tx fee ({fee} ether) exceeds the configured cap ({cap} ether)",
 }
-"""geth's words, as a block's verifier says them."""
+"""geth's text for a transaction in a block."""
 
 POOL_WORDS: Mapping[Reason, str] = {
     **WORDS,
@@ -153,13 +153,13 @@ POOL_WORDS: Mapping[Reason, str] = {
     Reason.INTRINSIC_GAS_TOO_LOW: "intrinsic gas too low: gas {have}, minimum needed {want}",
     Reason.FLOOR_GAS_TOO_LOW: "insufficient gas for floor data gas cost: gas {have}, minimum needed {want}",
 }
-"""geth's words where its pool says the same otherwise."""
+"""geth's text where its pool words the same reason differently."""
 
 assert WORDS.keys() == set(Reason)
 
 
 def in_words(reason: Reason, facts: Facts, table: Mapping[Reason, str] = WORDS) -> str:
-    """A refusal as geth tells it."""
+    """The text of a refusal, in geth's words."""
     return table[reason].format_map(_Shown(facts))
 
 
@@ -167,7 +167,7 @@ class _Shown(dict[str, int | str | bytes]):
     """Facts that show addresses with their checksum."""
 
     def __getitem__(self, name: str) -> int | str:
-        from eth_utils import to_checksum_address  # only where somebody reads it
+        from eth_utils import to_checksum_address  # imported only when a text is needed
 
         fact = super().__getitem__(name)
         return str(to_checksum_address(fact)) if isinstance(fact, bytes) else fact

@@ -1,4 +1,4 @@
-"""What RPC methods need: the chain, the pool, the settings, and the few look-ups that every namespace shares."""
+"""The context of RPC methods: the chain, the pool, the settings, and the few look-ups that all namespaces share."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -26,11 +26,11 @@ from rpc.fee_history import PaidTips
 from rpc.installed_filters import Filters
 from rpc.read.blocks import BlockReference, CanonicalHash
 
-REQUEST_SECONDS = 30.0  # how long geth's HTTP server lets a request take
+REQUEST_SECONDS = 30.0  # the time limit of geth's HTTP server for a request
 
 
 class TimeLimit:
-    """The time that one request may take, from now on."""
+    """The time limit of one request, which starts when this object is made."""
 
     def __init__(self) -> None:
         self._end = time.monotonic() + REQUEST_SECONDS
@@ -40,16 +40,16 @@ class TimeLimit:
         return time.monotonic() > self._end
 
     def check(self) -> None:
-        """Refuse to go on when it is over."""
+        """Raise `RpcError` when the time is over."""
         if self.over:
             raise RpcError(TIMEOUT, "request timed out")
 
 
 class Network:
-    """What the node knows of its identity and its peers; as it is here, nothing."""
+    """The node's identity and peers. This base class has neither."""
 
     def peer_count(self) -> int:
-        """How many peers are connected."""
+        """The number of connected peers."""
         return 0
 
     def peers(self) -> list[dict[str, Any]]:
@@ -67,22 +67,22 @@ class Network:
 
 @dataclass(slots=True)
 class Context:
-    """Handed to every method as its first argument."""
+    """The first argument of every RPC method."""
 
     engine: Engine
     settings: RpcSettings = field(default_factory=RpcSettings)
     client_version: str = "l2engine"
     commit: str = "00000000"
-    """Four bytes of hex that tell builds apart in engine_getClientVersionV1."""
+    """The commit of this build in engine_getClientVersionV1: four bytes as hex."""
     network_id: int | None = None
-    """None takes the chain id."""
+    """None means that the chain id is used."""
     keys: Mapping[Address, bytes] = field(default_factory=dict)
-    """Private keys by account: the dev chain's, for eth_accounts and eth_sendTransaction."""
+    """The dev chain's private keys by account, for eth_accounts and eth_sendTransaction."""
     network: Network = field(default_factory=Network)
     halt: Callable[[str], None] = lambda reason: None
-    """Stops the node: what --rollup.halt asks for."""
+    """Stops the node, for --rollup.halt."""
     forward: Callable[[str, list[Any]], Any] | None = None
-    """Sends a request to the sequencer and gives back its result; its error is raised as it came."""
+    """Sends a request to the sequencer and returns its result; the sequencer's error is raised unchanged. None without a sequencer."""
     namespaces: tuple[str, ...] = ()
     """The names of --http.api, for rpc_modules."""
     filters: Filters = field(default_factory=Filters)
@@ -106,9 +106,9 @@ class Context:
     # ---- blocks -----------------------------------------------------------------------------------------------------
 
     def header(self, reference: BlockReference) -> Header | None:
-        """The header that a number, tag or hash means; None when there is none."""
+        """The header for a number, tag or hash; None when there is none. `UnknownBlock` for safe or finalized when not set."""
         engine = self.engine
-        if reference == "latest" or reference == "pending":  # nothing is built ahead: pending is the head
+        if reference == "latest" or reference == "pending":  # there is no pending block, so "pending" means the head
             return engine.head
         if isinstance(reference, bytes):
             return self.blocks.header(reference)
@@ -123,7 +123,7 @@ class Context:
         return None if block_hash is None else self.blocks.header(block_hash)
 
     def header_or_error(self, reference: BlockReference) -> Header:
-        """As `header`, in geth's words when there is none."""
+        """As `header`, but raises an error in geth's words when there is none."""
         header = None if reference is None else self.header(reference)
         if header is None:
             raise UnknownBlock("header not found")
@@ -132,12 +132,12 @@ class Context:
         return header
 
     def block(self, reference: BlockReference) -> Block | None:
-        """The block that a number, tag or hash means; None when there is none."""
+        """The block for a number, tag or hash; None when there is none."""
         header = self.header(reference)
         return None if header is None else self.blocks.block(header.hash)
 
     def mined(self, tx_hash: Hash32) -> tuple[Block, int] | None:
-        """The block that a transaction is in, and its index there; None when it is not in the chain."""
+        """The canonical block that contains a transaction, and its index there; None when no block does."""
         location = self.blocks.transaction_location(tx_hash)
         block = None if location is None else self.blocks.block(location[0])
         return None if location is None or block is None else (block, location[1])
@@ -148,7 +148,7 @@ class Context:
         return self.pool.get(tx_hash) if mined is None else mined[0].transactions[mined[1]]
 
     def receipts(self, block_hash: Hash32) -> Sequence[Receipt]:
-        """The receipts of a block; none when it is not known."""
+        """The receipts of a block; empty when the block is not known."""
         return self.blocks.receipts(block_hash) or ()
 
     def view(self, header: Header) -> StateView:
@@ -158,14 +158,14 @@ class Context:
         return self.state.view(header.hash)
 
     def environment(self, header: Header, overrides: Mapping[str, Any] | None = None) -> BlockEnv:
-        """A block's environment for calls on top of its state, with the fields that `overrides` replaces."""
+        """A block's environment for calls on top of its state, with the fields in `overrides` replaced."""
         parent = self.blocks.header(header.parent_hash) or header
         return replace(header_env(header, parent), **overrides or {})
 
     def deadline(
         self, env: BlockEnv, message: Call, overrides: Mapping[Address, AccountOverride] | None = None, traced: bool = False
     ) -> float | None:
-        """Deadline (time.monotonic) for a call that starts now, after what it needs has been imported; None for no limit."""
+        """Deadline (time.monotonic) for a call that starts now; None for no limit. Imports the modules that calls need first."""
         self.executor.prepare(env, message, overrides, traced)
         limit = self.settings.evm_timeout_seconds
         return time.monotonic() + limit if limit else None

@@ -1,4 +1,4 @@
-"""Which JSON-RPC error answers each exception: one table of code, message and where the exception's text goes.
+"""The JSON-RPC error for each exception: one table of code, message and the place of the exception's text.
 
 geth puts the text of most errors into `message`; the Engine API's own errors have a fixed message and carry the text in
 `data.err`. Sources: JSON-RPC 2.0; execution-apis src/engine/common.md; engine-api-observed 2.3.
@@ -47,7 +47,7 @@ class RpcError(L2EngineError):
 
 
 class EngineParamsError(L2EngineError):
-    """Fields that a version of an Engine method does not have, or must have."""
+    """Fields that a version of an Engine method must not have, or fields that it must have and are missing."""
 
 
 def error_object(error: Exception) -> dict[str, Any] | None:
@@ -83,7 +83,7 @@ def _reverted(error: Exception) -> dict[str, Any]:
     return {"code": REVERTED, "message": str(error), "data": "0x" + error.data.hex()}
 
 
-# Subclasses stand before their parents.
+# Subclasses must come before their parents.
 _TABLE: tuple[tuple[type[Exception], Callable[[Exception], dict[str, Any]]], ...] = (
     (EngineParamsError, _engine(INVALID_PARAMS, "Invalid parameters")),
     (InvalidParams, _plain(INVALID_PARAMS)),

@@ -1,4 +1,4 @@
-"""What the gas of recent blocks paid in tips, for eth_feeHistory: computed once a block."""
+"""The tips paid for the gas of recent blocks, for eth_feeHistory: computed once per block."""
 
 import threading
 from bisect import bisect_left
@@ -13,18 +13,18 @@ MAX_STEPS = 200_000  # of all kept blocks together, about 20 MB
 
 @dataclass(frozen=True, slots=True)
 class TipSteps:
-    """The tips of one block, rising, and how much gas paid each of them or less."""
+    """The tips of one block in ascending order, each with the amount of gas that paid this tip or less."""
 
     tips: tuple[Wei, ...]
     gas: tuple[Gas, ...]
 
     def at(self, threshold: Gas) -> Wei:
-        """The tip at which so much of the block's gas is reached, cheapest first; 0 in a block without transactions."""
+        """The tip at which the gas, counted from the cheapest tip up, reaches `threshold`; 0 in a block without transactions."""
         return self.tips[min(bisect_left(self.gas, threshold), len(self.tips) - 1)] if self.tips else 0
 
 
 def steps(paid: Iterable[tuple[Wei, Gas]]) -> TipSteps:
-    """From the (tip, gas used) of each transaction."""
+    """The tip steps of a block from the (tip, gas used) of each transaction."""
     by_tip: dict[Wei, Gas] = {}
     for tip, gas in paid:
         by_tip[tip] = by_tip.get(tip, 0) + gas
@@ -36,7 +36,7 @@ def steps(paid: Iterable[tuple[Wei, Gas]]) -> TipSteps:
 
 
 class PaidTips:
-    """The tips of the blocks asked for last; any thread may use it."""
+    """A cache of the tips of recently requested blocks; any thread may use it."""
 
     def __init__(self, max_steps: int = MAX_STEPS) -> None:
         self._max, self._kept = max_steps, 0
@@ -44,7 +44,7 @@ class PaidTips:
         self._lock = threading.Lock()
 
     def of(self, block_hash: Hash32, compute: Callable[[], TipSteps]) -> TipSteps:
-        """The block's tips, computed unless they are kept."""
+        """The block's tips, computed if they are not cached."""
         with self._lock:
             found = self._blocks.get(block_hash)
         if found is None:

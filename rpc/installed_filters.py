@@ -1,4 +1,4 @@
-"""The filters that eth_new*Filter installed, by id. What they find is in `rpc/methods/eth/filters.py`."""
+"""The filters that eth_new*Filter installed, by id. Their results are computed in `rpc/methods/eth/filters.py`."""
 
 import secrets
 import threading
@@ -24,15 +24,15 @@ class Filter:
     """One installed filter."""
 
     poll: Callable[..., list[Any]]
-    """(this filter, the context) → what is new."""
+    """A function (this filter, the context) → the new results."""
     head: Header
     """The head at the last poll."""
     polled_at: float
     criteria: LogQuery | None = None
     pending: "deque[Hash32] | None" = None
-    """Executable pool transactions to be told of; None when they are not wanted."""
+    """Executable pool transactions to report at the next poll; None for other kinds of filters."""
     full: bool = False
-    """Whole pending transactions instead of hashes."""
+    """Whether to report whole pending transactions instead of hashes."""
 
 
 class Filters:
@@ -43,7 +43,7 @@ class Filters:
         self._filters: dict[str, Filter] = {}
 
     def install(self, make: Callable[[float], Filter]) -> str:
-        """Keep a filter and answer its id."""
+        """Install a filter and return its id. `RpcError` when there are too many."""
         now = self._clock()
         with self._lock:
             for identity in [i for i, f in self._filters.items() if now - f.polled_at > LIFETIME_SECONDS]:
@@ -56,7 +56,7 @@ class Filters:
         return identity
 
     def get(self, identity: str) -> Filter:
-        """A filter by id; using it keeps it alive."""
+        """A filter by id; the call also renews its lifetime. `RpcError` when there is none."""
         with self._lock:
             found = self._filters.get(identity)
             if found is None:

@@ -1,8 +1,8 @@
 """JSON-RPC 2.0 without I/O: from the bytes of a request to the calls in it, and from results to the bytes of the answer.
 
-`parse` splits a body into calls and ready answers, `run` executes one call, `join` puts the answers together; the server
-does the same three steps and only chooses the thread for the middle one. `handle` is all of it at once.
-What malformed requests get is what op-geth answers (recordings, "raw" requests).
+`parse` splits a body into calls and ready answers, `run` executes one call, `join` puts the answers together. The server
+does these three steps and chooses the thread for `run`; `handle` does all three in the calling thread.
+Malformed requests get the same answers as from op-geth (recordings, "raw" requests).
 """
 
 import json
@@ -29,15 +29,15 @@ from rpc.read.values import Optional, Parser
 
 log = logging.getLogger(__name__)
 
-MAX_COMMAS = 250_000  # in a body: building more values holds everybody up, and no request has so many
+MAX_COMMAS = 250_000  # in a body: building more values would delay all other requests, and no real request has so many
 
 
 class RunsOn(Enum):
-    """Where a method may run without holding up others."""
+    """The threads on which a method may run without delaying others."""
 
     LOOP = auto()  # answers at once
     READ = auto()  # may take long: a small pool of threads
-    CALL = auto()  # runs contracts for as long as they are allowed to: threads of their own
+    CALL = auto()  # runs contracts up to their time limit: a separate small pool of threads
     ENGINE = auto()  # changes the chain: the one engine thread
     FORWARD = auto()  # waits for another node
 
@@ -49,7 +49,7 @@ class Method:
     function: Callable[..., Any]
     parsers: tuple[Parser[Any], ...]
     required: int
-    """How many leading arguments may not be left out."""
+    """The number of leading arguments that must be given."""
     runs_on: RunsOn
 
 
@@ -70,12 +70,12 @@ class Call:
     method: str
     params: Any
     notification: bool
-    """Without an id: it is executed and gets no answer."""
+    """Whether the call has no id: it is executed but gets no answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A parsed body: calls to run, and answers that are settled already."""
+    """A parsed body: calls to run, and answers that are already known."""
 
     items: Sequence[Call | bytes]
     batch: bool
@@ -83,7 +83,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds on batches; 0 for none."""
+    """Limits on batches; 0 means no limit."""
 
     batch_items: int = 1000
     batch_response_bytes: int = 25_000_000
@@ -121,7 +121,7 @@ def _read(message: Any) -> Call | bytes | None:
         if _valid_id(message):
             return Call(message["id"], name, message.get("params"), False)
     elif current and not name and _valid_id(message) and "params" not in message and ("result" in message or "error" in message):
-        return None  # somebody's response: nothing here waits for one
+        return None  # a response, not a request: nothing here waits for one
     return _invalid(message["id"] if _valid_id(message) else None)
 
 
@@ -134,7 +134,7 @@ def _invalid(request_id: Any, text: str = "invalid request") -> bytes:
 
 
 def run(call: Call, methods: Methods, context: Any) -> bytes:
-    """Execute one call and encode its answer (empty for a notification). Never raises: what is not expected is logged
+    """Execute one call and encode its answer (empty for a notification). Never raises: unexpected exceptions are logged
     once and answered as an internal error."""
     try:
         entry = methods.get(call.method)
@@ -147,7 +147,7 @@ def run(call: Call, methods: Methods, context: Any) -> bytes:
         if answer is None:
             log.exception("RPC method %s crashed", call.method)
             answer = {"code": INTERNAL_ERROR, "message": "method handler crashed"}
-        elif isinstance(error, StoreError) and not isinstance(error, StoreUnavailable):  # the engine tells of those, once
+        elif isinstance(error, StoreError) and not isinstance(error, StoreUnavailable):  # the engine logs StoreUnavailable itself, once
             log.error("Database error", extra={"fields": {"method": call.method, "err": error}})
         return b"" if call.notification else error_answer(call.id, answer)
 
@@ -175,7 +175,7 @@ def arguments(entry: Method, params: Any) -> list[Any]:
 
 
 def join(request: Request, answers: Sequence[bytes], limits: Limits) -> bytes:
-    """The body of the response; empty when nothing is to be answered."""
+    """The body of the response; empty when no call needs an answer."""
     if not request.batch:
         return answers[0] if answers else b""
     kept, size = [], 0
@@ -190,7 +190,7 @@ def join(request: Request, answers: Sequence[bytes], limits: Limits) -> bytes:
 
 
 def too_large(item: Call | bytes) -> bytes:
-    """The entry of a batch for an answer beyond the size limit."""
+    """The answer to a call in a batch whose answers exceed the size limit."""
     return refusal(item, RESPONSE_TOO_LARGE, "response too large")
 
 
@@ -210,7 +210,7 @@ def handle(body: bytes, methods: Methods, context: Any, limits: Limits | None = 
         if isinstance(item, bytes):
             answers.append(item)
         elif limits.batch_response_bytes and size > limits.batch_response_bytes:
-            answers.append(too_large(item))  # the limit is reached: no further work
+            answers.append(too_large(item))  # the limit is reached: run no more calls
         else:
             answers.append(run(item, methods, context))
         size += len(answers[-1])

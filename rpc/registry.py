@@ -1,4 +1,4 @@
-"""Which methods a port serves, from the names of --http.api and --ws.api."""
+"""The methods that a port serves, from the namespaces in --http.api and --ws.api."""
 
 from collections.abc import Iterable
 
@@ -25,7 +25,7 @@ def methods_for(namespaces: Iterable[str]) -> Methods:
     chosen: dict[str, Method] = {name: entry for name, entry in _ALL.items() if name.partition("_")[0] in names}
 
     def modules(context: Context) -> dict[str, str]:
-        """The namespaces served here, with their version."""
+        """The namespaces that this port serves, with their versions."""
         return dict.fromkeys(sorted((*names, "rpc")), "1.0")
 
     chosen["rpc_modules"] = method(modules)
@@ -35,5 +35,5 @@ def methods_for(namespaces: Iterable[str]) -> Methods:
 
 
 def _no_notifications(context: Context, *arguments: object) -> None:
-    """Subscriptions need a connection that stays: the WebSocket."""
+    """Answer eth_subscribe over HTTP: subscriptions need a permanent connection, a WebSocket."""
     raise RpcError(METHOD_NOT_FOUND, "notifications not supported")

@@ -1,1 +1,1 @@
-"""What only a dev chain has: a sequencer of its own, and an L1 that is imagined. It drives the engine as a rollup node does."""
+"""The parts that only a dev chain has: its own sequencer and an imagined L1. They drive the engine as a rollup node does."""

@@ -1,6 +1,6 @@
-"""The L1 that a dev chain imagines, and the payload attributes that a rollup node would derive from it.
+"""The imagined L1 of a dev chain, and the payload attributes that a rollup node would derive from it.
 
-It has an origin every six blocks and constant fees, so that the same transactions give the same chain.
+Its origin changes every six blocks and its fees are constant, so that the same transactions give the same chain.
 """
 
 from collections.abc import Mapping
@@ -33,14 +33,14 @@ class ImaginedL1:
     blob_base_fee_scalar: int = 810_949
     da_footprint_gas_scalar: int = 400
     gas_limit: Gas = 30_000_000
-    """Of the blocks on L2."""
+    """The gas limit of L2 blocks."""
     upgrades: Mapping[str, Upgrade] = field(default_factory=dict, hash=False)
-    """Fork name to what the rollup node adds to its activation block."""
+    """Deposits and gas that the rollup node adds to a fork's activation block, by fork name."""
 
 
 def dev_attributes(config: ChainConfig, head: Header, timestamp: Timestamp, l1: ImaginedL1) -> PayloadAttributes:
-    """The attributes of the next block after `head`: an L1-attributes deposit, upgrade deposits where a
-    fork begins that has any, and room for the pool."""
+    """The attributes of the next block after `head`: an L1-attributes deposit, the upgrade deposits of a
+    fork that begins with this block, and room for the pool."""
     number = head.number + 1
     fork = config.fork_at(number, timestamp)
     cancun = fork.has(L1Rules.CANCUN)

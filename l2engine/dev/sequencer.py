@@ -1,4 +1,4 @@
-"""The dev chain's sequencer: drives the engine through the same four calls as a rollup node, with no private door.
+"""The dev chain's sequencer: drives the engine through the same four calls as a rollup node, with no private shortcut.
 
 It makes a block for each transaction that enters the pool, or one every `block_time` seconds, on an imagined L1.
 """
@@ -33,7 +33,7 @@ class SequencerSettings:
     """Seconds between blocks; None makes a block for each transaction."""
     l1: ImaginedL1 = field(default_factory=ImaginedL1)
     safe_distance: int = 4
-    """How many blocks behind the head the safe one is."""
+    """The number of blocks from the safe head to the head."""
     finalized_distance: int = 16
 
 
@@ -53,7 +53,7 @@ class Sequencer:
         self._wanted = asyncio.Event()
 
     async def run(self) -> None:
-        """Make blocks; returns only by cancellation."""
+        """Make blocks until it is cancelled."""
         loop = asyncio.get_running_loop()
 
         def listen(event: Event) -> None:
@@ -94,7 +94,8 @@ class Sequencer:
     def make_block(self, timestamp: Timestamp | None = None) -> Block:
         """Build, execute and adopt one block with the pool's transactions; call it on the engine's thread.
 
-        The timestamp is the clock's, but always later than the head's. `L2EngineError` when the engine refuses.
+        `timestamp` (default: the clock's time) is raised to one second after the head's if it is lower. `L2EngineError` when the
+        engine refuses the block.
         """
         engine, head = self._engine, self._engine.head
         when = max(head.timestamp + 1, int(self._now()) if timestamp is None else timestamp)
@@ -118,7 +119,7 @@ class Sequencer:
         return block
 
     def _begins_fork(self, block: Block) -> bool:
-        """Whether a fork begins with the block, which may then hold no user transactions."""
+        """Whether a fork begins with this block, so that it may be unable to hold user transactions."""
         parent = self._engine.blocks.header(block.header.parent_hash)
         assert parent is not None
         return bool(self._engine.config.activated((parent.number, parent.timestamp), (block.header.number, block.header.timestamp)))

@@ -1,7 +1,7 @@
-"""Network-upgrade deposits: what the rollup node puts into a fork's activation block besides the usual.
+"""Network-upgrade deposits, which the rollup node adds to a fork's activation block.
 
-The deposits come in a bundle, a JSON file of the Optimism monorepo (`op-core/nuts/bundles`), which an engine need not know: it builds
-what it is given. The dev chain reads one to make a real activation block. Source: digest "Lagoon", sections 9.1 and 9.2.
+The deposits come in a bundle, a JSON file of the Optimism monorepo (`op-core/nuts/bundles`). An engine does not need it, since it
+builds the block that it is given; the dev chain reads one to make a real activation block. Source: digest "Lagoon", sections 9.1 and 9.2.
 """
 
 from collections.abc import Mapping
@@ -18,24 +18,24 @@ from l2engine.types.transaction import DepositTransaction
 from l2engine.types.transaction_codec import encode_transaction
 
 _LABELS = {"karst": "Karst", "lagoon": "Interop"}
-"""How the intents of a fork's bundle begin. Lagoon's name was Interop when its deposits were fixed."""
+"""The first word of the intents in a fork's bundle. Lagoon was called Interop when its deposits were fixed."""
 _SET_FEATURE_GAS, _FUND_GAS = 100_000, 50_000
 _LIQUIDITY: Wei = 2**128 - 1
 
 
 @dataclass(frozen=True, slots=True)
 class Upgrade:
-    """What an activation block has more than other blocks."""
+    """The additions to a fork's activation block."""
 
     deposits: tuple[bytes, ...] = ()
-    """Raw, in order; they follow the user deposits."""
+    """Raw transactions, in order; they follow the user deposits."""
     gas: Gas = 0
     """Added to the gas limit of this one block."""
 
 
 def read_upgrade(path: Path, fork_name: str, multi_chain: bool = False) -> Upgrade:
-    """The upgrade of a fork from its bundle (.json, .gz or .zst). Lagoon's has two deposits more on a chain that exchanges messages with
-    others, and counts their gas in any case. `ConfigError` when the file is no bundle or the fork has none."""
+    """The upgrade of a fork from its bundle (.json, .gz or .zst). With `multi_chain`, Lagoon's upgrade has two more deposits, whose gas
+    is added in any case. `ConfigError` when the file is not a bundle or the fork has no bundle."""
     label = _LABELS.get(fork_name)
     if label is None:
         raise ConfigError(f"{fork_name} has no upgrade bundle; {' and '.join(_LABELS)} have")

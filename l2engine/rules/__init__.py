@@ -1,1 +1,1 @@
-"""What the chain demands, fork by fork: pure functions over plain data, no state, no I/O."""
+"""The rules of the chain, fork by fork: pure functions over plain data, without state or I/O."""

@@ -1,6 +1,6 @@
-"""What keeps a transaction out of a block because of what it says by itself, one check each; no state is needed.
+"""Checks of a transaction on its own, one function for each rule; none of them reads state.
 
-The verifier and the pool call them in geth's two orders. `InvalidTransaction` names the reason.
+The verifier and the pool call them in two different orders, as geth does. Each check raises `InvalidTransaction` with the reason.
 Sources: EIP-2, 155, 2718, 3860, 7623, 7702, 7825; go-ethereum's core/state_transition.go and core/txpool/validation.go.
 """
 
@@ -17,13 +17,13 @@ TRANSACTION_GAS_CAP = 2**24  # EIP-7825
 
 
 def check_type(fork: Fork, tx: Transaction) -> None:
-    """The fork knows this type of transaction."""
+    """Check that the fork knows this type of transaction."""
     if tx.type not in fork.transaction_types:
         raise InvalidTransaction(Reason.TYPE_NOT_SUPPORTED)
 
 
 def check_signer(fork: Fork, tx: SignedTransaction, chain_id: int) -> None:
-    """Type, chain and signature values are such that a sender may be recovered."""
+    """Check the type, the chain id and the signature's form, which must hold before the sender is recovered."""
     check_type(fork, tx)
     if tx.chain_id is not None and tx.chain_id != chain_id:
         raise InvalidTransaction(Reason.WRONG_CHAIN_ID, have=tx.chain_id, want=chain_id)
@@ -34,31 +34,31 @@ def check_signer(fork: Fork, tx: SignedTransaction, chain_id: int) -> None:
 
 
 def check_gas_cap(fork: Fork, gas: Gas) -> None:
-    """Osaka: no transaction may ask for more gas than the cap."""
+    """Check that the gas limit is at most the cap of Osaka (EIP-7825)."""
     if fork.has(L1Rules.OSAKA) and gas > TRANSACTION_GAS_CAP:
         raise InvalidTransaction(Reason.GAS_ABOVE_CAP, cap=TRANSACTION_GAS_CAP, tx=gas)
 
 
 def check_tip(sender: Address, tip: Wei, fee_cap: Wei) -> None:
-    """The tip fits below the fee cap."""
+    """Check that the tip is at most the fee cap."""
     if tip > fee_cap:
         raise InvalidTransaction(Reason.TIP_ABOVE_FEE_CAP, address=sender, tip=tip, fee_cap=fee_cap)
 
 
 def check_fee_cap(sender: Address, fee_cap: Wei, base_fee: Wei) -> None:
-    """The fee cap covers the block's base fee."""
+    """Check that the fee cap covers the block's base fee."""
     if fee_cap < base_fee:
         raise InvalidTransaction(Reason.FEE_CAP_TOO_LOW, address=sender, fee_cap=fee_cap, base_fee=base_fee)
 
 
 def check_authorizations(tx: Transaction, sender: Address) -> None:
-    """A set-code transaction has an authorization."""
+    """Check that a set-code transaction has at least one authorization."""
     if isinstance(tx, SetCodeTransaction) and not tx.authorization_list:
         raise InvalidTransaction(Reason.AUTHORIZATIONS_MISSING, address=sender)
 
 
 def check_gas(fork: Fork, tx: Transaction) -> tuple[Gas, Gas]:
-    """The gas limit covers the intrinsic gas and the floor of EIP-7623, which are the result."""
+    """The intrinsic gas and the floor of EIP-7623, after checking that the gas limit covers both."""
     intrinsic, floor = intrinsic_gas(fork, tx), floor_gas(fork, tx)
     if tx.gas < intrinsic:
         raise InvalidTransaction(Reason.INTRINSIC_GAS_TOO_LOW, have=tx.gas, want=intrinsic)
@@ -73,13 +73,13 @@ def initcode_is_too_large(fork: Fork, to: Address | None, data: bytes) -> bool:
 
 
 def check_initcode(fork: Fork, to: Address | None, data: bytes) -> None:
-    """A creation's code is no longer than Shanghai allows."""
+    """Check that a creation's code is not longer than Shanghai allows."""
     if initcode_is_too_large(fork, to, data):
         raise InvalidTransaction(Reason.INITCODE_TOO_LARGE, size=len(data), limit=MAX_INITCODE_SIZE)
 
 
 def check_funds(sender: Address, have: Wei, want: Wei) -> None:
-    """The sender owns what the transaction may cost."""
+    """Check that the sender's balance `have` covers `want`, the most that the transaction may cost (both in wei)."""
     if want > MAX_UINT256:
         raise InvalidTransaction(Reason.COST_OVERFLOWS, address=sender)
     if have < want:

@@ -1,4 +1,4 @@
-"""The configuration of one chain: which fork holds at a block, and the parameters that differ between chains.
+"""The configuration of one chain: which fork is in force at a block, and the parameters that differ between chains.
 
 Read from the `config` section of a geth genesis (or from registry facts in `genesis/`). Sources: digest 1.1 and 1.12.
 """
@@ -52,7 +52,7 @@ class ChainConfig:
     deposit_contract: bytes | None = None
     """EIP-6110, Ethereum only."""
     unknown_forks: tuple[UnknownActivation, ...] = ()
-    """Scheduled, but without rules in this build; the first to begin comes first."""
+    """Scheduled forks without rules in this build, the earliest first."""
 
     def fork_at(self, number: BlockNumber, timestamp: Timestamp) -> Fork:
         """The fork in force for a block with this number and timestamp."""
@@ -62,18 +62,18 @@ class ChainConfig:
         raise ConfigError(f"no fork is active at block {number}")
 
     def fork_at_time(self, timestamp: Timestamp) -> Fork:
-        """The fork in force at a time, after the last fork that begins with a block number."""
+        """The fork in force at a time, assuming that every fork activated by block number has begun."""
         return self.fork_at(_NO_BLOCK_IS_LATER, timestamp)
 
     def fork_of_parent(self, fork: Fork, parent: tuple[BlockNumber, Timestamp]) -> Fork:
-        """The fork in force for the parent (number, timestamp) of a block in which `fork` is: nearly always the same."""
+        """The fork in force for `parent` (number, timestamp), where `fork` is in force for its child: nearly always the same."""
         for activation in self.activations:
             if activation.fork is fork and activation.reached(*parent):
                 return fork
         return self.fork_at(*parent)
 
     def require_known(self, number: BlockNumber, timestamp: Timestamp) -> None:
-        """`UnknownFork` when a block with this number and timestamp lies at or after a fork that this build does not know."""
+        """Raise `UnknownFork` when a block with this number and timestamp is at or after a fork that this build does not know."""
         for fork in self.unknown_forks:
             if fork.reached(number, timestamp):
                 raise fork.error()
@@ -82,7 +82,7 @@ class ChainConfig:
         """The forks whose first block is this one (number, timestamp), the child of `parent`."""
         begun: list[Fork] = []
         for item in reversed(self.activations):
-            if item.reached(*parent):  # and so were all before it
+            if item.reached(*parent):  # and so are all the earlier ones
                 break
             if item.reached(*block):
                 begun.insert(0, item.fork)
@@ -124,8 +124,8 @@ _KNOWN_KEYS = frozenset(
 
 
 def chain_config(config: Mapping[str, Any]) -> ChainConfig:
-    """The rules described by a geth genesis `config`. Unknown keys are tolerated, except that those in the form of a fork are noted
-    in `unknown_forks`. `ConfigError` for contradictions: forks out of order, OP times that differ from the L1 times they imply."""
+    """The rules described by a geth genesis `config`. Unknown keys are ignored, but those that look like a fork are listed in
+    `unknown_forks`. `ConfigError` for contradictions: forks out of order, OP times that differ from the L1 times they imply."""
     known = _op_config(config) if config.get("optimism") is not None else _ethereum_config(config)
     return replace(known, unknown_forks=unknown_forks.find(config, _KNOWN_KEYS))
 
@@ -164,7 +164,7 @@ def _op_config(config: Mapping[str, Any]) -> ChainConfig:
     bedrock = int(config.get("bedrockBlock") or 0)
     activations: list[Activation] = []
     if bedrock > 0:
-        activations = _block_activations(config)  # the chain's life before Bedrock, of which only headers matter
+        activations = _block_activations(config)  # the chain before Bedrock, of which only the headers matter
     activations.append(Activation(forks.BEDROCK, block=bedrock))
     for key, fork in _OP_TIME_KEYS:
         time = config.get(key)

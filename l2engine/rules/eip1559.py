@@ -30,8 +30,8 @@ class HeaderFeeParameters:
 def base_fee(config: ChainConfig, fork: Fork, parent: Header) -> Wei | None:
     """The base fee of the block after `parent`, in which `fork` is in force, in wei; None before London.
 
-    Holocene's and Jovian's parameters are those in the parent's extraData, if the fork was active at the *parent's*
-    time; Canyon's denominator goes by the *new* block's time. `InvalidBlock` when the parent's extraData has the wrong form.
+    Holocene's and Jovian's parameters are read from the parent's extraData, if the fork was active at the *parent's*
+    time. Canyon's denominator depends on the *new* block's time. `InvalidBlock` when the parent's extraData has the wrong form.
     """
     if not fork.has(L1Rules.LONDON):
         return None
@@ -42,7 +42,7 @@ def base_fee(config: ChainConfig, fork: Fork, parent: Header) -> Wei | None:
     if parent_fork.extra_data in _LENGTHS:
         parameters = _unpack(parent_fork, parent.extra_data)
         elasticity, denominator, minimum = parameters.elasticity, parameters.denominator, parameters.min_base_fee
-        if elasticity == 0 or denominator == 0:  # no valid header has it, but a trusted parent must never divide by zero
+        if elasticity == 0 or denominator == 0:  # no valid header has a zero, but even a trusted parent must not cause a division by zero
             elasticity, denominator = config.eip_1559.elasticity, config.eip_1559.denominator_canyon
         if parent_fork.da_footprint:
             used = max(used, parent.blob_gas_used or 0)
@@ -63,7 +63,7 @@ def _next_base_fee(fee: Wei, gas_used: int, gas_limit: int, elasticity: int, den
 
 
 def decode_extra_data(fork: Fork, extra_data: bytes) -> HeaderFeeParameters:
-    """The parameters in a Holocene or Jovian header; `InvalidBlock` for another length or version, or zeros."""
+    """The parameters in a Holocene or Jovian header; `InvalidBlock` for a wrong length or version, or for zeros."""
     parameters = _unpack(fork, extra_data)
     if parameters.denominator == 0 or parameters.elasticity == 0:
         raise InvalidBlock(f"{fork.extra_data.name.capitalize()} extraData must encode a non-zero denominator and elasticity")
@@ -81,8 +81,8 @@ def _unpack(fork: Fork, extra_data: bytes) -> HeaderFeeParameters:
 
 
 def encode_extra_data(config: ChainConfig, fork: Fork, eip_1559_params: bytes | None, min_base_fee: Wei | None) -> bytes:
-    """The extraData of a block built with these attributes; empty before Holocene. Zero parameters (or none) stand for
-    the chain's constants."""
+    """The extraData of a block built with these attributes; empty before Holocene. Zero or missing parameters mean the
+    chain's constants."""
     if fork.extra_data not in _LENGTHS:
         return b""
     parameters = eip_1559_params or bytes(8)

@@ -30,9 +30,9 @@ class L1Fee:
 def l1_fee(fork: Fork, raw: bytes, attributes: L1Attributes, length: Callable[[bytes], int] | None = None) -> L1Fee:
     """The L1 data fee of a transaction by the fork's rule. Deposits and Ethereum's forks pay nothing.
 
-    In the first Ecotone block L1Block has no Ecotone parameters yet, and the Regolith formula still holds; op-geth
-    recognises that by the blob base fee and both scalars being zero (digest section 0). `length` may stand in for
-    `fast_lz_length`.
+    In the first Ecotone block L1Block has no Ecotone parameters yet, and the Regolith formula still applies. Like op-geth,
+    this function recognises that case by a zero blob base fee and zero scalars (digest section 0). `length` replaces
+    `fast_lz_length` if given.
     """
     rule = fork.l1_fee
     if rule is L1FeeRule.NONE or not raw or not record_of(raw).pays_fees:
@@ -53,13 +53,13 @@ def l1_fee(fork: Fork, raw: bytes, attributes: L1Attributes, length: Callable[[b
 
 @dataclass(frozen=True, slots=True)
 class L1Costs:
-    """What publishing a block's transactions on L1 costs, as receipts tell it."""
+    """The cost of publishing a block's transactions on L1, as receipts show it."""
 
     fork: Fork
     attributes: L1Attributes
 
     def fee(self, raw: bytes, length: Callable[[bytes], int] | None = None) -> L1Fee:
-        """As `l1_fee`, but with both scalars 0 there is no fee: the state transition falls back to the older formula, a receipt does not."""
+        """As `l1_fee`, but 0 when both scalars are 0: a receipt does not fall back to the older formula, as the state transition does."""
         a = self.attributes
         scalars_are_zero = a.base_fee_scalar is not None and not (a.base_fee_scalar or a.blob_base_fee_scalar)
         if scalars_are_zero and record_of(raw).pays_fees:
@@ -68,8 +68,8 @@ class L1Costs:
 
 
 def l1_costs(fork: Fork, transactions: Sequence[bytes]) -> L1Costs | None:
-    """The L1 costs of a block, by the calldata of its own L1-attributes deposit, so that an activation block still has the previous
-    fork's. None when it does not begin with one."""
+    """The L1 costs of a block, from the calldata of its own L1-attributes deposit; an activation block therefore still uses the
+    previous fork's format. None when the block does not begin with such a deposit."""
     if not fork.is_optimism or not transactions or transactions[0][0] != DEPOSIT_TYPE:
         return None
     try:
@@ -79,13 +79,13 @@ def l1_costs(fork: Fork, transactions: Sequence[bytes]) -> L1Costs | None:
 
 
 def data_gas(rule: L1FeeRule, raw: bytes) -> Gas:
-    """The L1 gas that publishing `raw` is taken to use, without the overhead."""
+    """The L1 gas that the fee formula assumes for publishing `raw`, without the overhead."""
     if rule is L1FeeRule.FJORD:
         return _estimated_size_scaled(fast_lz_length(raw)) * 16 // 10**6
     zeros = raw.count(0)
     non_zeros = len(raw) - zeros
     if rule is L1FeeRule.BEDROCK:
-        non_zeros += 68  # stood for the signature, although `raw` already has one; corrected by Regolith
+        non_zeros += 68  # an allowance for the signature, although `raw` already has one; corrected by Regolith
     return 4 * zeros + 16 * non_zeros
 
 
@@ -100,7 +100,7 @@ def operator_fee(fork: Fork, gas: Gas, attributes: L1Attributes) -> Wei:
 
 
 def da_size(raw: bytes, length: Callable[[bytes], int] | None = None) -> int:
-    """The estimated compressed size of a transaction in bytes, at least 100. `length` may stand in for `fast_lz_length`."""
+    """The estimated compressed size of a transaction in bytes, at least 100. `length` replaces `fast_lz_length` if given."""
     return _estimated_size_scaled((length or fast_lz_length)(raw)) // 10**6
 
 
@@ -116,13 +116,13 @@ def _estimated_size_scaled(fast_lz: int) -> int:
     return max(_FJORD_MINIMUM, _FJORD_INTERCEPT + _FJORD_COEFFICIENT * fast_lz)
 
 
-@lru_cache(maxsize=1024)  # pool, builder, execution and receipts ask for the same transaction in turn
+@lru_cache(maxsize=1024)  # pool, builder, execution and receipts each ask for the same transaction
 def fast_lz_length(data: bytes) -> int:
     """The length of `data` after FastLZ compression at level 1; only the length is computed.
 
-    A table maps a hash of three bytes to where they were last seen. A match at most 8,191 bytes back is extended as far
-    as it goes, but never into the last four bytes. The extension counts one byte beyond the equal ones, as the original
-    does. Source: OP specs, fjord/exec-engine "FastLZ implementation".
+    A table maps the hash of three bytes to the position where they were last seen. A match at most 8,191 bytes back is
+    extended as far as it goes, but never into the last four bytes. The extension counts one byte more than are equal, as
+    the original code does. Source: OP specs, fjord/exec-engine "FastLZ implementation".
     """
     size = len(data)
     limit, end = size - 13, size - 4
@@ -130,7 +130,7 @@ def fast_lz_length(data: bytes) -> int:
     position = 2
     table = [0] * 8192
     while position < limit:
-        while True:  # find the next three bytes that were seen not too long ago
+        while True:  # find the next three bytes that were seen at most 8,191 bytes back
             a, b, c = data[position : position + 3]
             slot = (2654435769 * (a | b << 8 | c << 16)) >> 19 & 0x1FFF
             reference = table[slot]

@@ -1,4 +1,4 @@
-"""Fork ids: which of a chain's forks have passed, in eight bytes that peers compare before they talk.
+"""Fork ids: which of a chain's forks have begun, in a few bytes that peers compare when they connect.
 
 Sources: EIP-2124; EIP-6122 for forks by time.
 """
@@ -11,12 +11,12 @@ from zlib import crc32
 from l2engine.rules.config import ChainConfig
 from l2engine.types.base import BlockNumber, Hash32, Timestamp
 
-_FIRST_TIME = 1_438_269_973  # Ethereum's genesis: from here on a fork is a time, below it is a block number
+_FIRST_TIME = 1_438_269_973  # Ethereum's genesis: from this value on a fork point is a timestamp, below it a block number
 
 
 @dataclass(frozen=True, slots=True)
 class ForkId:
-    """What a node says of its forks."""
+    """The forks that a node has passed, and the next one it knows."""
 
     hash: bytes
     """Four bytes: CRC-32 over the genesis hash and the forks that have passed."""
@@ -31,12 +31,12 @@ class Verdict(Enum):
     REMOTE_STALE = "remote stale"
     """The peer does not know a fork that has passed here."""
     INCOMPATIBLE = "local incompatible or stale"
-    """Another chain, or a fork has passed there that is not known here."""
+    """The peer is on another chain, or has passed a fork that is not known here."""
 
 
 @dataclass(frozen=True, slots=True)
 class ForkPoints:
-    """A chain's identity and where its rules change, each number once and in order, none at or before the genesis."""
+    """A chain's genesis hash and the points where its rules change: distinct, ascending, all after the genesis."""
 
     genesis: Hash32
     blocks: tuple[BlockNumber, ...]
@@ -49,7 +49,7 @@ class ForkPoints:
         return ForkId(self._hash(forks[:passed]), forks[passed] if passed < len(forks) else 0)
 
     def judge(self, remote: ForkId, number: BlockNumber, timestamp: Timestamp) -> Verdict:
-        """What a node whose head has this number and timestamp thinks of a peer's fork id, by EIP-2124's rules."""
+        """The verdict of a node whose head has this number and timestamp on a peer's fork id, by EIP-2124's rules."""
         forks, passed = self._all(), self._passed(number, timestamp)
         hashes = [self._hash(forks[:count]) for count in range(len(forks) + 1)]
         if remote.hash == hashes[passed]:
@@ -71,7 +71,7 @@ class ForkPoints:
 
 
 def fork_points(config: ChainConfig, genesis: Hash32, genesis_time: Timestamp) -> ForkPoints:
-    """The points of a configured chain: every fork except those that are the rollup node's alone."""
+    """The fork points of a configured chain: all its forks, except those that only the rollup node needs (`Fork.derivation_only`)."""
     active = [item for item in config.activations if not item.fork.derivation_only]
     times = {item.time for item in active if item.time is not None and item.time > genesis_time}
     blocks = {item.block for item in active if item.time is None and item.block}

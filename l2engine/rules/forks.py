@@ -1,7 +1,7 @@
-"""What each fork means, one row each: a row is the last one with a few fields replaced.
+"""The table of forks, one row each: a row is the previous one with a few fields replaced.
 
 The rest of the code asks the row (`fork.deposit_nonce_in_receipt`), never the name. Ethereum's own forks are rows as
-well, so that the public Ethereum suites run through the same code; OP rows start from the Ethereum row they imply.
+well, so that the public Ethereum test suites run through the same code; an OP row names the Ethereum rules it implies in `l1`.
 Source: OP specs, superchain-upgrades.md and each fork's exec-engine.md; execution digest sections 1-3.
 """
 
@@ -99,7 +99,7 @@ class Fork:
     deposit_nonce_in_receipt: bool = False
     """Receipts keep the deposit's nonce (Regolith)."""
     deposits_report_gas: bool = False
-    """Deposits use the gas they burn, and system deposits are refused (Regolith); before, they use their whole limit."""
+    """Deposits report the gas they actually used, and system deposits are refused (Regolith); before, they report their whole limit."""
     deposit_receipt_version: int | None = None
     """1 from Canyon on, which also puts the nonce into the receipts root."""
 
@@ -109,7 +109,7 @@ class Fork:
     extra_data: ExtraDataForm = ExtraDataForm.FREE
     min_base_fee: bool = False
     da_footprint: bool = False
-    """blobGasUsed carries the DA footprint, which counts for the base fee and is bounded by the gas limit (Jovian)."""
+    """blobGasUsed holds the DA footprint, which counts for the base fee and is bounded by the gas limit (Jovian)."""
     withdrawals_root_is_message_passer: bool = False
     """Isthmus: the header's withdrawalsRoot is the storage root of the L2ToL1MessagePasser."""
     create2_deployer_on_activation: bool = False
@@ -117,7 +117,7 @@ class Fork:
     only_deposits_on_activation: bool = False
     """The builder refuses user transactions in this fork's activation block (Jovian and later)."""
     derivation_only: bool = False
-    """It changes how the rollup node derives blocks and nothing here, so that fork ids leave it out."""
+    """The fork only changes how the rollup node derives blocks, nothing in the engine, so fork ids leave it out."""
 
     # precompiles
     p256_verify_gas: int | None = None
@@ -130,7 +130,7 @@ class Fork:
         return replace(self, name=name, **changes)
 
     has: Callable[[L1Rules], bool] = field(init=False, repr=False, compare=False)
-    """Whether the Ethereum rules named are in force. Asked some twenty times per block, so it is a set's own look-up."""
+    """Whether the given Ethereum rules are in force. It is called some twenty times per block, so it is directly a set's look-up."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "has", frozenset(rules for rules in L1Rules if self.l1.includes(rules)).__contains__)

@@ -1,6 +1,6 @@
-"""What a header must be, given its parent: everything that needs no execution.
+"""The rules for a header, given its parent: all those that can be checked without execution.
 
-OP chains take timestamps and gas limits from the rollup node, so fewer bounds hold there than on Ethereum. Proof-of-work
+OP chains take timestamps and gas limits from the rollup node, so fewer bounds apply there than on Ethereum. Proof-of-work
 seals and difficulties are not checked. Sources: Yellow Paper 4.3.4; EIP-1559, 3675, 4399, 4844, 4895, 7685; digest 1.3-1.5.
 """
 
@@ -43,7 +43,7 @@ def validate_header(config: ChainConfig, fork: Fork, header: Header, parent: Hea
 
 
 def validate_static(config: ChainConfig, fork: Fork, header: Header) -> None:
-    """Check what a header says by itself: fields present or absent by fork, constants, sizes and bounds."""
+    """Check a header without its parent: which fields its fork requires or forbids, constants, sizes and bounds."""
     validate_extra_data(config, fork, header)
     if header.gas_limit > MAX_GAS_LIMIT:
         raise InvalidBlock(f"invalid gasLimit: have {header.gas_limit}, max {MAX_GAS_LIMIT}")
@@ -119,7 +119,7 @@ _PRESENT = (
     ("excess_blob_gas", "excessBlobGas", L1Rules.CANCUN),
     ("requests_hash", "requestsHash", L1Rules.PRAGUE),
 )
-"""The fields that headers have since a fork, and only since then."""
+"""The fields that headers have from a fork on, and not before."""
 
 
 def _refuse_presence(value: object, name: str, since: L1Rules) -> NoReturn:

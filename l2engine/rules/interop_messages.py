@@ -1,6 +1,6 @@
 """Messages between chains (Lagoon's interop contracts), as an executing transaction names them in its access list.
 
-The engine's blocks are valid whatever they say; who checks messages needs to know them. Source: OP specs, interop/messaging.md and
+They do not affect whether a block is valid here; code that checks messages needs them. Source: OP specs, interop/messaging.md and
 interop/predeploys.md "CrossL2Inbox"; digest 10.
 """
 
@@ -15,7 +15,7 @@ _LOOKUP, _CHAIN_ID, _CHECKSUM = b"\1", b"\2", b"\3"
 
 @dataclass(frozen=True, slots=True)
 class MessageIdentifier:
-    """Where a message was sent: a log of some chain."""
+    """The place of a message: a log in a block of some chain."""
 
     origin: Address
     block_number: BlockNumber
@@ -25,7 +25,7 @@ class MessageIdentifier:
 
 
 def payload_hash(log: Log) -> Hash32:
-    """The hash of what a log says: its topics, then its data."""
+    """The hash of a log's payload: its topics, then its data."""
     return keccak(b"".join(log.topics) + log.data)
 
 
@@ -35,7 +35,7 @@ def log_hash(origin: Address, payload: Hash32) -> Hash32:
 
 
 def checksum(message: MessageIdentifier, payload: Hash32) -> Hash32:
-    """What binds a message's content to its place: 0x03 and 31 bytes of a hash."""
+    """The checksum that ties a message's content to its place: the byte 0x03 and 31 bytes of a hash."""
     place = bytes(12) + _u64(message.block_number) + _u64(message.timestamp) + message.log_index.to_bytes(4, "big")
     of_log = keccak(log_hash(message.origin, payload) + place)
     return _CHECKSUM + keccak(of_log + message.chain_id.to_bytes(32, "big"))[1:]

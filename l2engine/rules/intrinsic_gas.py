@@ -1,4 +1,4 @@
-"""The gas cost of a transaction before its first opcode, and which transactions a fork knows at all.
+"""The gas cost of a transaction before its first opcode: intrinsic gas and the calldata floor.
 
 Sources: Yellow Paper 6.2; EIP-2, 2028, 2930, 3860, 7623, 7702; digest 2.3 and section 0 for deposits.
 """
@@ -17,7 +17,7 @@ _FLOOR_GAS_PER_TOKEN = 10  # EIP-7623
 
 
 def intrinsic_gas(fork: Fork, tx: Transaction) -> Gas:
-    """Gas charged before execution, the EIP-7623 floor left aside."""
+    """The gas charged before execution, not counting the EIP-7623 floor."""
     zeros = tx.data.count(0)
     per_byte = _NON_ZERO_BYTE_GAS if fork.has(L1Rules.ISTANBUL) else _NON_ZERO_BYTE_GAS_FRONTIER
     gas = TRANSACTION_GAS + _ZERO_BYTE_GAS * zeros + per_byte * (len(tx.data) - zeros)

@@ -1,6 +1,6 @@
-"""What an L2 block knows of its L1 origin: the calldata of the first deposit, and the L1Block slots where it ends up.
+"""An L2 block's data about its L1 origin: in the calldata of the first deposit, and in L1Block's storage slots after it ran.
 
-Formats are told apart by selector, never by fork: an activation block still uses the older one. Sources: OP specs,
+The format is recognised by its selector, never by the fork: an activation block still uses the older one. Sources: OP specs,
 deposits.md, ecotone, isthmus and jovian l1-attributes.md; for slot 8 the clients, since the Isthmus page is wrong there.
 """
 
@@ -43,7 +43,7 @@ class L1Attributes:
 
     overhead: int | None = None
     scalar: int | None = None
-    """Times 10^6; until Ecotone."""
+    """Scaled by 10^6; used before Ecotone."""
     blob_base_fee: Wei | None = None
     base_fee_scalar: int | None = None
     blob_base_fee_scalar: int | None = None
@@ -53,7 +53,7 @@ class L1Attributes:
 
 
 def format_of(fork: Fork) -> Format:
-    """The format that a fork's blocks use, its activation block excepted."""
+    """The format that a fork's blocks use, except its activation block."""
     if fork.da_footprint:
         return Format.JOVIAN
     if fork.operator_fee is not OperatorFeeRule.NONE:
@@ -62,13 +62,13 @@ def format_of(fork: Fork) -> Format:
 
 
 def calldata_format(data: bytes) -> Format | None:
-    """Which format calldata is in, by selector and length; None for none of them."""
+    """The format of this calldata, by selector and length; None if it is none of them."""
     form = _BY_SELECTOR.get(data[:4])
     return form if form is not None and len(data) == form.length else None
 
 
 def deposit_format(first: Transaction | None) -> Format | None:
-    """The format of the L1 attributes in a block's first transaction; None when it is no deposit, or one without them."""
+    """The format of the L1 attributes in a block's first transaction; None when it is not a deposit or has no L1 attributes."""
     return calldata_format(first.data) if first is not None and first.type == DEPOSIT_TYPE else None
 
 
@@ -132,16 +132,16 @@ def encode_calldata(form: Format, attributes: L1Attributes) -> bytes:
 
 
 def from_storage(read: Callable[[int], int], fork: Fork | None = None) -> L1Attributes:
-    """The attributes that L1Block holds; `read` gives a slot's value. With `fork` only what the fork's fees need is read and
-    filled in, since a block witness holds nothing else.
+    """The attributes stored in L1Block; `read` gives a slot's value. With `fork`, only the attributes that this fork's fees need
+    are read and filled in, since a block witness holds no others.
 
-    Must be read after the block's own L1-attributes deposit has run: before it, the slots tell the previous block's story.
+    Call it after the block's own L1-attributes deposit has run: before that, the slots hold the previous block's values.
     """
     slot_3 = read(3) if fork is None or fork.l1_fee in (L1FeeRule.ECOTONE, L1FeeRule.FJORD) else 0
     slot_7 = read(7) if fork is None or fork.l1_fee in (L1FeeRule.ECOTONE, L1FeeRule.FJORD) else 0
     slot_8 = read(8) if fork is None or fork.operator_fee is not OperatorFeeRule.NONE else 0
     base_fee_scalar, blob_base_fee_scalar = _bits(slot_3, 96, 32), _bits(slot_3, 64, 32)
-    # Ecotone's first block, and any with nothing but zeros, pays by the scalars of before.
+    # While the Ecotone parameters are all zero, as in Ecotone's first block, fees use the older scalars.
     old_scalars = fork is None or not (base_fee_scalar or blob_base_fee_scalar or slot_7)
     slot_0 = read(0) if fork is None else 0
     return L1Attributes(

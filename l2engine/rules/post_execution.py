@@ -1,8 +1,8 @@
-"""Gas refunds (Lagoon): what a block's post-execution transaction may list, and what a refund changes.
+"""Gas refunds (Lagoon): the refunds that a block's post-execution transaction may list, and the balances that a refund changes.
 
-A block may end with one transaction of type 0x7D that gives signed transactions before it a part of their gas back. Nobody recomputes
-the amounts: any that keep the rules are right. Rules 1 and 5 are checks of the type and of decoding; 2 to 9 are checked here, before
-anything runs; 10 and 11 when the refunded transaction is settled.
+A block may end with one transaction of type 0x7D that gives earlier signed transactions part of their gas back. The amounts are not
+recomputed: any amounts that keep the rules are valid. Rules 1 and 5 are checked by type and by decoding; rules 2 to 9 here, before
+anything runs; rules 10 and 11 when the refunded transaction is settled.
 Sources: OP specs, lagoon/post-exec.md "Block-Level Structural Rules", lagoon/sdm.md "Validity Rules" and "Settlement".
 """
 
@@ -22,10 +22,10 @@ _UNSIGNED = frozenset((bytes([DEPOSIT_TYPE]), _TYPE))
 
 
 def gas_refunds(fork: Fork, number: BlockNumber, transactions: Sequence[bytes]) -> Mapping[int, Gas]:
-    """The gas refunds of block `number`, by the index of the transaction that gets one; none without a post-execution transaction.
+    """The gas refunds of block `number`, by the index of the refunded transaction; empty without a post-execution transaction.
 
-    `InvalidTransaction` names the rule that is broken, `DecodeError` bytes that are no post-execution transaction. Before Lagoon the
-    type is refused like any other that the fork does not know, when the transaction's turn comes.
+    `InvalidTransaction` when a rule is broken, `DecodeError` when the bytes do not decode as a post-execution transaction. Before
+    Lagoon the result is empty: execution then refuses the transaction because the fork does not know its type.
     """
     if POST_EXECUTION_TYPE not in fork.transaction_types:
         return {}
@@ -55,8 +55,8 @@ def gas_refunds(fork: Fork, number: BlockNumber, transactions: Sequence[bytes]) 
 
 
 def gas_after_refund(evm_gas_used: Gas, refund: Gas) -> Gas:
-    """What a receipt and the block say of a transaction's gas; it may be nothing at all. `InvalidTransaction` when more is refunded
-    than was used."""
+    """The gas that the receipt and the block count for a refunded transaction; it may be 0. `InvalidTransaction` when the refund is
+    larger than the gas used."""
     if refund > evm_gas_used:
         raise InvalidTransaction(Reason.REFUND_ABOVE_GAS_USED, refund=refund, gas_used=evm_gas_used)
     return evm_gas_used - refund
@@ -65,8 +65,8 @@ def gas_after_refund(evm_gas_used: Gas, refund: Gas) -> Gas:
 def balance_changes(
     sender: Address, beneficiary: Address, refund: Gas, price: Wei, base_fee: Wei, operator_fee: Wei
 ) -> tuple[tuple[Address, Wei], ...]:
-    """What a refund changes, in wei and in this order: the sender is paid, those who had earned it pay. One of 0 wei is left out, as it
-    touches nothing. `operator_fee` is the part of it that falls away; its constant does not."""
+    """The balance changes of a refund, in wei and in order: the sender is paid, then the accounts that earned the fees pay. Changes of
+    0 wei are left out, since they touch no account. `operator_fee` is the refunded part of the operator fee, without its constant."""
     changes = (
         (sender, refund * price + operator_fee),
         (beneficiary, -refund * (price - base_fee)),
@@ -84,7 +84,7 @@ class Balances(Protocol):
 
 
 def settle(balances: Balances, changes: Iterable[tuple[Address, Wei]]) -> None:
-    """Make the changes one after the other. `InvalidTransaction` at an account that has less than it is to pay."""
+    """Apply the changes in order. `InvalidTransaction` when an account has less than it must pay."""
     for address, wei in changes:
         if balances.get_balance(address) + wei < 0:
             raise InvalidTransaction(Reason.SETTLEMENT_UNDERFLOWS, address=address, delta=-wei)

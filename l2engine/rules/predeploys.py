@@ -1,4 +1,4 @@
-"""The accounts that the protocol itself knows by address, and the one code it writes without a transaction.
+"""The accounts that the protocol knows by address, and the one contract code that it writes without a transaction.
 
 Sources: OP specs, predeploys.md, preinstalls.md, canyon/exec-engine; EIP-4788, EIP-2935, EIP-7002, EIP-7251.
 """
@@ -25,7 +25,7 @@ L2_TO_L2_MESSENGER = _predeploy(0x23)
 ETH_LIQUIDITY = _predeploy(0x25)
 
 DEPOSITOR: Address = bytes.fromhex("deaddeaddeaddeaddeaddeaddeaddeaddead0001")
-"""Sends the L1-attributes deposit."""
+"""The sender of the L1-attributes deposit."""
 
 CREATE2_DEPLOYER: Address = bytes.fromhex("13b0d85ccb8bf860b6b79af3029fca081ae9bef2")
 CREATE2_DEPLOYER_CODE_HASH: Hash32 = bytes.fromhex("b0550b5b431e30d38000efb7107aaa0ade03d48a7198a140edda9d27134468b2")

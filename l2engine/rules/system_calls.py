@@ -1,7 +1,7 @@
 """The calls that the system makes at the start and at the end of a block, one row each.
 
-They run as real calls from the system address with 30 million gas that no one pays. At the start of a block a contract without code is
-left alone; at its end the contracts hand out requests (EIP-7685), and without code, or when one fails, the block is invalid.
+They run as real calls from the system address with 30 million gas that nobody pays for. At the start of a block, a contract without
+code is skipped. At its end the contracts return requests (EIP-7685); the block is invalid if one has no code or its call fails.
 Sources: EIP-4788, 2935, 6110, 7002, 7251; OP specs, ecotone and isthmus derivation.md.
 """
 
@@ -29,7 +29,7 @@ class SystemCall:
 
 @dataclass(frozen=True, slots=True)
 class RequestCall:
-    """One call at the end of every block since a fork; what it hands out are the requests of this kind."""
+    """One call at the end of every block since a fork; its output is the block's requests of this kind."""
 
     since: L1Rules
     kind: int
@@ -50,7 +50,7 @@ assert [call.kind for call in REQUEST_CALLS] == sorted({call.kind for call in RE
 
 _DEPOSIT_EVENT: Hash32 = bytes.fromhex("649bbc62d0e31342afea4e5cd82d4049e7e1ee912fc0889aa790803be39038c5")
 _DEPOSIT_FIELDS = ((160, 48), (256, 32), (320, 8), (384, 96), (512, 8))
-"""Where the fields of the deposit contract's event begin in its data, and how long they are (EIP-6110)."""
+"""Offset and length of each field in the data of the deposit contract's event (EIP-6110)."""
 
 
 def system_calls(fork: Fork) -> tuple[SystemCall, ...]:

@@ -1,7 +1,7 @@
-"""Forks that a chain schedules and this build has no rules for.
+"""Forks that a chain schedules but this build has no rules for.
 
-Genesis files write a fork as `nameTime` or `nameBlock`, the superchain registry as `name_time`. A key of that form that neither the
-fork table nor `NOT_FORKS` knows is taken for a fork: no block at or after it may be judged by the rules before it.
+Genesis files write a fork as `nameTime` or `nameBlock`, the superchain registry as `name_time`. A key of that form that is in neither
+the fork table nor `NOT_FORKS` is taken for a fork: blocks at or after it must not be judged by the older rules.
 """
 
 from collections.abc import Collection, Mapping
@@ -21,12 +21,12 @@ NOT_FORKS = frozenset(
         "blockTime",  # seconds between blocks, in rollup.json
     )
 )
-"""Keys that look like forks and change no rule of an engine."""
+"""Keys that look like forks but change no rule of the engine."""
 
 _LAST = {
     "azul": "with it Base left the OP Stack for rules of its own, which Base's own node follows (docs.base.org/upgrades/azul)",
 }
-"""Forks that end what can be followed of a chain, with the reason: no later build will know them."""
+"""Forks that no later build will know either, with the reason: the chain can only be followed up to them."""
 
 _UPGRADE = "install a release that knows it, or take the key out of the configuration if it is not a fork"
 
@@ -36,18 +36,18 @@ class UnknownActivation:
     """An unknown fork and its beginning: a block number or a timestamp."""
 
     key: str
-    """As the configuration has it."""
+    """The key in the configuration."""
     block: BlockNumber | None = None
     time: Timestamp | None = None
 
     @property
     def name(self) -> str:
-        """The fork's name, which is the key without its ending."""
+        """The fork's name: the key without its ending."""
         return _without_suffix(self.key) or self.key
 
     @property
     def is_last(self) -> bool:
-        """Whether the chain is followed up to here on purpose, so that the date alone is no reason to refuse a start."""
+        """Whether the chain is meant to be followed only up to this fork, so that its date alone does not prevent a start."""
         return self.name in _LAST
 
     @property
@@ -60,7 +60,7 @@ class UnknownActivation:
         return (self.block is not None and number >= self.block) or (self.time is not None and timestamp >= self.time)
 
     def error(self) -> UnknownFork:
-        """What answers a block or attributes that reach the fork."""
+        """The error for a block or attributes that reach the fork."""
         return UnknownFork(self.name, self.time, self.block, self.advice)
 
     def __str__(self) -> str:
@@ -70,9 +70,9 @@ class UnknownActivation:
 
 
 def find(config: Mapping[str, Any], known: Collection[str]) -> tuple[UnknownActivation, ...]:
-    """The unknown forks of a genesis `config`, whose known keys are given, in the order of their beginnings.
+    """The unknown forks of a genesis `config`, in the order in which they begin; `known` lists the keys with rules in this build.
 
-    `ConfigError` when such a key has no number; null means that the fork is not scheduled.
+    `ConfigError` when such a key's value is not a number; null means that the fork is not scheduled.
     """
     found = []
     for key, value in config.items():
@@ -90,12 +90,12 @@ def find(config: Mapping[str, Any], known: Collection[str]) -> tuple[UnknownActi
 
 
 def genesis_times(hardforks: Mapping[str, Any]) -> dict[str, Any]:
-    """The keys of a registry's `[hardforks]` table, or of a rollup.json, that end in `_time`, as a genesis `config` has them."""
+    """The `_time` keys of a registry's `[hardforks]` table or of a rollup.json, renamed to the form of a genesis `config`."""
     return {genesis_key(key): value for key, value in hardforks.items() if key.endswith("_time")}
 
 
 def genesis_key(key: str) -> str:
-    """`some_fork_time` as `someForkTime`; other keys as they are."""
+    """`some_fork_time` becomes `someForkTime`; other keys are unchanged."""
     if not key.endswith("_time"):
         return key
     first, *rest = key.split("_")
@@ -103,7 +103,7 @@ def genesis_key(key: str) -> str:
 
 
 def _is_dao_without_effect(config: Mapping[str, Any], key: str) -> bool:
-    """The DAO fork changes state in one block after the first, and only on chains that supported it."""
+    """Whether this is a DAO fork that changes no state: on a chain that did not support it, or at block 0."""
     return key == "daoForkBlock" and (not config.get("daoForkSupport") or config[key] == 0)
 
 
@@ -132,5 +132,5 @@ def _number(key: str, value: Any) -> int:
 def _utc(timestamp: Timestamp) -> str:
     try:
         return f", {datetime.fromtimestamp(timestamp, UTC):%Y-%m-%d %H:%M:%S} UTC"
-    except (ValueError, OverflowError, OSError):  # "never", as some files write it
+    except (ValueError, OverflowError, OSError):  # a number too large for a date, as some files write "never"
         return ""

@@ -1,1 +1,1 @@
-"""Everything that is kept: blocks, state, trie, in LevelDB or in memory."""
+"""The database: blocks, state and tries, in LevelDB or in memory."""

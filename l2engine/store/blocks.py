@@ -1,7 +1,7 @@
 """Blocks and receipts, the canonical chain's indexes, and the markers head, safe and finalized.
 
-Everything is written through a batch of the caller's, so that one acknowledged change is one batch. Blocks, once written,
-never change, which lets small caches hold them decoded; what a forkchoice changes is always read from the store.
+Everything is written through the caller's batch, so that one acknowledged change is one batch. Written blocks never change,
+so small caches hold them decoded. Rows that a forkchoice changes are always read from the store.
 """
 
 import heapq
@@ -29,7 +29,7 @@ TopicFilter = Sequence[Sequence[Hash32]]
 
 
 class BlockStore:
-    """See the module. Hashes of unknown blocks give None."""
+    """Blocks, receipts, indexes and markers; see the module. Look-ups of unknown blocks give None."""
 
     def __init__(self, kv: KeyValue, headers: int = 2048, blocks: int = 256, receipts: int = 256) -> None:
         self._kv = kv
@@ -79,7 +79,7 @@ class BlockStore:
         return receipts
 
     def is_complete(self, block_hash: Hash32) -> bool:
-        """Whether header, body and receipts are all there, not merely the number."""
+        """Whether header, body and receipts are all stored, not only the number."""
         number = self.number(block_hash)
         keys = (schema.header_key, schema.body_key, schema.receipts_key)
         return number is not None and all(self._kv.get(key(number, block_hash)) is not None for key in keys)
@@ -97,7 +97,7 @@ class BlockStore:
         return self.canonical_hash(header.number) == header.hash
 
     def transaction_location(self, transaction_hash: Hash32) -> tuple[Hash32, int] | None:
-        """Hash of the canonical block that holds the transaction, and its index there. The last one, when several do."""
+        """Hash of the canonical block that contains the transaction, and its index there; the last such block if there are several."""
         row = self._kv.get(schema.transaction_key(transaction_hash))
         if row is None:
             return None
@@ -109,8 +109,8 @@ class BlockStore:
     ) -> Iterator[BlockNumber]:
         """Numbers, ascending, of the canonical blocks in [first, last] that may hold a matching log.
 
-        Such a block has one of the addresses and one of each position's topics, though not always in one log at that
-        position. Without any condition every number comes.
+        Such a block has one of the addresses and one of the topics for each position, but not necessarily in the same log or
+        at that position. Without any condition, all numbers are returned.
         """
         conditions = [list(addresses), *(list(position) for position in topics)]
         streams = [self._blocks_with(alternatives, first, last) for alternatives in conditions if alternatives]
@@ -141,13 +141,13 @@ class BlockStore:
 
     @property
     def config(self) -> bytes | None:
-        """The chain configuration that the genesis was written with, JSON."""
+        """The stored chain configuration (JSON)."""
         return self._kv.get(schema.CONFIG)
 
     # ---- writing ----------------------------------------------------------------------------------------------------
 
     def put(self, batch: Batch, block: Block, receipts: Sequence[Receipt]) -> None:
-        """Add the block, off the canonical chain for now. Once it is written, call `remember`."""
+        """Add the block to `batch`, not yet as part of the canonical chain. Call `remember` once the batch is written."""
         number, block_hash = block.number, block.hash
         batch.put(schema.header_key(number, block_hash), block.header.encode())
         batch.put(schema.body_key(number, block_hash), block.encode_body())
@@ -156,14 +156,14 @@ class BlockStore:
         batch.put(schema.number_key(block_hash), schema.u64(number))
 
     def remember(self, block: Block, receipts: Sequence[Receipt]) -> None:
-        """Keep a block that was put at hand. Separate from `put`, so that nobody sees what the disk does not have."""
+        """Cache a block that was put. Separate from `put`, so that no reader sees a block that is not on disk yet."""
         self._headers.put(block.hash, block.header)
         self._blocks.put(block.hash, block)
         self._receipts.put(block.hash, receipts)
 
     def set_canonical(self, batch: Batch, removed: Iterable[Block], added: Iterable[Block]) -> None:
-        """Take `removed` off the canonical chain and put `added` on it: numbers, transactions and logs. Both are stored
-        already, or remembered."""
+        """Take `removed` off the canonical chain and put `added` on it, in the indexes by number, transaction and log. All these
+        blocks must already be stored or remembered."""
         for block in removed:
             batch.delete(schema.canonical_key(block.number))
             place = schema.u64(block.number)
@@ -182,15 +182,15 @@ class BlockStore:
                 batch.put(key, b"")
 
     def set_markers(self, batch: Batch, head: Hash32 | None = None, safe: Hash32 | None = None, finalized: Hash32 | None = None) -> None:
-        """Move the markers that are given."""
+        """Set the given markers; None leaves a marker unchanged."""
         for key, block_hash in ((schema.HEAD, head), (schema.SAFE, safe), (schema.FINALIZED, finalized)):
             if block_hash is not None:
                 batch.put(key, block_hash)
 
     def repair_tail(self) -> None:
-        """Move the markers back to the newest canonical block that is whole, when the head's rows are missing or cut off.
+        """Move the markers back to the newest complete canonical block, when the head's rows are missing or cut off.
 
-        Batches are atomic, so only damage from outside leads here. It is logged; the rollup node sends the lost blocks again.
+        Batches are atomic, so only damage from outside can cause this. It is logged; the rollup node sends the lost blocks again.
         """
         head = self.head
         if head is None or self.is_complete(head):
@@ -230,7 +230,7 @@ class BlockStore:
 
 
 class _Recent(Generic[T]):
-    """The values asked for last, by hash; any thread may use it."""
+    """A cache of the most recently used values, by hash; any thread may use it."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -253,9 +253,9 @@ class _Recent(Generic[T]):
 
 
 def _common(streams: Sequence[Iterator[int]]) -> Iterator[int]:
-    """The numbers that all ascending streams have, each once."""
+    """The numbers that occur in all the ascending streams, each once."""
     current = [-1] * len(streams)
-    wanted = agreed = 0  # how many streams in a row stand at `wanted`
+    wanted = agreed = 0  # `agreed` counts the streams in a row whose current number is `wanted`
     while True:
         for index, stream in enumerate(streams):
             while current[index] < wanted:

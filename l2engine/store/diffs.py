@@ -1,6 +1,6 @@
-"""A block's state diff as bytes: what lets a restart rebuild the layers above the base without executing again.
+"""A block's state diff as bytes, from which a restart rebuilds the layers above the base without executing again.
 
-The layout is the "d" row of `schema`. Code is not part of it, because it has rows of its own.
+The layout is that of the "d" row in `schema`. Code is not part of it, because it has its own rows.
 """
 
 from l2engine.errors import StoreError
@@ -11,7 +11,7 @@ _EXISTS, _DESTROYED = 1, 2
 
 
 def encode_diff(parent_hash: Hash32, state_root: Hash32, diff: StateDiff) -> bytes:
-    """The row of a block's diff."""
+    """A block's diff as a row."""
     parts = [parent_hash, state_root]
     for address in sorted(diff.accounts):
         change = diff.accounts[address]

@@ -1,12 +1,12 @@
-"""The files of a LevelDB directory: which one is damaged, and the one kind of damage that LevelDB itself passes over.
+"""Finds damage in the files of a LevelDB directory, including the one kind that LevelDB itself does not report.
 
 Write-ahead logs (`*.log`) and manifests are made of blocks of 32 KiB, which hold records: checksum (u32, little-endian), length
-(u16), type (u8), content. LevelDB checks every record, and with `paranoid_checks` refuses a log in which one fails. But a record
-whose length reaches past the end of the file it takes for one that the process died in the midst of writing, and drops it in
-silence together with all that follows. For a torn end that is right; for a damaged length it would lose what was acknowledged.
-The two are told apart by the checksum: it fits a shorter content only where the length is wrong.
+(u16), type (u8), content. LevelDB checks every record, and with `paranoid_checks` refuses a log in which one fails. But if a
+record's length reaches past the end of the file, LevelDB assumes that the process died while writing it, and silently drops the
+record and all that follows. For a torn end that is right; for a damaged length it would lose acknowledged writes.
+The checksum tells the two apart: it fits a shorter content only if the length is wrong.
 
-Tables (`*.ldb`) need nothing of this: their blocks are checked on every read. Source: LevelDB's doc/log_format.md, db/log_reader.cc.
+Tables (`*.ldb`) need no such check: their blocks are checked on every read. Source: LevelDB's doc/log_format.md, db/log_reader.cc.
 """
 
 import fcntl
@@ -27,7 +27,7 @@ CUT = "`l2engine db repair` drops what it holds from there on, and the rollup no
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """Where a file can no longer be read, in bytes from its start."""
+    """The place from which a file cannot be read, in bytes from its start."""
 
     file: Path
     offset: int
@@ -38,7 +38,7 @@ class Damage:
 
 
 def refuse_damaged_lengths(directory: str | Path) -> None:
-    """`StoreUnreadable` when LevelDB would silently drop records that were written whole. Reads the last block of each log."""
+    """Raise `StoreUnreadable` when LevelDB would silently drop completely written records. Reads only the last block of each log."""
     for file in _logs(Path(directory)):
         with open(file, "rb") as opened:
             size = opened.seek(0, 2)
@@ -51,7 +51,8 @@ def refuse_damaged_lengths(directory: str | Path) -> None:
 
 
 def find_damage(directory: str | Path) -> Damage | None:
-    """The first damage in CURRENT, the manifest and the logs, in this order. Reads them whole: seconds for a long log."""
+    """The first damage in CURRENT, the manifest and the logs, in this order; None if there is none. Reads the whole files, which
+    takes seconds for a long log."""
     directory = Path(directory)
     current = directory / "CURRENT"
     if current.exists() and _manifest(directory) is None:
@@ -64,9 +65,9 @@ def find_damage(directory: str | Path) -> Damage | None:
 
 
 def cut_damaged_logs(directory: str | Path) -> list[str]:
-    """Drop the records of write-ahead logs from the first damaged one on, and the logs after it: what is left is the database
-    as it was a little earlier. Dropped bytes are kept in files beside them. Says what was done; `StoreUnreadable` when other
-    files than logs are damaged, `StoreError` when the database is in use."""
+    """Cut the write-ahead logs at the first damaged record and drop all later logs. The result is the database as it was a little
+    earlier. Dropped bytes are kept in files beside the logs. Returns a line for each file that was cut. `StoreUnreadable` when files
+    other than logs are damaged, `StoreError` when the database is in use."""
     with _locked(Path(directory)):
         return _cut(Path(directory))
 
@@ -99,7 +100,7 @@ def _locked(directory: Path) -> Iterator[None]:
 
 
 def _manifest(directory: Path) -> Path | None:
-    """The manifest that CURRENT names; None when it names none."""
+    """The manifest that CURRENT names; None when it does not name an existing manifest."""
     name = (directory / "CURRENT").read_bytes()
     manifest = directory / name[:-1].decode(errors="replace") if re.fullmatch(rb"MANIFEST-\d{6,}\n", name) else None
     return manifest if manifest is not None and manifest.is_file() else None
@@ -124,7 +125,7 @@ def _records(block: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _first_damage(content: bytes) -> int | None:
-    """The offset of the first record whose checksum fails; None when only the end may be torn."""
+    """The offset of the first record whose checksum fails; None if there is none, apart from a torn end."""
     for start in range(0, len(content), _BLOCK):
         block = content[start : start + _BLOCK]
         for at, length in _records(block):
@@ -140,7 +141,7 @@ def _first_damage(content: bytes) -> int | None:
 
 
 def _has_shorter_content(record: bytes) -> bool:
-    """Whether the checksum in the record's header fits its content up to some byte."""
+    """Whether the checksum in the record's header fits a shorter prefix of its content."""
     state = 0xFFFFFFFF
     for byte in record[6:]:
         state = _TABLE[(state ^ byte) & 0xFF] ^ (state >> 8)
@@ -158,7 +159,7 @@ def _crc(data: bytes) -> int:
 
 
 def _masked(crc: int) -> bytes:
-    """A checksum as LevelDB stores it: rotated, so that sums of data with sums in it stay good ones."""
+    """A checksum as LevelDB stores it: rotated and shifted, so that checksums of data that contains checksums stay reliable."""
     return ((((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF).to_bytes(4, "little")
 
 

@@ -15,8 +15,8 @@ from l2engine.types.storage import Batch, KeyValue
 def write_genesis(kv: KeyValue, block: Block, alloc: Mapping[Address, GenesisAccount], config: bytes) -> None:
     """Make `block` the head of an empty database, with the state of `alloc` and the chain's configuration (JSON).
 
-    Does nothing when the database holds this genesis already, except that the configuration is replaced, since forks get
-    scheduled. `GenesisMismatch` when it holds another one, or when the allocation does not give the header's state root.
+    If the database already holds this genesis, only the configuration is replaced, since new forks may have been scheduled.
+    `GenesisMismatch` when it holds another genesis, or when the allocation does not give the header's state root.
     A header whose state is not known (empty `alloc`, as for chains that began before Bedrock) is written without state.
     """
     batch = kv.batch()
@@ -32,7 +32,7 @@ def write_genesis(kv: KeyValue, block: Block, alloc: Mapping[Address, GenesisAcc
         raise GenesisMismatch(block.header.state_root, root)
     blocks = BlockStore(kv)
     blocks.put(batch, block, ())
-    blocks.remember(block, ())  # by a store that nobody else reads
+    blocks.remember(block, ())  # before the write is safe here: nobody else reads this store
     blocks.set_canonical(batch, (), (block,))
     blocks.set_markers(batch, head=block.hash)
     batch.put(schema.GENESIS, block.hash)
@@ -45,7 +45,7 @@ def write_genesis(kv: KeyValue, block: Block, alloc: Mapping[Address, GenesisAcc
 
 
 def write_alloc(batch: Batch, alloc: Mapping[Address, GenesisAccount]) -> Hash32:
-    """Add the flat rows, trie nodes and code of an allocation; its state root."""
+    """Add the flat rows, trie nodes and code of an allocation to `batch`; returns its state root."""
     leaves: list[tuple[str, bytes]] = []
     for address, account in alloc.items():
         owner: Hash32 = keccak(address)

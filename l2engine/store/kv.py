@@ -1,8 +1,8 @@
 """Ordered byte stores: LevelDB on disk, and one in memory for the dev chain and tests.
 
 Both offer `types.storage.KeyValue`: reads, iteration, atomic batches, frozen snapshots. Any thread may read; one writes.
-A LevelDB directory is ours or empty: locked, foreign and newer ones are refused with `StoreError`, since LevelDB itself
-notices neither a second opener in its own process nor whose data it holds.
+A LevelDB directory must be ours or empty: locked, foreign and newer ones are refused with `StoreError`, since LevelDB itself
+notices neither that its own process opens it twice nor that the data belongs to another program.
 """
 
 import itertools
@@ -27,7 +27,7 @@ from l2engine.store.upgrades import upgrade
 from l2engine.types.storage import Batch, KeyValue, Snapshot
 
 _MEGABYTE = 1 << 20
-_CHUNK = 256  # rows that one step of an iteration takes under the lock, or before LevelDB may be closed
+_CHUNK = 256  # rows that one step of an iteration reads while it holds the lock or keeps LevelDB from being closed
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -39,8 +39,8 @@ _open_lock = threading.Lock()
 class LevelDB:
     """A LevelDB directory. Snapshots and iterators die with `close` and `reopen`; reading damaged files raises `StoreUnreadable`.
 
-    After a failed write no other is taken until it is reopened: LevelDB itself would go on behind the torn record, and lose all
-    that follows it at the next start.
+    After a failed write no other write is accepted until the store is reopened: LevelDB itself would go on writing after the torn
+    record, and lose all that follows it at the next start.
     """
 
     get: Callable[[bytes], bytes | None]
@@ -108,7 +108,7 @@ class LevelDB:
 
 
 class _Handle:
-    """An open plyvel database, and who is inside it: to close it under a reader would crash the process."""
+    """An open plyvel database, and the threads that are using it: closing it during a read would crash the process."""
 
     def __init__(self, db: plyvel.DB) -> None:
         self.db = db
@@ -117,13 +117,13 @@ class _Handle:
         self._inside: set[int] = set()
 
     def guarded(self, work: Callable[[A], R]) -> Callable[[A], R]:
-        """`work`, but `StoreUnavailable` once the database is closed, and LevelDB's own errors as `StoreUnreadable`."""
+        """`work` with checks: `StoreUnavailable` once the database is closed, and `StoreUnreadable` for LevelDB's own errors."""
         inside = self._inside
 
         def run(argument: A) -> R:
             thread = threading.get_ident()
             try:
-                inside.add(thread)  # first this, then the look; who closes does it the other way round
+                inside.add(thread)  # before reading `_closed`; `close` sets `_closed` before it reads `_inside`
                 if self._closed:
                     raise StoreUnavailable("the database is closed, or has been reopened since this was begun")
                 return work(argument)
@@ -135,7 +135,7 @@ class _Handle:
         return run
 
     def close(self) -> None:
-        """Wait until nobody is inside, then close; a second call does nothing."""
+        """Wait until no other thread uses the database, then close it; a second call does nothing."""
         self._closed = True
         while self._inside - {threading.get_ident()}:
             time.sleep(0.001)
@@ -152,7 +152,7 @@ class _LevelDBBatch:
         self.delete = self._batch.delete
 
     def write(self, sync: bool = False) -> None:
-        """`StoreUnavailable` when the disk takes no more, now or since an earlier write."""
+        """Write the batch. `StoreUnavailable` when this write or an earlier one failed."""
         if self._store.failure is not None:
             raise StoreUnavailable(self._store.failure)
         try:
@@ -183,7 +183,7 @@ class _LevelDBSnapshot:
 
 
 class MemoryKeyValue:
-    """A sorted dictionary in which each key keeps the versions that living snapshots may still read. Its writes never fail."""
+    """A sorted dictionary in which each key keeps the versions that open snapshots may still read. Its writes never fail."""
 
     failure: str | None = None
 
@@ -221,7 +221,7 @@ class MemoryKeyValue:
         """Nothing to release; the content stays, so that tests can open it again."""
 
     def apply(self, changes: dict[bytes, bytes | None]) -> None:
-        """All changes at once; None deletes."""
+        """Apply all changes at once; None deletes a key."""
         with self._lock:
             oldest = min((snapshot.sequence for snapshot in self._snapshots), default=None)
             self._sequence += 1
@@ -245,7 +245,7 @@ class MemoryKeyValue:
         return None
 
     def keys_between(self, start: bytes, stop: bytes, reverse: bool, count: int) -> list[bytes]:
-        """Up to `count` keys, deleted ones that a snapshot still reads included."""
+        """Up to `count` keys, including deleted ones that a snapshot may still read."""
         with self._lock:
             keys = self._keys.irange(start, stop, (True, False), reverse)
             return [key for key, _ in zip(keys, range(count), strict=False)]
@@ -287,15 +287,15 @@ def _iterate(
 ) -> Iterator[tuple[bytes, bytes]]:
     rows = _rows(source, start, stop, reverse)
     take: Callable[[int], list[tuple[bytes, bytes]]] = handle.guarded(lambda count: list(itertools.islice(rows, count)))
-    count = 1  # many callers want no more
+    count = 1  # many callers want only one row
     while chunk := take(count):
         yield from chunk
         count = _CHUNK
 
 
 def _rows(source: "plyvel.DB | plyvel.Snapshot", start: bytes, stop: bytes, reverse: bool) -> Iterator[tuple[bytes, bytes]]:
-    """Rows in order or against it, over a raw iterator: plyvel's other one ends without an error when nothing readable follows a
-    damaged block."""
+    """Rows in ascending or descending order. Uses plyvel's raw iterator: the usual one ends without an error when nothing readable
+    follows a damaged block."""
     rows = source.raw_iterator(verify_checksums=True)
     rows.seek(stop if reverse else start)
     if reverse:
@@ -313,13 +313,13 @@ def _rows(source: "plyvel.DB | plyvel.Snapshot", start: bytes, stop: bytes, reve
 
 
 def _text(error: plyvel.Error) -> str:
-    """LevelDB's message, which plyvel passes on as bytes."""
+    """LevelDB's message as text; plyvel gives it as bytes."""
     said = error.args[0] if error.args else ""
     return said.decode(errors="replace") if isinstance(said, bytes) else str(said)
 
 
 def claim_path(path: str) -> None:
-    """Note that this process has the database at `path` (a real path) open; `StoreError` when it already has."""
+    """Record that this process has opened the database at `path` (a real path); `StoreError` if it is already open here."""
     with _open_lock:
         if path in _open_here:
             raise StoreError(f"database {path} is already open in this process")
@@ -327,7 +327,7 @@ def claim_path(path: str) -> None:
 
 
 def release_path(path: str) -> None:
-    """The database is closed."""
+    """Record that this process has closed the database at `path`."""
     with _open_lock:
         _open_here.discard(path)
 

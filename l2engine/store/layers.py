@@ -1,8 +1,8 @@
 """The changes of recent blocks, in memory, and the view that reads through it down to the base or its past.
 
 A `Layer` is one block's changes; every sixteenth block also carries the changes of the sixteen up to it merged into one, so
-that a view over 128 layers asks about twenty dictionaries instead of 128. Nothing here changes once made, so a view stays
-what it was while the store moves on.
+that a view over 128 layers looks into about twenty dictionaries instead of 128. Nothing here changes once it is made, so a view
+stays the same while the store moves on.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,7 +21,7 @@ _UNKNOWN: Any = object()
 
 @lru_cache(maxsize=65536)
 def hash_address(address: Address) -> Hash32:
-    """keccak(address), remembered: hot accounts are asked for in every block."""
+    """keccak(address), cached, because every block uses the same hot accounts."""
     digest: Hash32 = keccak(address)
     return digest
 
@@ -35,18 +35,18 @@ def hash_slot(slot: int) -> Hash32:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """The rows that one block, or several in a row, leave different."""
+    """The rows that one block, or several in a row, changed."""
 
     accounts: Mapping[Address, Account | None]
-    """Accounts as they are after; None when gone."""
+    """Accounts after the blocks; None when deleted."""
     roots: Mapping[Address, Hash32]
-    """Storage roots of those that exist."""
+    """Storage roots of the accounts that exist."""
     storage: Mapping[Address, Mapping[int, int]]
     """Changed slots. A wiped account has an entry here even when no slot was set since."""
     wiped: frozenset[Address]
-    """Accounts whose storage from before counts no more."""
+    """Accounts whose earlier storage no longer applies."""
     nodes: Mapping[bytes, bytes | None]
-    """Trie nodes by database key; None when gone."""
+    """Trie nodes by database key; None when deleted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +59,14 @@ class Layer:
     state_root: Hash32
     changes: Changes
     size: int
-    """Memory it takes, roughly, in bytes."""
+    """The memory it takes, estimated in bytes."""
     merged: Changes | None = field(default=None, repr=False)
-    """The changes of `merged_count` blocks, this one the last."""
+    """The changes of `merged_count` blocks, of which this one is the last."""
     merged_count: int = 0
 
 
 def weigh(changes: Changes) -> int:
-    """About how much memory the changes take, in bytes."""
+    """The memory that the changes take, estimated in bytes."""
     nodes = sum(len(raw) + 150 for raw in changes.nodes.values() if raw)
     return nodes + 400 * len(changes.accounts) + 150 * sum(len(slots) + 1 for slots in changes.storage.values())
 
@@ -151,7 +151,7 @@ class LayeredView:
         above = self.number - number
         if above < len(self._path):
             return self._path[above].hash
-        row = self._snapshot.get(schema.base_chain_key(number))  # forkchoice may have moved the canonical index already
+        row = self._snapshot.get(schema.base_chain_key(number))  # not the canonical index, which a forkchoice may have moved already
         return row[:32] if row else self._snapshot.get(schema.canonical_key(number))
 
     def storage_root(self, address: Address) -> Hash32:
@@ -172,19 +172,19 @@ class LayeredView:
 
 
 def _stack(path: Sequence[Layer]) -> list[Changes]:
-    """The fewest sets of changes that cover `path`, newest first."""
+    """The smallest list of changes that covers `path`, newest first."""
     stack = []
     index = 0
     while index < len(path):
         layer = path[index]
-        # A merged set may reach below the path, into what the base holds by now; its values are the newer ones all the same.
+        # A merged set may include blocks that are already in the base. That does no harm: its values are at least as new.
         stack.append(layer.merged or layer.changes)
         index += layer.merged_count or 1
     return stack
 
 
 def flat_rows(changes: Changes) -> tuple[dict[bytes, bytes | None], list[bytes]]:
-    """The base's new flat rows (None: gone), and the hashed addresses whose older slots and nodes go first."""
+    """The base's new flat rows (None deletes one), and the hashed addresses whose older slots and nodes must be deleted first."""
     rows: dict[bytes, bytes | None] = {}
     for address, account in changes.accounts.items():
         key = b"a" + hash_address(address)

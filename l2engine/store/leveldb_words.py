@@ -1,11 +1,11 @@
-"""LevelDB says why it fails in words alone, and those depend on the platform: they are read here and nowhere else."""
+"""Interprets LevelDB's error messages, which are its only sign of the cause and depend on the platform."""
 
 from l2engine.errors import StoreError, StoreUnreadable
 from l2engine.store.files import find_damage
 
 
 def explain(path: str, message: str) -> StoreError:
-    """Why LevelDB did not open `path`, in the operator's words, from its own `message`."""
+    """An error for the operator that explains LevelDB's `message` when it did not open `path`."""
     if "lock" in message.lower():
         return StoreError(f"database {path} is in use by another process")
     if "does not exist" in message:

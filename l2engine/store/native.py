@@ -125,7 +125,7 @@ class NativePrepared:
 
 
 class NativeState:
-    """Implements `types.storage.StateStore`; the twin of `store.state.LayeredState`, where the methods are explained."""
+    """Implements `types.storage.StateStore` in Rust; the methods are explained in its Python twin, `store.state.LayeredState`."""
 
     def __init__(
         self,
@@ -192,5 +192,5 @@ class NativeState:
 
 
 def _to_native(diff: StateDiff) -> Any:
-    """A diff made in Python, for Rust."""
+    """A diff from Python as a Rust object."""
     return _native.diff_from_row(encode_diff(ZERO_HASH, ZERO_HASH, diff), list(diff.codes.items()))

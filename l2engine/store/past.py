@@ -1,8 +1,8 @@
 """Reading the base as it was after an earlier block.
 
-When the base moves over block N, each row that changes leaves its value before N behind. The state after block B is then
-the first such value with N > B, or the base's row when nothing above B changed it. Moving the base back one block puts
-its values back; pruning forgets the oldest block's values.
+When the base moves over block N, the old value of each changed row is kept under N. A row's value after block B is then
+the first kept value with N > B, or the base's row if no block above B changed it. Moving the base back one block restores
+that block's values; pruning deletes the oldest block's values.
 """
 
 from l2engine.store import schema
@@ -20,7 +20,7 @@ class PastReader:
         self._first = schema.u64(number + 1)
 
     def read(self, key: bytes) -> bytes | None:
-        """The row, None when there was none. Below the kept window the answer would be wrong: callers check first."""
+        """The row; None when there was none. The result is wrong below the kept window, so callers must check that first."""
         prefix = b"p" + key
         for _, value in self._snapshot.iterate(prefix + self._first, prefix + _LAST):
             return value or None
@@ -28,7 +28,7 @@ class PastReader:
 
 
 def record(batch: Batch, number: BlockNumber, old: dict[bytes, bytes | None], changed_row: bytes) -> None:
-    """Keep what block `number` replaces: `old` maps each changed row to its value before; `changed_row` lists the keys."""
+    """Keep the values that block `number` replaces: `old` maps each changed row to its old value; the keys are listed in `changed_row`."""
     tail = schema.u64(number)
     for key, value in old.items():
         batch.put(b"p" + key + tail, value or b"")
@@ -36,7 +36,7 @@ def record(batch: Batch, number: BlockNumber, old: dict[bytes, bytes | None], ch
 
 
 def undo(batch: Batch, snapshot: Snapshot, number: BlockNumber, changed_row: bytes) -> None:
-    """Put back what block `number` replaced, and forget it."""
+    """Restore the values that block `number` replaced, and delete the kept copies."""
     tail = schema.u64(number)
     for key in schema.split_keys(snapshot.get(changed_row) or b""):
         kept = b"p" + key + tail
@@ -50,7 +50,7 @@ def undo(batch: Batch, snapshot: Snapshot, number: BlockNumber, changed_row: byt
 
 
 def forget(batch: Batch, snapshot: Snapshot, number: BlockNumber, changed_row: bytes) -> None:
-    """Drop what block `number` replaced: the state before it can no longer be read."""
+    """Delete the values that block `number` replaced: the state before it can no longer be read."""
     tail = schema.u64(number)
     for key in schema.split_keys(snapshot.get(changed_row) or b""):
         batch.delete(b"p" + key + tail)

@@ -1,15 +1,15 @@
-"""Whether the disk below a database has room, found by writing: what the system calls free may be reserved, or beyond a quota."""
+"""Tests by writing whether a database's disk has room: space that the system reports as free may be reserved or beyond a quota."""
 
 import contextlib
 import os
 
-_PROBE = "000000.dbtmp"  # LevelDB removes files with such names when it opens a directory, should a kill leave it behind
+_PROBE = "000000.dbtmp"  # should a kill leave it behind: LevelDB removes files with such names when it opens a directory
 _SPARE_BYTES = 1 << 20
 _CHUNK = bytes(1 << 20)
 
 
 def has_room(path: str) -> bool:
-    """Whether the directory takes as much as opening the LevelDB in it may write: its logs once more, as a table."""
+    """Whether the directory has room for the data that opening its LevelDB may write: a copy of its logs, as a table."""
     probe = os.path.join(path, _PROBE)
     try:
         left = _SPARE_BYTES + sum(entry.stat().st_size for entry in os.scandir(path) if entry.name.endswith(".log"))

@@ -54,7 +54,7 @@ from l2engine.errors import StoreError
 from l2engine.types.base import EMPTY_CODE_HASH, EMPTY_ROOT, BlockNumber, Hash32, Wei, encode_int
 
 VERSION = 1
-"""Raised with every change to what is above; `upgrades` then gets the step from the version before."""
+"""Increased with every change to the table above; `upgrades` then gets a step from the previous version."""
 
 MAGIC = b"l2engine"
 
@@ -87,7 +87,7 @@ _LENGTHS = tuple(bytes([i]) for i in range(65))
 
 
 def schema_row(version: int = VERSION) -> bytes:
-    """The value of the row that says whose database this is."""
+    """The value of the row that identifies a database of this program and its version."""
     return MAGIC + version.to_bytes(4, "big")
 
 
@@ -135,7 +135,7 @@ def slot_key(owner: Hash32, slot_hash: Hash32) -> bytes:
 
 
 def node_key(owner: Hash32 | None, path: str) -> bytes:
-    """The row of the trie node at `path` (hex digits, one a nibble) of the account trie (owner None) or of a storage trie."""
+    """The key of the trie node at `path` (hex digits, one per nibble) in the account trie (owner None) or in a storage trie."""
     return node_prefix(owner) + pack_path(path)
 
 
@@ -159,7 +159,7 @@ def code_key(code_hash: Hash32) -> bytes:
 
 
 def past_key(key: bytes, number: BlockNumber) -> bytes:
-    """Where the value of `key` before block `number` is kept."""
+    """The key under which the value of `key` before block `number` is kept."""
     return b"p" + key + number.to_bytes(8, "big")
 
 
@@ -205,7 +205,7 @@ def prefix_end(prefix: bytes) -> bytes:
 
 
 def encode_account(nonce: int, balance: Wei, storage_root: Hash32, code_hash: Hash32) -> bytes:
-    """An account's flat row: slim RLP, as snap/1 sends it too."""
+    """An account's flat row: slim RLP, the same form that snap/1 sends."""
     root = b"\x80" if storage_root == EMPTY_ROOT else b"\xa0" + storage_root
     code = b"\x80" if code_hash == EMPTY_CODE_HASH else b"\xa0" + code_hash
     payload = _rlp_int(nonce) + _rlp_int(balance) + root + code
@@ -227,13 +227,13 @@ def decode_account(row: bytes) -> tuple[int, Wei, Hash32, Hash32]:
 
 
 def account_leaf(nonce: int, balance: Wei, storage_root: Hash32, code_hash: Hash32) -> bytes:
-    """The account as the state trie commits to it: RLP of [nonce, balance, storage root, code hash]."""
+    """The account's leaf in the state trie: RLP of [nonce, balance, storage root, code hash]."""
     payload = _rlp_int(nonce) + _rlp_int(balance) + b"\xa0" + storage_root + b"\xa0" + code_hash
     return b"\xf8" + bytes([len(payload)]) + payload  # always 68 bytes or more
 
 
 def slot_leaf(value: bytes) -> bytes:
-    """A slot's value, given as its flat row, as its storage trie commits to it."""
+    """A slot's leaf in its storage trie, from the slot's flat row."""
     return value if len(value) == 1 and value[0] < 0x80 else bytes([0x80 + len(value)]) + value
 
 

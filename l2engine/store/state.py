@@ -1,9 +1,9 @@
 """The state of every kept block: one base on disk with its past, and one layer in memory per recent block.
 
 `LayeredState` implements `types.storage.StateStore`. One thread changes it; any thread may read: everything a reader needs
-is in one immutable record that is swapped whole. Each change of the base is one atomic batch, so after a crash the
+is in one immutable record that is replaced as a whole. Each change of the base is one atomic batch, so after a crash the
 database holds the state after some block, the diffs of acknowledged blocks above it, and nothing half done. The head
-marker, written before the base moves, is what a restart carries on towards.
+marker is written before the base moves, so a restart continues to move the base towards it.
 """
 
 import logging
@@ -43,20 +43,20 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """Everything a reader needs, at one moment."""
+    """All the data that a reader needs, as of one moment."""
 
     number: BlockNumber
     hash: Hash32
     root: Hash32
     snapshot: Snapshot
-    """Shows the base after block `number`."""
+    """The base after block `number`."""
     layers: Mapping[Hash32, Layer]
     oldest_state: BlockNumber
     oldest_proofs: BlockNumber
 
 
 class LayeredState:
-    """See the module. `history_state` and `history_proofs` count blocks below the base; 0 keeps all."""
+    """The state store; see the module. `history_state` and `history_proofs` are numbers of blocks below the base; 0 keeps all."""
 
     def __init__(
         self,
@@ -104,7 +104,7 @@ class LayeredState:
         else:
             read = read_node = PastReader(kept.snapshot, number).read
             row = kept.snapshot.get(schema.base_chain_key(number))
-            assert row is not None  # that is how the number was found
+            assert row is not None  # the same row gave us the number
             root = row[32:]
             if number < kept.oldest_proofs:
                 read_node = _no_nodes
@@ -131,7 +131,7 @@ class LayeredState:
     # ---- changing ---------------------------------------------------------------------------------------------------
 
     def reload(self) -> None:
-        """Take up what the reopened database holds. Views from before raise `StoreUnavailable`."""
+        """Load the state from the reopened database. Older views raise `StoreUnavailable`."""
         fresh = LayeredState(self._kv, self._history_state, self._history_proofs, self._depth, self._side_bytes)
         self._kept = fresh._kept  # in one step: readers see the old state, then the new one
 
@@ -177,12 +177,12 @@ class LayeredState:
             batch.put(schema.diff_key(block.number, block.hash), row)
 
     def attach(self, block: Block, prepared: PreparedState) -> None:
-        """Make the pushed state readable. Separate from `push`, so that nobody sees what the disk does not have."""
+        """Make the pushed state readable. Separate from `push`, so that no reader sees a state that is not on disk yet."""
         assert isinstance(prepared, Prepared)
         self._attach(block.number, block.hash, prepared)
 
     def set_head(self, path: Sequence[Header]) -> None:
-        """Make the base follow the head, `path[-1]`: roll it back to the branch, then merge what lies deeper than the kept layers.
+        """Make the base follow the head, `path[-1]`: roll it back to the head's branch, then merge the layers beyond the kept depth.
 
         Call it after the batch that names the new head is written. A crash between its batches loses nothing: every view
         stays readable at each step, and the next call resumes. `StateUnavailable` when the head's state is not kept.
@@ -258,7 +258,7 @@ class LayeredState:
         self._kept = self._read_base(kept.layers)
 
     def _prune(self, batch: Batch, number: BlockNumber) -> None:
-        """Forget the past below the windows, as seen from base `number`, but nothing that a finalized block needs."""
+        """Delete the past below the history windows, counted from base `number`, but keep all from the finalized block on."""
         kept = self._kept
         finalized = self._finalized_number()
         state, proofs = kept.oldest_state, kept.oldest_proofs
@@ -327,7 +327,7 @@ class LayeredState:
             self._replace_layers(layers)
 
     def _load_layers(self) -> None:
-        """Rebuild the layers from their stored diffs. One that does not give its recorded root is dropped, with a log line."""
+        """Rebuild the layers from their stored diffs. A diff that does not give its recorded root is logged and dropped."""
         lost = []
         count = 0
         for key, row in self._kv.iterate(b"d", schema.prefix_end(b"d")):
@@ -338,8 +338,8 @@ class LayeredState:
                 if prepared.root != root:
                     raise StoreError(f"its root is 0x{prepared.root.hex()}, recorded was 0x{root.hex()}")
             except StateUnavailable:
-                lost.append(key)  # a side branch whose parent the base left behind
-            except StoreUnreadable:  # says nothing of the diff
+                lost.append(key)  # a side branch whose parent state is no longer kept
+            except StoreUnreadable:  # the files are damaged; the diff may be good
                 raise
             except StoreError as error:
                 log.warning("dropped the stored state of block %d 0x%s: %s", number, block_hash.hex(), error)
@@ -366,7 +366,7 @@ class LayeredState:
         return _Kept(int.from_bytes(row[:8], "big"), row[8:40], row[40:], snapshot, layers, oldest[0], oldest[1])
 
     def _number_on_base(self, kept: _Kept, block_hash: Hash32) -> BlockNumber | None:
-        """The number of a block on the base's own chain whose state can be read; None for all others."""
+        """The number of a block on the base's own chain, if its state can be read; None for all other blocks."""
         if block_hash == kept.hash:
             return kept.number
         row = kept.snapshot.get(schema.number_key(block_hash))

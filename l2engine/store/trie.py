@@ -1,8 +1,8 @@
-"""The Merkle-Patricia trie over nodes that are found by their path.
+"""The Merkle-Patricia trie, with nodes stored by their path.
 
 `Trie.update` applies many keys at once and reads only the nodes on their way; `build` makes a trie from sorted items in
 one pass; `prove` collects the nodes from the root to a key. Keys are hex strings, one digit a nibble, because Python
-slices, compares and packs those in C. A node in hand is a list of 16 child references (branch) or a tuple
+slices, compares and packs those in C. A decoded node is a list of 16 child references (branch) or a tuple
 (path, content, is_leaf); a reference is the child's RLP as its parent holds it: empty string, 32-byte hash, or a node
 shorter than 32 bytes. All keys of one trie have the same length, so a branch never has a value (Yellow Paper, appendix D).
 """
@@ -31,7 +31,7 @@ _LENGTHS = tuple(bytes([i]) for i in range(65))
 
 
 class Trie:
-    """One trie under change: `read` finds old nodes by database key, `changes` collects new ones (None: gone)."""
+    """One trie under change: `read` finds old nodes by database key, `changes` collects new ones (None for deleted nodes)."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class Trie:
         self._prefix = node_prefix(owner)
 
     def update(self, items: Sequence[Item]) -> Hash32:
-        """Set and delete keys, given in order and each once; the new root. `StoreError` when a node is missing."""
+        """Set and delete keys, which must be sorted and distinct; returns the new root. `StoreError` when a node is missing."""
         if not items:
             return self.root
         old = NOTHING if self.root == EMPTY_ROOT else b"\xa0" + self.root
@@ -61,7 +61,7 @@ class Trie:
         return self.root
 
     def _apply(self, node: Node | None, path: str, items: Sequence[Item]) -> Node | None:
-        """The node at `path` once the items, whose keys all start with `path`, are applied."""
+        """The node at `path` after applying the items, whose keys all start with `path`."""
         if node is None:
             return self._fresh(path, [item for item in items if item[1]])
         if isinstance(node, list):
@@ -98,13 +98,13 @@ class Trie:
         shared, ref, _ = extension
         below = path + shared
         if not (items[0][0].startswith(below) and items[-1][0].startswith(below)):
-            items = [item for item in items if item[1] or item[0].startswith(below)]  # deleting what is not there
+            items = [item for item in items if item[1] or item[0].startswith(below)]  # drop deletions of keys that do not exist
             if not items:
                 return extension
         if items[0][0].startswith(below) and items[-1][0].startswith(below):
             return self._extend(path, shared, self._apply(self._load(below, ref), below, items), ref)
 
-        # The new keys leave the extension at its nibble `fork`: a branch takes its place there.
+        # The new keys differ from the extension at its nibble `fork`: a branch is inserted there.
         fork = min(_shared(below, items[0][0]), _shared(below, items[-1][0])) - len(path)
         place = path + shared[:fork]
         kept, rest = shared[fork], shared[fork + 1 :]
@@ -112,10 +112,10 @@ class Trie:
         for digit, group in _groups(items, len(place)):
             if digit != kept:
                 child = self._fresh(place + digit, group)
-                assert child is not None  # deletions beside the extension were left out above
+                assert child is not None  # deletions outside the extension were dropped above
                 children[_NIBBLE[digit]] = self._store(place + digit, child, NOTHING)
         group = [item for item in items if item[0].startswith(place + kept)]
-        old = NOTHING if rest else ref  # the shortened extension has not been stored before; its child has
+        old = NOTHING if rest else ref  # the shortened extension is not stored yet, but its child is
         survivor: Node | None = (rest, ref, False) if rest else None
         if group:
             survivor = self._apply(survivor or self._load(below, ref), place + kept, group)
@@ -143,7 +143,7 @@ class Trie:
         return self._extend(path, shared[depth:], children, NOTHING)
 
     def _collapse(self, path: str, children: Branch) -> Node | None:
-        """A branch with one child left becomes part of that child; with none, nothing."""
+        """The node for a branch after deletions: merged with its child if only one is left, None if none is left."""
         left = [index for index, ref in enumerate(children) if ref != NOTHING]
         if len(left) > 1:
             return children
@@ -179,7 +179,7 @@ class Trie:
         return decode_node(raw)
 
     def _store(self, path: str, node: Node, old: bytes) -> bytes:
-        """Put the node, and return the reference that its parent keeps; `old` is the one it kept so far."""
+        """Store the node and return the reference for its parent; `old` is the parent's previous reference."""
         raw = encode_node(node)
         if len(raw) < 32:
             self._drop(path, old)
@@ -194,7 +194,7 @@ class Trie:
 
 
 def build(items: Iterable[Item], emit: Callable[[str, bytes], None]) -> Hash32:
-    """The root over items in key order; `emit(path, rlp)` gets every node that has a row. Holds one branch per level."""
+    """The root over items in key order; calls `emit(path, rlp)` for every node that has a row. Keeps one branch per level in memory."""
     stack: list[tuple[int, Branch]] = []  # open branches: how many nibbles lie above, and their children
 
     def close(key: str, depth: int, node: Node) -> bytes:
@@ -234,7 +234,7 @@ def build(items: Iterable[Item], emit: Callable[[str, bytes], None]) -> Hash32:
 
 
 def prove(read: Callable[[bytes], bytes | None], root: Hash32, owner: Hash32 | None, key: str) -> tuple[bytes, ...]:
-    """The nodes from the root towards `key`, RLP; they show its value or its absence. Nodes inside others are not repeated."""
+    """The nodes (RLP) from the root towards `key`, which prove its value or its absence. Nodes inside others are not repeated."""
     if root == EMPTY_ROOT:
         return ()
     nodes: list[bytes] = []
@@ -260,7 +260,7 @@ def prove(read: Callable[[bytes], bytes | None], root: Hash32, owner: Hash32 | N
 
 
 def decode_node(raw: bytes) -> Node:
-    """A node from its RLP. The list is fresh, so it may be changed."""
+    """A node from its RLP. The list of a branch is new, so the caller may change it."""
     if len(raw) == _FULL_BRANCH and raw[3] == 0xA0 and raw[-1] == 0x80:
         return [raw[start : start + 33] for start in _FULL_BRANCH_STARTS]
     first = raw[0]
@@ -320,7 +320,7 @@ def _groups(items: Sequence[Item], depth: int) -> Iterator[tuple[str, Sequence[I
 
 
 def _shared(a: str, b: str) -> int:
-    """How many digits two keys have in common from the start."""
+    """The length of the common prefix of two keys."""
     for index, (x, y) in enumerate(zip(a, b, strict=False)):
         if x != y:
             return index

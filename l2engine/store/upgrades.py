@@ -1,8 +1,8 @@
-"""Bringing a database written by an earlier version of the schema up to this one, in place.
+"""Upgrades a database written by an earlier version of the schema to this one, in place.
 
-`STEPS` has a row for each version that changed something on disk: from that version to the next. A step may be interrupted at any
-moment and is then run again from its beginning, so it must come to the same end whatever part of it was done before. The row with the
-version is written last, on its own and to the disk, so that a database says of itself only what is wholly true.
+`STEPS` has a row for each version whose successor changed something on disk. A step may be interrupted at any moment and is then run
+again from its beginning, so its result must not depend on the part that was done before. The row with the version is written last,
+in its own synced batch, so that a database names a version only when it is completely upgraded.
 """
 
 import logging
@@ -15,14 +15,14 @@ from l2engine.types.storage import KeyValue
 log = logging.getLogger(__name__)
 
 Step = Callable[[KeyValue], None]
-"""Rewrites what one version has differently; idempotent, in as many batches as it likes."""
+"""Rewrites the rows that one version changes; idempotent, in any number of batches."""
 
 STEPS: Mapping[int, Step] = {}
-"""By the version that a step begins with. Version 1 is the first, so there are none yet."""
+"""The steps by the version that they start from. Version 1 is the first, so there are none yet."""
 
 
 def upgrade(kv: KeyValue, name: str, found: int) -> None:
-    """Take the database from version `found` to this program's; `StoreError` when a version in between is no longer known."""
+    """Upgrade the database from version `found` to this program's; `StoreError` when a version in between is no longer known."""
     missing = next((version for version in range(found, schema.VERSION) if version not in STEPS), None)
     if missing is not None:
         raise StoreError(f"database {name} has schema version {found}, which this program no longer reads")

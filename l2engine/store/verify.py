@@ -1,8 +1,8 @@
 """Checks a database against itself, and counts what it holds: `db verify` and `db stats`.
 
-The check reads every row. It builds every trie anew from the flat rows and compares each node, so it finds a wrong, a missing
-and a left-over row alike; compares blocks with their headers' roots (`verify_rows`); then that the base has the state root of its
-header, and that blocks and markers lead where they say.
+The check reads every row. It rebuilds every trie from the flat rows and compares each node, so it finds wrong, missing and
+left-over rows. It compares blocks with their headers' roots (`verify_rows`), and the base with the state root in its header.
+It also checks that numbers, hashes and markers refer to existing blocks.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ _MANY = 100  # differences after which the search stops
 
 @dataclass(frozen=True, slots=True)
 class PrefixStats:
-    """How much one kind of row takes."""
+    """The number and size of the rows of one kind."""
 
     name: str
     rows: int
@@ -32,8 +32,8 @@ class PrefixStats:
 
 
 def verify(kv: KeyValue, deep: bool = True) -> Iterator[str]:
-    """The differences found, one line each, most telling first; nothing when all is well. `deep` False leaves out tries and rows.
-    Files that cannot be read end the check."""
+    """The differences found, one line each, the most informative first; none if all is well. `deep` False leaves out tries and rows.
+    The check ends at files that cannot be read."""
     try:
         yield from _verify(kv, deep)
     except StoreUnreadable as error:
@@ -137,7 +137,7 @@ def _storage_runs(snapshot: Snapshot) -> Iterator[tuple[Hash32, Iterator[Item]]]
         owner = ahead[0][1:33]
         items = run(owner)
         yield owner, items
-        for _ in items:  # skip what nobody read
+        for _ in items:  # skip the items that the caller did not read
             pass
 
 

@@ -1,6 +1,6 @@
 """Checks every row outside the tries: blocks against their headers' roots, code against its hash, indexes against blocks.
 
-Reading them all also finds what fails LevelDB's checksums, wherever in the tables it is.
+Reading all rows also finds all data that fails LevelDB's checksums, anywhere in the tables.
 """
 
 import json
@@ -69,7 +69,7 @@ def _differing(header: Header, block: Block) -> Iterator[str]:
         yield "transactions"
     if ommers_hash(block.ommers) != header.ommers_hash:
         yield "ommers"
-    # An empty list goes with any root: from Isthmus on the header has the message passer's storage root there.
+    # An empty list is accepted with any root: from Isthmus on, the header has the message passer's storage root there.
     withdrawals = [rlp.encode(item.rlp_items()) for item in block.withdrawals or ()]
     absent = block.withdrawals is None
     if absent != (header.withdrawals_root is None) or (withdrawals and _root(withdrawals) != header.withdrawals_root):
@@ -132,7 +132,7 @@ _CHECKS: dict[bytes, Callable[[Snapshot, bytes, bytes], list[str]]] = {
 
 
 def _verify_indexes(snapshot: Snapshot, counts: Counter[bytes]) -> Iterator[str]:
-    """The transaction and log indexes against the canonical blocks, whose rows were found good."""
+    """Check the transaction and log indexes against the canonical blocks, whose rows have been found good."""
     expected: Counter[bytes] = Counter()
     for key, block_hash in snapshot.iterate(b"c", schema.prefix_end(b"c")):
         number = int.from_bytes(key[1:], "big")
@@ -144,7 +144,7 @@ def _verify_indexes(snapshot: Snapshot, counts: Counter[bytes]) -> Iterator[str]
         try:
             block, receipts = decode_body(decode_header(header_row), body_row), _receipts(receipts_row)
         except DecodeError:
-            continue  # told already
+            continue  # already reported
         for index, transaction_hash in enumerate(block.transactions.hashes):
             place = schema.u64(number) + index.to_bytes(4, "big")
             found = snapshot.get(schema.transaction_key(transaction_hash)) or b""

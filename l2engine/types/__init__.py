@@ -1,1 +1,1 @@
-"""Plain data that crosses every border of the engine: frozen dataclasses and bytes, no behaviour that needs a database."""
+"""The plain data that the engine's parts exchange: frozen dataclasses and bytes, no behaviour that needs a database."""

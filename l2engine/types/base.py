@@ -37,12 +37,12 @@ MAX_UINT256 = 2**256 - 1
 
 
 def encode_int(value: int) -> bytes:
-    """`value` as RLP wants it: big-endian without leading zeros, empty for 0."""
+    """`value` as RLP encodes integers: big-endian without leading zeros, empty for 0."""
     return value.to_bytes((value.bit_length() + 7) // 8, "big")
 
 
 def checksum_address(who: Address) -> str:
-    """EIP-55's mixed-case form, as geth writes addresses in messages."""
+    """The address in EIP-55's mixed-case form, as geth writes it in messages."""
     text = who.hex()
     digest = keccak(text.encode()).hex()
     return "0x" + "".join(c.upper() if int(d, 16) > 7 else c for c, d in zip(text, digest, strict=False))

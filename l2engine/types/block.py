@@ -1,6 +1,6 @@
 """Blocks, their bodies and withdrawals in their consensus encodings.
 
-A block keeps its transactions as raw bytes; whoever needs fields decodes them. Sources: Yellow Paper 4.3, EIP-4895, 2718.
+A block keeps its transactions as raw bytes; code that needs their fields decodes them. Sources: Yellow Paper 4.3, EIP-4895, 2718.
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ class Withdrawal:
 
 @dataclass(frozen=True)
 class Block:
-    """A sealed block. Not slotted: number and hash are kept."""
+    """A sealed block. Not slotted, because number and hash are cached on it."""
 
     header: Header
     transactions: Transactions
@@ -68,7 +68,7 @@ class Block:
 
 
 def decode_block(data: bytes) -> Block:
-    """A block from its RLP (header, transactions, ommers, withdrawals); `DecodeError` when it is none."""
+    """A block from its RLP (header, transactions, ommers, withdrawals); `DecodeError` when the bytes are not a block."""
     header, *body = _BLOCK.read(rlp.decode(data), "types.Block")
     return Block(header, *body)
 
@@ -79,7 +79,7 @@ def decode_body(header: Header, data: bytes) -> Block:
 
 
 def _list(encoded: Sequence[bytes]) -> bytes:
-    """The RLP list of items that are encoded already."""
+    """The RLP list of already encoded items."""
     payload = b"".join(encoded)
     return rlp.header(0xC0, len(payload)) + payload
 

@@ -1,4 +1,4 @@
-"""Accounts that let another account's code run for them, and the tuples by which they say so. Source: EIP-7702."""
+"""Accounts that delegate to another account's code, and the signed tuples that authorize this. Source: EIP-7702."""
 
 from dataclasses import dataclass, replace
 
@@ -9,11 +9,11 @@ from l2engine.types.rlp_fields import ADDRESS, UINT64, UINT256, Fields, uint
 from l2engine.types.signature import SECP256K1_N, recover_address, sign
 
 DELEGATION = b"\xef\x01\x00"
-"""What the code of a delegating account begins with; the address of the account whose code runs follows."""
+"""The first bytes of a delegating account's code; the address of the account whose code runs follows."""
 
 
 def is_delegation(code: bytes) -> bool:
-    """Whether an account's code only points to another account's."""
+    """Whether an account's code is only a pointer to another account's code."""
     return len(code) == 23 and code.startswith(DELEGATION)
 
 
@@ -22,7 +22,7 @@ class Authorization:
     """One delegation, signed by the account that delegates."""
 
     chain_id: int
-    """0 is any chain."""
+    """0 means any chain."""
     address: Address
     nonce: int
     y_parity: int = 0
@@ -39,7 +39,7 @@ AUTHORIZATION = Fields({"chain_id": UINT256, "address": ADDRESS, "nonce": UINT64
 
 
 def recover_authority(authorization: Authorization) -> Address | None:
-    """The delegating account, or None when the signature is not one (EIP-7702 then skips the tuple)."""
+    """The delegating account, or None when the signature is not valid (EIP-7702 then skips the tuple)."""
     if authorization.s > SECP256K1_N // 2 or authorization.y_parity > 1:
         return None
     try:
@@ -49,6 +49,6 @@ def recover_authority(authorization: Authorization) -> Address | None:
 
 
 def sign_authorization(authorization: Authorization, key: bytes) -> Authorization:
-    """The authorization with the signature of a private key."""
+    """The authorization, signed with a private key (32 bytes)."""
     y_parity, r, s = sign(authorization.signing_hash, key)
     return replace(authorization, y_parity=y_parity, r=r, s=s)

@@ -1,4 +1,4 @@
-"""What is fixed for all transactions of one block."""
+"""The block data that all transactions of one block share."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from l2engine.types.header import Header
 
 @dataclass(frozen=True, slots=True)
 class BlockEnv:
-    """What is fixed for all transactions of one block, known before the first one runs."""
+    """The block data that all transactions of one block share, known before the first one runs."""
 
     number: BlockNumber
     timestamp: Timestamp
@@ -20,7 +20,7 @@ class BlockEnv:
     base_fee_per_gas: Wei | None
     """None before London."""
     parent: Header
-    """The parent decides activation blocks and feeds the EIP-2935 call."""
+    """Shows whether this is an activation block, and gives its hash to the EIP-2935 call."""
     parent_beacon_block_root: Hash32 | None = None
     excess_blob_gas: int | None = None
     difficulty: int = 0
@@ -33,4 +33,4 @@ class BlockEnv:
     refunds: Mapping[int, Gas] = field(default_factory=dict)
     """Lagoon: gas that the block's last transaction gives back to others, by their index in the block."""
     blob_base_fee: Wei | None = None
-    """What BLOBBASEFEE gives a call that overrides it; None: what follows from the excess."""
+    """The result of BLOBBASEFEE in a call that overrides it; None computes it from the excess blob gas."""

@@ -1,7 +1,7 @@
 """The seam between the chain and an executor: blocks and calls to run, and their results.
 
-Executor and store know each other only through this module, `types/state.py` and `types/storage.py`, so each has a
-Python and a native form.
+Executor and store know each other only through this module, `types/state.py` and `types/storage.py`, so that each can have
+a Python and a native form.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -41,13 +41,13 @@ class BlockResult:
     receipts_root: Hash32
     logs_bloom: bytes
     value: Wei
-    """What the beneficiary has earned: gas used times effective tip."""
+    """The beneficiary's earnings: gas used times effective tip."""
 
 
 class Deadline:
-    """A moment (time.monotonic seconds) that may be brought forward while the execution it bounds is running.
+    """A moment (time.monotonic seconds) that may be made earlier while the execution that it limits is running.
 
-    Compares with floats, so that `time.monotonic() > deadline` works for both.
+    It can be compared with floats, so that `time.monotonic() > deadline` works for a `Deadline` and for a plain float.
     """
 
     __slots__ = ("at",)
@@ -69,12 +69,12 @@ class Deadline:
 
 
 RefundRule: TypeAlias = Callable[[Gas], Gas]
-"""Tells from the gas that a transaction has used how much of it is given back (Lagoon)."""
+"""A function from the gas that a transaction has used to the part of it that is refunded (Lagoon)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A message call that pays nothing, as eth_call makes it."""
+    """A message call without fees, as eth_call makes it."""
 
     sender: Address
     to: Address | None
@@ -89,12 +89,12 @@ class Call:
     authorization_list: tuple[Authorization, ...] = ()
     blob_versioned_hashes: tuple[Hash32, ...] = ()
     nonce: int | None = None
-    """None takes the account's own."""
+    """None uses the account's current nonce."""
 
 
 @dataclass(frozen=True, slots=True)
 class AccountOverride:
-    """eth_call's state override for one account; None keeps what is there."""
+    """eth_call's state override for one account; None keeps the current value."""
 
     nonce: int | None = None
     balance: Wei | None = None
@@ -112,7 +112,7 @@ class CallResult:
 
     success: bool
     output: bytes
-    """Return data, or revert data when it has reverted."""
+    """Return data, or revert data when the call reverted."""
     gas_used: Gas
     """After refunds and the EIP-7623 floor."""
     gas_refund: Gas

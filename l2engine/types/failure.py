@@ -1,6 +1,6 @@
-"""How a frame fails: one kind for each way, and geth's words for it.
+"""The ways in which a call frame fails: one kind for each, with geth's text.
 
-Code compares kinds; words are shown, in answers and traces. Sources: go-ethereum's core/vm/errors.go and core/vm/gas_table.go.
+Code compares kinds; the text is only shown, in answers and traces. Sources: go-ethereum's core/vm/errors.go and core/vm/gas_table.go.
 """
 
 from collections.abc import Mapping
@@ -9,10 +9,10 @@ from enum import StrEnum
 
 
 class FailureKind(StrEnum):
-    """The ways. The native core names them by these values."""
+    """The kinds of failure. The native core uses the same values."""
 
     REVERTED = "reverted"
-    """By REVERT: alone hands back output and the gas that is left."""
+    """By REVERT, the only failure that returns output and the gas that is left."""
     # gas
     OUT_OF_GAS = "out_of_gas"
     GAS_OVERFLOW = "gas_overflow"
@@ -35,7 +35,7 @@ class FailureKind(StrEnum):
     # precompiles
     PRECOMPILE_INPUT_LENGTH = "precompile_input_length"
     PRECOMPILE_FAILED = "precompile_failed"
-    # what an executor knows and geth does not
+    # failures that an executor reports and geth does not have
     OTHER = "other"
 
 
@@ -68,9 +68,9 @@ class Failure:
 
     kind: FailureKind
     words: str | None = None
-    """geth's, where they name an opcode, a number or a detail; None takes the kind's own."""
+    """geth's text where it contains an opcode, a number or a detail; None uses the kind's text."""
 
     @property
     def text(self) -> str:
-        """geth's words."""
+        """The failure in geth's words."""
         return WORDS[self.kind] if self.words is None else self.words

@@ -1,4 +1,4 @@
-"""What a chain's first state is made of."""
+"""The accounts of a chain's first state."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,7 +1,7 @@
 """Block headers and their consensus encoding.
 
-The RLP follows Ethereum's order, optional fields absent from the end. Sources: Yellow Paper 4.3, EIP-1559, 4895, 4844,
-4788, 7685.
+The RLP follows Ethereum's order; optional fields that a fork does not have are left out at the end. Sources: Yellow Paper 4.3,
+EIP-1559, 4895, 4844, 4788, 7685.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from l2engine.types.rlp_fields import ADDRESS, DATA, HASH32, UINT64, UNBOUNDED, 
 
 @dataclass(frozen=True)
 class Header:
-    """A block header; None stands for a field that the block's fork does not have. Not slotted: encoding and hash are kept."""
+    """A block header; None marks a field that the block's fork does not have. Not slotted, because encoding and hash are cached on it."""
 
     parent_hash: Hash32
     ommers_hash: Hash32
@@ -37,9 +37,9 @@ class Header:
     """8 bytes."""
     base_fee_per_gas: Wei | None = None
     withdrawals_root: Hash32 | None = None
-    """From Isthmus on the storage root of the L2ToL1MessagePasser."""
+    """From Isthmus on, the storage root of the L2ToL1MessagePasser."""
     blob_gas_used: int | None = None
-    """From Jovian on the block's DA footprint."""
+    """From Jovian on, the block's DA footprint."""
     excess_blob_gas: int | None = None
     parent_beacon_block_root: Hash32 | None = None
     requests_hash: Hash32 | None = None
@@ -61,7 +61,7 @@ class Header:
 
 
 def decode_header(data: bytes) -> Header:
-    """A header from its RLP; `DecodeError` when it is none."""
+    """A header from its RLP; `DecodeError` when the bytes are not a header."""
     return HEADER.read(rlp.decode(data), "types.Header")
 
 

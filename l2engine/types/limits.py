@@ -1,4 +1,4 @@
-"""How much a node keeps, pools, builds and serves: what an operator may change, with the defaults (`settings.py` makes flags of them)."""
+"""Limits on the history, the pool, block building and the RPC that an operator may change, with defaults (flags: `settings.py`)."""
 
 from dataclasses import dataclass
 
@@ -15,9 +15,9 @@ class PoolSettings:
     price_limit: Wei = 1
     """The least tip."""
     price_bump: int = 10
-    """By how many percent a replacement must pay more."""
+    """The percentage by which a replacement must pay more."""
     account_slots: int = 16
-    """Executable transactions that each sender may always have."""
+    """Executable transactions that every sender may have, even in a full pool."""
     global_slots: int = 5120
     account_queue: int = 64
     """Transactions of one sender that wait for an earlier nonce."""
@@ -28,14 +28,14 @@ class PoolSettings:
 
 @dataclass(frozen=True, slots=True)
 class BuilderSettings:
-    """How long and how much to build."""
+    """Limits and choices for building blocks."""
 
     deadline_seconds: float = 2.0
     """A build with the pool stops improving after this time (--builder.deadline)."""
     sdm_policy: str = "none"
     """How gas refunds are chosen, none or warming (--sdm.policy)."""
     sdm_opt_in: bool = False
-    """Whether the operator wants them (--rollup.operator-sdm-opt-in)."""
+    """Whether the operator wants gas refunds (--rollup.operator-sdm-opt-in)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,4 +57,4 @@ class RpcSettings:
     rollup_halt: str = ""
     """none, or the smallest part of a protocol version (major, minor, patch) whose increase stops the node."""
     allow_unprotected: bool = False
-    """Take transactions without replay protection (EIP-155)."""
+    """Whether to accept transactions without replay protection (EIP-155)."""

@@ -1,4 +1,4 @@
-"""Which logs are wanted: by address and topics, as eth_getLogs asks."""
+"""The filter for logs by address and topics, as in eth_getLogs."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,11 +18,11 @@ class LogFilter:
 
     @property
     def size(self) -> int:
-        """How many addresses and topics are looked for."""
+        """The number of addresses and topics in the filter."""
         return len(self.addresses) + sum(map(len, self.topics))
 
     def matches(self, log: Log) -> bool:
-        """Whether a log is wanted."""
+        """Whether a log passes the filter."""
         if self.addresses and log.address not in self.addresses:
             return False
         if len(self.topics) > len(log.topics):
@@ -30,8 +30,8 @@ class LogFilter:
         return all(not group or topic in group for group, topic in zip(self.topics, log.topics, strict=False))
 
     def bloom_test(self) -> Callable[[bytes], bool]:
-        """A test of a block's bloom filter, prepared once for many blocks: False when the bloom rules out every alternative of a
-        condition, or that there are logs at all."""
+        """A test of a block's bloom filter, prepared once for many blocks. False when the bloom rules out every alternative of one
+        of the conditions, or when the bloom is empty, so that the block has no logs."""
         conditions = [[bloom_bits(item) for item in group] for group in (self.addresses, *self.topics) if group]
 
         def may_match(bloom: bytes) -> bool:

@@ -1,9 +1,10 @@
-"""The native core (`native/`), None where it is not installed."""
+"""The native core (`native/`), or None if it is not installed."""
 
 import os
 from typing import Any
 
-# Its allocator takes memory as it is used, not by the arena: a dev chain in use takes half as much. Read when the core is loaded.
+# Let its allocator commit memory as it is used, not a whole arena at once, which halves the memory of a dev chain in use.
+# The allocator reads this variable when the core is loaded.
 os.environ.setdefault("MIMALLOC_ARENA_EAGER_COMMIT", "0")
 
 try:
@@ -15,6 +16,6 @@ core: Any = l2engine_native
 
 
 class InNativeCore:
-    """A view or a diff that is kept in the native core, which takes it back as `native` instead of asking for its parts."""
+    """A view or a diff whose data is in the native core. `native` is passed back to the core as a whole, without reading its parts."""
 
     native: Any

@@ -1,4 +1,4 @@
-"""Pure functions on the engine's hot path, taken from the native core where it is installed: the same answers, many times faster."""
+"""Pure functions on the engine's hot path, from the native core if it is installed: the same results, many times faster."""
 
 from collections.abc import Callable, Sequence
 
@@ -9,7 +9,7 @@ from l2engine.types.transaction import PostExecutionTransaction
 from l2engine.types.transaction_codec import decode_transaction
 
 fast_lz_length: Callable[[bytes], int] | None = None if _native is None else _native.fast_lz_length
-"""Stands in for `rules.fees.fast_lz_length`; None without the native core."""
+"""The native `rules.fees.fast_lz_length`; None without the native core."""
 
 
 def ordered_root(values: Sequence[bytes]) -> Hash32:
@@ -20,14 +20,15 @@ def ordered_root(values: Sequence[bytes]) -> Hash32:
 
 
 def keccak_all(values: Sequence[bytes]) -> list[Hash32]:
-    """The hash of each."""
+    """The keccak hash of each value."""
     if _native is None:
         return [keccak(value) for value in values]
     return _native.keccak_all(values)  # type: ignore[no-any-return]
 
 
 def read_gas_refunds(raw: bytes) -> tuple[BlockNumber, Sequence[int], Sequence[Gas]]:
-    """What a post-execution transaction lists: its block's number, indices, and the gas for each. `DecodeError` when it is none."""
+    """The contents of a post-execution transaction: its block's number, the refunded transactions' indices, and the gas for each.
+    `DecodeError` when the bytes do not decode."""
     found = None if _native is None else _native.gas_refunds(raw)
     if found is not None:
         return found  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""The Engine API's own records: payloads, attributes, forkchoice and statuses, as bytes and ints.
+"""The records of the Engine API: payloads, attributes, forkchoice and statuses, as bytes and ints.
 
 Sources: execution-apis src/engine; OP specs, exec-engine.md, holocene, isthmus and jovian exec-engine.md.
 """
@@ -14,7 +14,7 @@ from l2engine.types.transactions import Transactions
 
 @dataclass(frozen=True, slots=True)
 class ForkchoiceState:
-    """Which blocks the rollup node holds for head, safe and finalized; a zero hash leaves a label as it is."""
+    """The blocks that the rollup node regards as head, safe and finalized; a zero hash leaves a label unchanged."""
 
     head: Hash32
     safe: Hash32
@@ -47,7 +47,7 @@ class PayloadAttributes:
 
 @dataclass(frozen=True, slots=True)
 class ExecutionPayload:
-    """A block as the Engine API carries it; None for fields that its version does not have."""
+    """A block in the form of the Engine API; None for fields that its version does not have."""
 
     parent_hash: Hash32
     fee_recipient: Address
@@ -98,8 +98,8 @@ class ForkchoiceResult:
 
 @dataclass(frozen=True, slots=True)
 class BuiltPayload:
-    """A block built here, with what getPayload adds to it."""
+    """A block built here, with the fields that getPayload adds to it."""
 
     block: Block
     block_value: Wei
-    """What the beneficiary earns: gas used times effective tip, summed over non-deposit transactions."""
+    """The beneficiary's earnings: gas used times effective tip, summed over non-deposit transactions."""

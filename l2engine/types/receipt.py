@@ -29,7 +29,7 @@ class Receipt:
 
     type: int
     status: int | None
-    """1 success, 0 failure; None before Byzantium, where `state_root` stands instead."""
+    """1 success, 0 failure; None before Byzantium, where `state_root` is set instead."""
     cumulative_gas_used: Gas
     logs: tuple[Log, ...]
     state_root: Hash32 | None = None
@@ -44,11 +44,11 @@ class Receipt:
 
     @property
     def outcome(self) -> bytes:
-        """What the encodings begin with: the status, or before Byzantium the state root."""
+        """The first field of the encodings: the status, or before Byzantium the state root."""
         return encode_int(self.status) if self.status is not None else self.state_root or b""
 
     def encode(self) -> bytes:
-        """The form that the store keeps and debug_getRawReceipts shows: with deposit nonce and version when known."""
+        """The encoding that the store keeps and debug_getRawReceipts returns: with deposit nonce and version when known."""
         return self._encode(_DEPOSIT_RECEIPT if self.type == DEPOSIT_TYPE else _RECEIPT)
 
     def encode_eth68(self) -> bytes:
@@ -61,7 +61,7 @@ class Receipt:
         return rlp.encode([encode_int(self.type), outcome, gas, *others])
 
     def encode_for_root(self) -> bytes:
-        """The leaf of the receipts trie. Between Regolith and Canyon it leaves out the deposit nonce, a bug kept by consensus."""
+        """The leaf of the receipts trie. Between Regolith and Canyon it leaves out the deposit nonce: a bug that became consensus."""
         return self._encode(_DEPOSIT_RECEIPT if self.deposit_receipt_version is not None else _RECEIPT)
 
     def _encode(self, fields: Fields) -> bytes:
@@ -70,12 +70,12 @@ class Receipt:
 
 
 def post_execution_receipt(cumulative_gas_used: Gas) -> Receipt:
-    """The receipt of a 0x7D, which uses no gas: it repeats the sum of the receipt before it."""
+    """The receipt of a post-execution transaction (0x7D), which uses no gas: its cumulative gas is that of the receipt before it."""
     return Receipt(POST_EXECUTION_TYPE, 1, cumulative_gas_used, ())
 
 
 def bloom_bits(item: bytes) -> int:
-    """The up to three of a bloom filter's 2048 bits that an address or topic sets (Yellow Paper 4.3.1)."""
+    """The bits, up to three of the bloom filter's 2048, that an address or topic sets (Yellow Paper 4.3.1)."""
     digest, bits = keccak(item), 0
     for i in (0, 2, 4):
         bits |= 1 << (int.from_bytes(digest[i : i + 2], "big") & 2047)
@@ -83,8 +83,8 @@ def bloom_bits(item: bytes) -> int:
 
 
 class PackedReceipts(Sequence[Receipt]):
-    """A block's receipts as an executor may hand them out: taken apart only when somebody asks, with what follows from
-    them known already."""
+    """A block's receipts as an executor may return them: decoded only when first read, with their stored row and log keys
+    already computed."""
 
     row: bytes
     """The RLP list of their network forms, which the store keeps."""
@@ -110,7 +110,7 @@ def merge_blooms(blooms: Iterable[bytes]) -> bytes:
 
 
 def decode_receipt(data: bytes) -> Receipt:
-    """A receipt from its network form (`Receipt.encode`); `DecodeError` when it is none."""
+    """A receipt from its network form (`Receipt.encode`); `DecodeError` when the bytes are not a receipt."""
     kind = data[0] if b"\0" <= data[:1] < b"\xc0" else 0
     if data[:1] < b"\xc0" and (kind == 0 or kind not in RECORDS):
         raise DecodeError("receipt: unknown type")

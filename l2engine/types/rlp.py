@@ -1,6 +1,6 @@
-"""Recursive length prefix with the `rlp` library: byte strings and nested lists of them as bytes, and back.
+"""Recursive length prefix (RLP) with the `rlp` library: encodes byte strings and nested lists of them, and decodes them again.
 
-Only canonical forms are decoded, and refusals are worded as geth's. Source: Yellow Paper, appendix B.
+Only canonical forms are decoded, and errors have geth's wording. Source: Yellow Paper, appendix B.
 """
 
 from typing import Any
@@ -10,8 +10,8 @@ from rlp.exceptions import DecodingError
 
 from l2engine.errors import DecodeError
 
-_SHORT = 56  # up to here the length stands in the first byte
-_MAX_DEPTH = 64  # the deepest of a chain's structures, the access list of a block's transaction, has six
+_SHORT = 56  # content shorter than this has its length in the first byte
+_MAX_DEPTH = 64  # the deepest structure of a chain, the access list of a block's transaction, has six levels
 
 
 def encode(item: Any) -> bytes:
@@ -21,7 +21,7 @@ def encode(item: Any) -> bytes:
 
 
 def header(kind: int, length: int) -> bytes:
-    """The prefix of the content of a byte string (0x80) or a list (0xC0)."""
+    """The prefix of a byte string (`kind` 0x80) or a list (0xC0) whose content has this length."""
     if length < _SHORT:
         return bytes((kind + length,))
     digits = length.to_bytes((length.bit_length() + 7) // 8, "big")
@@ -29,7 +29,7 @@ def header(kind: int, length: int) -> bytes:
 
 
 def decode(data: bytes) -> Any:
-    """The bytes, or the list, that `data` encodes: `DecodeError` when it is not canonical, cut short, or followed by more."""
+    """The bytes or list that `data` encodes. `DecodeError` when it is not canonical, cut short, or followed by more bytes."""
     item, end = _item(data, 0, len(data), 0)
     if end != len(data):
         raise DecodeError("rlp: input contains more than one value")
@@ -37,17 +37,17 @@ def decode(data: bytes) -> Any:
 
 
 def _item(data: bytes, start: int, stop: int, depth: int) -> tuple[Any, int]:
-    """The item that begins at `start` and has to end at or before `stop`, and where it ends.
+    """The item that begins at `start` and must end at or before `stop`, and the offset where it ends.
 
-    The library reads each prefix. Its own way from there to the items copies what a list holds
-    once for every item and every level, which lets 300 kB of nested lists take a minute.
+    The library only reads each prefix. Its own decoder copies a list's content once for every item
+    and every level, which makes 300 kB of nested lists take a minute.
     """
     try:
         _, kind, length, content = codec.consume_length_prefix(data, start)
     except IndexError as error:
         raise _cut_off(depth) from error
     except DecodingError as error:
-        # A length of which no byte is there reads as 0, which no long form may have.
+        # When the bytes of the length are missing, the library reads 0 and calls it non-canonical, although the data is cut off.
         raise _cut_off(depth) if start + 1 >= stop else DecodeError("rlp: non-canonical size information") from error
     end = content + length
     if end > stop:

@@ -1,10 +1,10 @@
-"""Records as RLP lists, both ways from one table: the fields in their order on the wire, each with its kind.
+"""Reads and writes records as RLP lists from one table: the fields in their order on the wire, each with its kind.
 
     _LOG = Fields({"address": ADDRESS, "topics": many(HASH32, "topic"), "data": DATA})
     Log(*_LOG.read(rlp.decode(raw), "log")) == log
     rlp.encode(_LOG.write(log)) == raw
 
-What does not fit is a `DecodeError` that names the field. Structures nest: `record` and `many` make kinds of other kinds.
+A value that does not fit raises a `DecodeError` that names the field. Structures nest: `record` and `many` build kinds from kinds.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,7 +23,7 @@ class Kind(Generic[T]):
     """How one field is read and written."""
 
     read: Callable[[Any, str], T]
-    """The value of a decoded item (bytes, or a list of items), whose name is for the error."""
+    """The value of a decoded item (bytes, or a list of items); the name is used in errors."""
     write: Callable[[T], Any]
     """The item to encode."""
 
@@ -34,11 +34,11 @@ class Fields:
     def __init__(self, fields: Mapping[str, Kind[Any]], required: int | None = None) -> None:
         self._least = len(fields) if required is None else required
         self._reads = [(kind.read, _wire_name(name)) for name, kind in fields.items()]
-        self._writes = [None if kind.write is _unchanged else kind.write for kind in fields.values()]  # a call for nothing is spared
+        self._writes = [None if kind.write is _unchanged else kind.write for kind in fields.values()]  # None saves a call
         self._values: Callable[[Any], tuple[Any, ...]] = attrgetter(*fields)
 
     def read(self, items: Any, name: str) -> list[Any]:
-        """The values in a decoded list, of which the record is made; `name` is the record's, for errors in geth's words."""
+        """The values of the record, read from a decoded list; `name` is the record's name for errors in geth's words."""
         if not isinstance(items, list):
             raise DecodeError(f"rlp: expected input list for {name}")
         if len(items) < self._least:
@@ -56,7 +56,7 @@ class Fields:
 
 
 def _wire_name(attribute: str) -> str:
-    """max_fee_per_gas is maxFeePerGas in errors."""
+    """The name used in errors: `max_fee_per_gas` becomes `maxFeePerGas`."""
     first, *others = attribute.split("_")
     return first + "".join(word.capitalize() for word in others)
 
@@ -86,7 +86,7 @@ def fixed(length: int) -> Kind[bytes]:
 
 
 def uint(most: int | None) -> Kind[int]:
-    """An integer from 0 to `most`; None is without limit."""
+    """An integer from 0 to `most`; None means no limit."""
 
     def read(item: Any, name: str) -> int:
         if not isinstance(item, bytes):
@@ -102,7 +102,7 @@ def uint(most: int | None) -> Kind[int]:
 
 
 def exactly(number: int) -> Kind[int]:
-    """This integer alone, as a version that nothing else is known of."""
+    """Only this integer, for instance the one known version of a format."""
 
     def read(item: Any, name: str) -> int:
         value = uint(None).read(item, name)
@@ -114,7 +114,7 @@ def exactly(number: int) -> Kind[int]:
 
 
 def or_none(kind: Kind[bytes]) -> Kind[bytes | None]:
-    """Bytes; None is the empty string."""
+    """Bytes of another kind, or None, which is encoded as the empty string."""
     return Kind(lambda item, name: None if item == b"" else kind.read(item, name), lambda value: value or b"")
 
 
@@ -130,7 +130,7 @@ def many(kind: Kind[T], each: str) -> Kind[tuple[T, ...]]:
 
 
 def record(make: Callable[..., T], fields: Fields) -> Kind[T]:
-    """A list of its own, of whose values `make` makes the record."""
+    """A nested list with these fields; `make` builds the record from its values."""
     return Kind(lambda item, name: make(*fields.read(item, name)), fields.write)
 
 

@@ -1,6 +1,6 @@
 """Signatures on secp256k1, the curve of Ethereum's accounts, with the `coincurve` library.
 
-A signature is (y_parity, r, s): which of two points, and two integers. Source: Yellow Paper, appendix F.
+A signature is (y_parity, r, s): a bit that selects one of two points, and two integers. Source: Yellow Paper, appendix F.
 """
 
 from functools import lru_cache
@@ -12,11 +12,11 @@ from l2engine.refusals import Reason
 from l2engine.types.base import Address, Hash32, keccak
 
 SECP256K1_N = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
-"""How many points the curve's group has; s counts as high beyond half of it (EIP-2)."""
+"""The order of the curve's group; an s above half of it counts as high (EIP-2)."""
 
 
 def sign(digest: Hash32, key: bytes) -> tuple[int, int, int]:
-    """The signature that the private key (32 bytes) makes of a hash, with a low s: y_parity, r, s."""
+    """The signature (y_parity, r, s) of a hash by a private key (32 bytes), with a low s."""
     signature = coincurve.PrivateKey(key).sign_recoverable(digest, hasher=None)
     return signature[64], int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:64], "big")
 
@@ -45,8 +45,8 @@ def address_of(public: bytes) -> Address:
 
 @lru_cache(maxsize=16384)
 def recover_address(digest: Hash32, y_parity: int, r: int, s: int) -> Address:
-    """The account whose key made this signature; `InvalidTransaction` when none did. Remembers the last 16,384 answers,
-    so that a block does not pay again for what the pool has checked."""
+    """The account whose key made this signature; `InvalidTransaction` when there is none. The last 16,384 results are cached,
+    so that executing a block does not repeat the pool's work."""
     public = recover_public_key(digest, y_parity, r, s)
     if public is None:
         raise InvalidTransaction(Reason.RECOVERY_FAILED)

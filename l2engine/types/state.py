@@ -1,6 +1,6 @@
-"""State, as its readers and its writers see it.
+"""The interfaces for reading state, and the record of its changes.
 
-An executor reads a `StateView` and answers with a `StateDiff`; a `StateStore` (`types/storage.py`) turns diffs into
+An executor reads a `StateView` and returns a `StateDiff`; a `StateStore` (`types/storage.py`) turns diffs into
 roots, layers and bytes on disk.
 """
 
@@ -13,7 +13,7 @@ from l2engine.types.base import EMPTY_CODE_HASH, Address, BlockNumber, Hash32, W
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An account without its storage; storage roots are the store's business."""
+    """An account without its storage; storage roots are computed by the store."""
 
     nonce: int = 0
     balance: Wei = 0
@@ -45,7 +45,7 @@ class StateView(Protocol):
 
 
 class TrieView(StateView, Protocol):
-    """A view whose Merkle trie can be walked as well; what stores hand out."""
+    """A view whose Merkle trie can be read as well. Stores return this kind of view."""
 
     @property
     def state_root(self) -> Hash32: ...
@@ -58,14 +58,14 @@ class TrieView(StateView, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AccountDiff:
-    """One account after a block, as far as the block changed it."""
+    """The changes that a block made to one account."""
 
     account: Account | None
-    """The account after the block; None when it is gone."""
+    """The account after the block; None when it no longer exists."""
     storage: Mapping[int, int] = field(default_factory=dict)
     """Changed slots and their new values; 0 clears the slot."""
     destroyed: bool = False
-    """All storage from before the block vanishes first (SELFDESTRUCT before Cancun); `storage` then applies to an empty one."""
+    """Whether all storage from before the block is deleted first (SELFDESTRUCT before Cancun); `storage` then applies to empty storage."""
 
 
 @dataclass(frozen=True, slots=True)

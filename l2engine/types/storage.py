@@ -16,11 +16,11 @@ class Batch(Protocol):
     def put(self, key: bytes, value: bytes) -> None: ...
     def delete(self, key: bytes) -> None: ...
     def write(self, sync: bool = False) -> None:
-        """Apply all of it atomically; `sync` waits for the disk."""
+        """Apply all writes atomically; `sync` waits for the disk."""
 
 
 class Snapshot(Protocol):
-    """A frozen picture of a `KeyValue`."""
+    """The content of a `KeyValue` at one moment; later writes do not change it."""
 
     def get(self, key: bytes) -> bytes | None: ...
     def iterate(self, start: bytes, stop: bytes, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
@@ -36,26 +36,26 @@ class KeyValue(Snapshot, Protocol):
 
     @property
     def failure(self) -> str | None:
-        """Why a write failed, since when every other raises `StoreUnavailable`; reads go on. None while all is well."""
+        """Why a write failed; None if none has. After a failure every write raises `StoreUnavailable`, while reads still work."""
 
     def has_room(self) -> bool:
-        """Whether the disk takes about as much as `reopen` may write."""
+        """Whether the disk has room for about as much as `reopen` may write."""
 
     def reopen(self) -> None:
-        """Close and open again, so that writes are taken. Snapshots from before raise `StoreUnavailable` from then on. On a
+        """Close and open the store again, so that it accepts writes. Older snapshots raise `StoreUnavailable` afterwards. After a
         `StoreError` the store is closed, and may be reopened later."""
 
 
 @dataclass(frozen=True, slots=True)
 class AccountProof:
-    """A Merkle proof of one account and some of its slots (EIP-1186), nodes from the root down, RLP."""
+    """A Merkle proof of one account and some of its slots (EIP-1186); the nodes are RLP, from the root down."""
 
     address: Address
     account: Account | None
     storage_root: Hash32
     nodes: tuple[bytes, ...]
     storage: tuple[tuple[int, int, tuple[bytes, ...]], ...]
-    """(slot, value, nodes) in the order asked."""
+    """(slot, value, nodes) in the order requested."""
 
 
 class PreparedState(Protocol):
@@ -78,29 +78,29 @@ class StateStore(Protocol):
         """An account's storage root after a block (by hash) or in a prepared state."""
 
     def push(self, batch: Batch, block: Block, prepared: PreparedState) -> None:
-        """Add the block's diff and code to `batch`, to be written before VALID is answered; `attach` follows the write.
+        """Add the block's diff and code to `batch`, which must be written before VALID is answered. Call `attach` after the write.
 
         The order for one block: `blocks.put(batch, …)`, `state.push(batch, …)`, `batch.write()`, `blocks.remember(…)`,
         `state.attach(…)`.
         """
 
     def reload(self) -> None:
-        """Take up what the reopened database holds. Views from before raise `StoreUnavailable`."""
+        """Load the state from the reopened database. Older views raise `StoreUnavailable`."""
 
     def attach(self, block: Block, prepared: PreparedState) -> None:
-        """Make a pushed state readable under the block's hash, once its batch is written. Cannot fail for lack of anything."""
+        """Make a pushed state readable under the block's hash, once its batch is written. Needs no disk and cannot fail."""
 
     def has(self, block_hash: Hash32) -> bool:
-        """Whether `view` would answer."""
+        """Whether `view` would succeed."""
 
     def set_head(self, path: Sequence[Header]) -> None:
-        """Move the base where the canonical chain, given from the common ancestor upward, wants it (only the last header, the
-        new head, is looked at; an empty path does nothing).
+        """Move the base so that it follows the new head. `path` is the canonical chain from the common ancestor upward; only its
+        last header, the new head, is read, and an empty path does nothing.
 
         Call it after the batch with the new head marker is written. It writes batches of its own, and a crash between them
-        loses nothing. A head at or below the base moves nothing. When the head stands on another branch, states of the old
-        branch that were in the base are gone afterwards (`has` is False): their blocks must be executed again to return.
+        loses nothing. A head at or below the base moves nothing. When the head is on another branch, states of the old branch
+        that were in the base are lost (`has` is False): their blocks must be executed again to get them back.
         """
 
     def proof(self, block_hash: Hash32, address: Address, slots: Sequence[int]) -> AccountProof:
-        """`StateUnavailable` below the window of kept proofs."""
+        """The proof of an account and these slots after a block. `StateUnavailable` when the block is older than the kept proofs."""

@@ -1,4 +1,4 @@
-"""The transaction types of Ethereum and the OP Stack, one frozen dataclass each; their attributes stand in wire order.
+"""The transaction types of Ethereum and the OP Stack, one frozen dataclass each, with the attributes in wire order.
 
 Every decoded transaction keeps the bytes it came from as `raw`: hashes and L1 fees are taken over exactly those bytes.
 `types/transaction_codec.py` decodes, encodes and signs them. Sources: EIP-155, 2718, 2930, 1559, 4844, 7702; OP specs,
@@ -19,16 +19,16 @@ AccessList: TypeAlias = tuple[tuple[Address, tuple[Hash32, ...]], ...]
 
 
 def created_address(sender: Address, nonce: int) -> Address:
-    """Where a creation transaction, or CREATE, puts its contract."""
+    """The address of the contract that a creation transaction, or CREATE, creates."""
     return keccak(rlp.encode([sender, encode_int(nonce)]))[12:]
 
 
 class _Envelope:
-    """What all transactions share."""
+    """The fields that all transactions share."""
 
     __slots__ = ()
     raw: bytes
-    """The EIP-2718 bytes it was decoded from; empty in one that is still to be signed."""
+    """The EIP-2718 bytes that the transaction was decoded from; empty while it is unsigned."""
     access_list: AccessList = ()
     authorization_list: tuple[Authorization, ...] = ()
     blob_versioned_hashes: tuple[Hash32, ...] = ()
@@ -39,7 +39,7 @@ class _Envelope:
 
 
 class _Signed(_Envelope):
-    """An account's own transaction."""
+    """A transaction that an account signs."""
 
     __slots__ = ()
     is_signed: ClassVar[Literal[True]] = True
@@ -69,7 +69,7 @@ class LegacyTransaction(_Signed):
 
     @property
     def chain_id(self) -> int | None:
-        """None without replay protection."""
+        """The chain id in the signature; None without replay protection."""
         return (self.v - 35) // 2 if self.v >= 35 else None
 
     @property
@@ -207,9 +207,9 @@ class GasRefund:
 
 @dataclass(frozen=True, slots=True)
 class PostExecutionTransaction(_Envelope):
-    """Type 0x7D: the block's last word on the gas of the transactions before it (Lagoon).
+    """Type 0x7D: the block's last transaction, which lists gas refunds for the transactions before it (Lagoon).
 
-    No one signs or sends it, it pays nothing and runs nothing. Whether its refunds are allowed in a block is no matter of decoding.
+    It has no signature and no sender, pays nothing and runs nothing. Decoding does not check whether its refunds are allowed.
     """
 
     type: ClassVar[Literal[0x7D]] = POST_EXECUTION_TYPE
@@ -222,7 +222,7 @@ class PostExecutionTransaction(_Envelope):
     value: ClassVar[Wei] = 0
     gas: ClassVar[Gas] = 0
     version: int
-    """The form of what follows; 1 is the only one."""
+    """The version of the format; 1 is the only one."""
     block_number: BlockNumber
     entries: tuple[GasRefund, ...]
     raw: bytes = b""
@@ -248,21 +248,21 @@ RECORDS: dict[int, type[Transaction]] = {
         PostExecutionTransaction,
     )
 }
-"""The transactions that there are, by type. Which of them a fork knows is in its row (`Fork.transaction_types`)."""
+"""All transaction classes, by type. A fork's row lists the types that it knows (`Fork.transaction_types`)."""
 
 
 def record_of(raw: bytes) -> type[Transaction]:
-    """The class that raw bytes decode to, if they do, told from the first byte."""
+    """The class that raw bytes decode to if they are valid, read from the first byte."""
     return RECORDS.get(raw[0], LegacyTransaction) if raw else LegacyTransaction
 
 
 def effective_gas_price(tx: Transaction, base_fee: Wei | None) -> Wei:
-    """What a unit of gas costs the sender, in wei; the maximum where there is no base fee (before London) or none is known."""
+    """The price that the sender pays for a unit of gas, in wei. Without a base fee (unknown, or before London), the maximum price."""
     if not tx.pays_fees:
         return 0
     return tx.max_fee_per_gas if base_fee is None else min(tx.max_fee_per_gas, base_fee + tx.max_priority_fee_per_gas)
 
 
 def effective_tip(tx: Transaction, base_fee: Wei | None) -> Wei:
-    """What a unit of gas pays the beneficiary, in wei; negative for a transaction that no block with this base fee takes."""
+    """The part of the gas price that the beneficiary gets, in wei per gas; negative if the fee cap is below the base fee."""
     return min(tx.max_priority_fee_per_gas, tx.max_fee_per_gas - (base_fee or 0)) if tx.pays_fees else 0

@@ -1,6 +1,6 @@
-"""Transactions as EIP-2718 bytes, both ways, and who signed them.
+"""Decodes, encodes and signs transactions as EIP-2718 bytes, and recovers their senders.
 
-One table of fields a type serves for decoding, encoding and signing. Sources: EIP-155, 2718, 2930, 1559, 4844, 7702; OP
+Each type has one table of fields, used for decoding, encoding and signing. Sources: EIP-155, 2718, 2930, 1559, 4844, 7702; OP
 specs, deposits.md, lagoon/post-exec.md.
 """
 
@@ -61,12 +61,12 @@ def decode_transaction(raw: bytes) -> Transaction:
 
 
 def encode_transaction(tx: Transaction) -> bytes:
-    """The EIP-2718 bytes of a transaction's fields, `raw` left aside."""
+    """The EIP-2718 bytes of a transaction, computed from its fields without `raw`."""
     return _envelope(tx, _items(tx))
 
 
 def signing_hash(tx: SignedTransaction) -> Hash32:
-    """What the sender signs: the hash of the transaction without its signature."""
+    """The hash that the sender signs: that of the transaction without its signature."""
     items = _items(tx)[:-3]
     if isinstance(tx, LegacyTransaction) and tx.chain_id is not None:
         items += [encode_int(tx.chain_id), b"", b""]
@@ -74,7 +74,7 @@ def signing_hash(tx: SignedTransaction) -> Hash32:
 
 
 def signed(tx: S, key: bytes) -> S:
-    """The transaction with the signature of a private key, and its bytes."""
+    """The transaction signed with a private key (32 bytes), with `raw` filled in."""
     y_parity, r, s = sign(signing_hash(tx), key)
     if isinstance(tx, LegacyTransaction):
         tx = replace(tx, v=tx.v - tx.y_parity + y_parity, r=r, s=s)
@@ -84,8 +84,8 @@ def signed(tx: S, key: bytes) -> S:
 
 
 def recover_sender(tx: Transaction, allow_high_s: bool = False) -> Address:
-    """The account that signed `tx`; of those that nobody signs, the one they name. `InvalidTransaction` when the signature is not valid:
-    r or s out of range, s in the upper half (EIP-2; Frontier alone allows it), or no such public key."""
+    """The account that signed `tx`; for unsigned types, the sender they name. `InvalidTransaction` when the signature is not valid:
+    r or s out of range, s in the upper half (EIP-2; allowed only in Frontier), or no such public key."""
     if not tx.is_signed:
         return tx.sender
     in_range = 0 < tx.r < SECP256K1_N and 0 < tx.s < SECP256K1_N and tx.y_parity in (0, 1)

@@ -1,7 +1,7 @@
-"""A block's transactions as raw bytes, with what several steps need of them found once: root, hashes, whether all decode.
+"""A block's transactions as raw bytes, with facts that several steps need and that are computed once: root, hashes, whether all decode.
 
-The object travels from the decoder of a payload to the executor and the store. Its twin in the native core decodes every transaction
-once and seeks the senders in the background from the moment that somebody asks for anything.
+The object is passed from the decoder of a payload to the executor and the store. Its twin in the native core decodes every transaction
+once, and starts to recover the senders in the background when it is first used.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,7 +17,7 @@ from l2engine.types.transaction_codec import decode_transaction
 
 
 class Transactions(Sequence[bytes]):
-    """EIP-2718 bytes, one item a transaction: a type byte and its payload, or a legacy RLP list. Never changes."""
+    """A sequence of EIP-2718 bytes, one item per transaction: a type byte and its payload, or a legacy RLP list. Immutable."""
 
     def __init__(self, raws: Iterable[bytes] = ()) -> None:
         self.raws = tuple(raws)
@@ -46,7 +46,7 @@ class Transactions(Sequence[bytes]):
 
     @cached_property
     def native(self) -> Any:
-        """The twin in the native core, which exists only there."""
+        """The twin of this object in the native core; only available if the core is installed."""
         return _native.Transactions(self.raws)
 
     @cached_property
@@ -56,17 +56,18 @@ class Transactions(Sequence[bytes]):
 
     @cached_property
     def hashes(self) -> tuple[Hash32, ...]:
-        """The hash of each."""
+        """The hash of each transaction."""
         return tuple(map(keccak, self.raws)) if _native is None else tuple(self.native.hashes())
 
     @cached_property
     def first(self) -> Transaction | None:
-        """The first one decoded: on OP chains the L1-attributes deposit. `DecodeError` when it is no transaction."""
+        """The first transaction, decoded; None if there are none. On OP chains it is the L1-attributes deposit. `DecodeError` when it
+        does not decode."""
         return decode_transaction(self.raws[0]) if self.raws else None
 
     @cached_property
     def deposits(self) -> tuple[tuple[int, DepositTransaction], ...]:
-        """The deposits decoded, with their indices. `DecodeError` when one is no transaction."""
+        """The deposits, decoded, with their indices. `DecodeError` when one does not decode."""
         found = []
         for index, raw in enumerate(self.raws):
             if raw[0] == DEPOSIT_TYPE:
@@ -87,7 +88,7 @@ class Transactions(Sequence[bytes]):
         return None
 
     def encode(self) -> bytes:
-        """The RLP list of a body: typed transactions are strings in it, legacy ones are lists already."""
+        """The RLP list in a block's body: typed transactions are byte strings in it, legacy ones are lists."""
         if _native is not None:
             return self.native.encode()  # type: ignore[no-any-return]
         payload = b"".join(raw if raw[0] >= 0xC0 else rlp.encode(raw) for raw in self.raws)

@@ -1,4 +1,4 @@
-"""Roots of Merkle-Patricia tries whose whole content is at hand: transactions, receipts, genesis states, test states.
+"""Roots of Merkle-Patricia tries whose whole content is in memory: transactions, receipts, genesis states, test states.
 
 Nothing is stored. For tries that change block by block see `store/trie.py`. Source: Yellow Paper, appendix D.
 """
@@ -36,11 +36,11 @@ def encode_path(nibbles: str, is_leaf: bool) -> bytes:
 
 
 def _node(leaves: list[tuple[str, bytes]], start: int, stop: int, depth: int) -> list[Node]:
-    """The node over leaves[start:stop], whose paths agree in their first `depth` nibbles."""
+    """The node above leaves[start:stop], whose keys agree in their first `depth` nibbles."""
     first = leaves[start][0]
     if stop - start == 1:
         return [encode_path(first[depth:], True), leaves[start][1]]
-    last = leaves[stop - 1][0]  # sorted: what the first and the last share, all share
+    last = leaves[stop - 1][0]  # the leaves are sorted, so a prefix of the first and the last is a prefix of all
     shared, limit = depth, min(len(first), len(last))
     while shared < limit and first[shared] == last[shared]:
         shared += 1
@@ -61,6 +61,6 @@ def _node(leaves: list[tuple[str, bytes]], start: int, stop: int, depth: int) ->
 
 
 def _reference(node: list[Node]) -> Node:
-    """How a parent holds a node: inside itself when its RLP is shorter than 32 bytes, else by hash."""
+    """A node as its parent refers to it: the node itself when its RLP is shorter than 32 bytes, else its hash."""
     encoded = rlp.encode(node)
     return keccak(encoded) if len(encoded) >= 32 else node

@@ -1,1 +1,1 @@
-"""Where bytes come from and go to: the HTTP and WebSocket ports, who may use them, subscriptions, and the sequencer's port."""
+"""Input and output: the HTTP and WebSocket ports with their access checks, subscriptions, and requests to the sequencer."""

@@ -1,6 +1,6 @@
-"""Answers to request bodies: which thread runs which call, and how long a call may wait for one.
+"""Answers request bodies: chooses the thread for each call, and limits how long a call may wait for it.
 
-Engine calls run one after another on the engine thread, slow reads on a small pool, cheap ones on the event loop itself.
+Engine calls run one after another on the engine thread, slow reads on a small pool, cheap calls on the event loop itself.
 """
 
 import asyncio
@@ -12,13 +12,13 @@ from rpc.context import Context, TimeLimit
 from rpc.errors import TIMEOUT
 from rpc.jsonrpc import Call, Limits, Method, Methods, Request, RunsOn, join, parse, refusal, run, too_large
 
-LONG_BATCH = 16  # so many cheap calls together are no longer cheap
-READERS = 4  # threads that read, and as many that run calls
+LONG_BATCH = 16  # a batch of this many cheap calls is no longer cheap
+READERS = 4  # threads for reads, and the same number for contract calls
 FORWARDERS = 32  # threads that mostly wait for the sequencer
 
 
 class Answering:
-    """Runs the calls of all ports on threads of its own and on the engine's."""
+    """Runs the calls of all ports, on its own threads and on the engine thread."""
 
     def __init__(self, context: Context, engine_thread: Executor) -> None:
         settings = context.settings
@@ -56,7 +56,7 @@ class Answering:
         return await asyncio.get_running_loop().run_in_executor(self._threads[runs_on], self._run, call, methods, TimeLimit())
 
     async def _run_many(self, request: Request, methods: Methods) -> list[bytes]:
-        """A batch in order; neighbours for the same thread go there together."""
+        """Answer a batch in order; consecutive calls for the same kind of thread run there together."""
         cheap = RunsOn.READ if len(request.items) > LONG_BATCH else RunsOn.LOOP
         answers: list[bytes] = []
         size, limit, time_limit = 0, self._limits.batch_response_bytes, TimeLimit()
@@ -75,7 +75,7 @@ class Answering:
         return answers
 
     def _run_group(self, items: Sequence[Call | bytes], methods: Methods, room: int | None, time_limit: TimeLimit) -> list[bytes]:
-        """Run calls in order until the time is over or their answers are larger than `room` bytes; the rest is refused
+        """Run calls in order until the time is over or their answers exceed `room` bytes; the remaining calls are refused
         without being run."""
         answers: list[bytes] = []
         for item in items:
@@ -91,7 +91,7 @@ class Answering:
         return answers
 
     def _run(self, call: Call, methods: Methods, limit: TimeLimit) -> bytes:
-        """Run a call, unless it has waited so long that nobody waits for it any more. What changes the chain always runs."""
+        """Run a call, or refuse it if its time limit is over. Calls that change the chain always run."""
         if limit.over and _runs_on(call, methods) is not RunsOn.ENGINE:
             return refusal(call, TIMEOUT, "request timed out")
         return run(call, methods, self._context)

@@ -43,7 +43,7 @@ def check(header: str | None, secret: bytes, now: float) -> None:
 
 
 def make_token(secret: bytes, now: float) -> str:
-    """A token that `check` accepts, for clients of the Engine port."""
+    """A token that `check` accepts, for clients of the Engine port. `now` is unix seconds."""
     signed = _encode(b'{"alg":"HS256","typ":"JWT"}') + "." + _encode(orjson.dumps({"iat": int(now)}))
     return signed + "." + _encode(hmac.new(secret, signed.encode(), hashlib.sha256).digest())
 
@@ -56,7 +56,7 @@ def load_secret(path: Path) -> bytes:
         path.write_text("0x" + secrets.token_bytes(SECRET_LENGTH).hex())
     try:
         secret = bytes.fromhex(path.read_text().strip().removeprefix("0x"))
-    except ValueError:  # UnicodeDecodeError is one
+    except ValueError:  # includes UnicodeDecodeError
         secret = b""
     if len(secret) != SECRET_LENGTH:
         raise ConfigError(f"invalid JWT secret in {path}: want 64 hex digits")
@@ -64,7 +64,7 @@ def load_secret(path: Path) -> bytes:
 
 
 def _verify(token: str, secret: bytes) -> dict[str, Any]:
-    """The claims of a token whose signature holds."""
+    """The claims of a token, after its signature is verified. `Unauthorized` otherwise."""
     parts = token.split(".")
     if len(parts) != 3:
         raise Unauthorized("token contains an invalid number of segments")

@@ -1,4 +1,4 @@
-"""--rollup.sequencerhttp: requests that only the sequencer can serve go there, and its errors come back unchanged."""
+"""--rollup.sequencerhttp: requests that only the sequencer can serve are sent to it, and its errors are returned unchanged."""
 
 import itertools
 import urllib.error
@@ -15,7 +15,7 @@ TIMEOUT_SECONDS = 5.0
 
 def forwarder(url: str, timeout_seconds: float = TIMEOUT_SECONDS) -> Callable[[str, list[Any]], Any]:
     """A function (method, params) → result that asks the node at `url`. It blocks, so run it in its own thread.
-    The node's error is raised as `RpcError` with its code, message and data; so is a node that cannot be reached."""
+    The node's error is raised as `RpcError` with its code, message and data. `RpcError` also when the node cannot be reached."""
     ids = itertools.count(1)
 
     def forward(name: str, params: list[Any]) -> Any:

@@ -1,4 +1,4 @@
-"""One HTTP port (aiohttp): who may ask, and how an answer goes out.
+"""One HTTP port (aiohttp): checks of the request, and the form of the answer.
 
 Sources: geth node/rpcstack.go and rpc/http.go for hosts, origins, content types and limits.
 """
@@ -27,11 +27,12 @@ from rpc.ports.transfer import hang_up, transfer_time
 from rpc.ports.websocket import PING_SECONDS, Connection, origin_matches
 
 _log = logging.getLogger(__name__)
-_log.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError)))  # anybody can send garbage
+# Malformed requests from outside must not fill the log.
+_log.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError)))
 
 CONTENT_TYPES = frozenset(("application/json", "application/json-rpc", "application/jsonrequest"))
 KEEP_ALIVE_SECONDS = 120.0  # as geth
-GZIP_FROM_BYTES = 2048  # below, compressing costs more than it saves
+GZIP_FROM_BYTES = 2048  # for smaller answers, compressing costs more than it saves
 GZIP_LEVEL = 1
 
 
@@ -82,7 +83,8 @@ class Listener:
         try:
             await site.start()
         except OSError as error:
-            reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror  # a name that is not found has its own
+            # An unknown host name has its own text and no positive errno.
+            reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
             raise ConfigError(f"cannot listen on {self._port.host}:{self._port.port}: {reason}") from error
         address: tuple[Any, ...] = self._runner.addresses[0]
         return int(address[1])
@@ -112,7 +114,7 @@ class Listener:
             except auth.Unauthorized as error:
                 return _text(401, str(error))
         if port.websocket and request.headers.get("Upgrade", "").lower() == "websocket":
-            return await self._serve_websocket(request)  # where the origin counts, not the host
+            return await self._serve_websocket(request)  # which checks the origin, not the host
         if not self._any_host and not self._host_allowed(request.headers.get("Host", "")):
             return _text(403, "invalid host specified")
         if not port.http or request.path != "/":
@@ -154,7 +156,7 @@ class Listener:
         return web.Response(body=answer, headers=headers)
 
     def _host_allowed(self, header: str) -> bool:
-        """Whether a Host header names this server; addresses always do, for DNS rebinding needs a name."""
+        """Whether a Host header may name this server. IP addresses are always allowed, since DNS rebinding needs a name."""
         host = header.lower()
         if not host:
             return True
@@ -167,7 +169,7 @@ class Listener:
         return False
 
     def _cors_headers(self, origin: str) -> dict[str, str]:
-        """What a page of this origin needs to read the answer. An origin is scheme, host and port: another port is another one."""
+        """The headers that let a page of this origin read the answer. An origin is scheme, host and port together."""
         origins = self._port.cors_origins
         if "*" in origins:
             return {"Access-Control-Allow-Origin": "*"}
@@ -206,7 +208,7 @@ class Listener:
 
 
 def _is_like(pattern: str, origin: str) -> bool:
-    """Whether they are the same; one * in the pattern matches anything."""
+    """Whether an origin equals the pattern; one * in the pattern matches any text."""
     head, star, tail = pattern.partition("*")
     return origin == pattern or bool(star and len(origin) >= len(head + tail) and origin.startswith(head) and origin.endswith(tail))
 

@@ -1,4 +1,4 @@
-"""All ports of a node together, and the news that go out on their WebSockets."""
+"""All ports of a node, and the sending of subscription messages on their WebSockets."""
 
 import asyncio
 import contextlib
@@ -24,14 +24,14 @@ class Server:
         self._context = context
         self.subscriptions = Subscriptions(context)
         self._answering = Answering(context, engine_thread)
-        self._news_thread = ThreadPoolExecutor(1, thread_name_prefix="rpc-news")  # not behind anybody's slow read
+        self._news_thread = ThreadPoolExecutor(1, thread_name_prefix="rpc-news")  # its own thread, so that slow reads do not delay it
         self._listeners = [Listener(port, self._answering, self.subscriptions) for port in ports]
         self._news: asyncio.Queue[Sequence[Hash32] | None] = asyncio.Queue()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._publisher: asyncio.Task[None] | None = None
 
     async def start(self) -> list[int]:
-        """Open the sockets; answers their port numbers in order, real ones where 0 was asked for."""
+        """Open the sockets; returns their port numbers in order, with the real port where 0 was requested."""
         self._loop = asyncio.get_running_loop()
         self._publisher = asyncio.create_task(self._publish())
         return [await listener.start() for listener in self._listeners]

@@ -1,4 +1,4 @@
-"""eth_subscribe: what connections want to hear, and the messages for them when the head moves or the pool grows.
+"""eth_subscribe: the subscriptions of all connections, and their messages when the head moves or the pool grows.
 
 Without I/O: the server calls `head_changed` and `pool_grew` and sends what they return.
 """
@@ -30,23 +30,23 @@ KINDS: dict[str, tuple[Parser[Any], ...]] = {
     "newPendingTransactions": (Optional(boolean, False),),
     "syncing": (),
 }
-"""What follows the name."""
+"""The kinds of subscription, each with the parsers of the arguments after its name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """One thing that one connection wants to hear."""
+    """One subscription of one connection."""
 
     id: str
     kind: str
     owner: object
     """The connection."""
     option: LogQuery | bool | None = None
-    """Which logs; whether whole pending transactions are wanted instead of hashes."""
+    """The filter for logs, or for pending transactions whether to send them whole instead of their hashes."""
 
     @property
     def weight(self) -> int:
-        """A measure of the memory it takes."""
+        """A measure of the memory that the subscription takes."""
         return 1 + self.option.filter.size if isinstance(self.option, LogQuery) else 1
 
 
@@ -59,7 +59,7 @@ class Subscriptions:
         self._active: dict[str, Subscription] = {}
 
     def subscribe(self, owner: object, params: Any) -> str:
-        """Begin a subscription from the arguments of eth_subscribe; answers its id."""
+        """Begin a subscription from the arguments of eth_subscribe; returns its id."""
         if not isinstance(params, list) or not params or not isinstance(params[0], str):
             raise RpcError(INVALID_PARAMS, "expected subscription name as first argument")
         if params[0] not in KINDS:
@@ -84,7 +84,7 @@ class Subscriptions:
         return True
 
     def drop(self, owner: object) -> None:
-        """Forget everything of a closed connection."""
+        """Remove all subscriptions of a closed connection."""
         with self._lock:
             for identity in [i for i, s in self._active.items() if s.owner is owner]:
                 del self._active[identity]
@@ -94,7 +94,7 @@ class Subscriptions:
             return [subscription for subscription in self._active.values() if subscription.kind == kind]
 
     def head_changed(self) -> Iterator[tuple[object, bytes]]:
-        """The messages that the way from the last head to the present one makes, with the connection of each."""
+        """The messages caused by moving from the last head seen to the current one, each with its connection."""
         old: Header = self._head
         self._head = new = self._context.engine.head
         heads, wanted = self.of_kind("newHeads"), self.of_kind("logs")
@@ -110,7 +110,7 @@ class Subscriptions:
                 yield subscription.owner, _message(subscription, found)
 
     def pool_grew(self, hashes: Sequence[Hash32]) -> Iterator[tuple[object, bytes]]:
-        """The messages for new pool transactions."""
+        """The messages for new pool transactions, each with its connection."""
         listeners = self.of_kind("newPendingTransactions")
         for tx_hash in hashes if listeners else ():
             waiting = self._context.pool.get(tx_hash) if any(s.option for s in listeners) else None

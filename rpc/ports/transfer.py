@@ -1,18 +1,18 @@
-"""The time that bytes may take to come or go, and the end of connections that take longer."""
+"""The time limit for sending and receiving bodies, and the closing of connections that exceed it."""
 
 import asyncio
 
 from aiohttp import web
 
-TRANSFER_SECONDS = 30.0  # that a body may take in either direction, as geth
+TRANSFER_SECONDS = 30.0  # for a body in either direction, as in geth
 
 
 def transfer_time() -> asyncio.Timeout:
-    """`TimeoutError` in what it encloses when a client is too slow."""
+    """A context manager that raises `TimeoutError` when a client takes too long."""
     return asyncio.timeout(TRANSFER_SECONDS)
 
 
 def hang_up(request: web.BaseRequest) -> None:
-    """End the connection of a client that does not read, and drop all that waits to be sent."""
+    """Abort the connection of a client that does not read, and drop all data that waits to be sent."""
     if request.transport is not None:
         request.transport.abort()

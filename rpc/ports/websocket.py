@@ -1,4 +1,4 @@
-"""One WebSocket connection, and who may open one."""
+"""One WebSocket connection, and the check of the origin that may open one."""
 
 import asyncio
 import contextlib
@@ -17,12 +17,12 @@ from rpc.read.values import string
 log = logging.getLogger(__name__)
 
 PING_SECONDS = 30.0
-BACKLOG = 4096  # messages that a slow subscriber may lag behind before it is dropped
-CALLS_AT_ONCE = 8  # of one connection, counted until their answers are sent
+BACKLOG = 4096  # messages that may wait for a slow client before its connection is dropped
+CALLS_AT_ONCE = 8  # per connection; a call counts until its answer is sent
 
 
 class Connection:
-    """One WebSocket: calls are answered as they finish, subscriptions' messages go in between."""
+    """One WebSocket: calls are answered as they finish, with the messages of subscriptions in between."""
 
     def __init__(
         self,
@@ -34,17 +34,18 @@ class Connection:
     ) -> None:
         self._answering, self._subscriptions, self._request, self._socket = answering, subscriptions, request, socket
         self._outgoing: asyncio.Queue[tuple[bytes, bool]] = asyncio.Queue(BACKLOG)
-        """Messages, and whether one is an answer, which keeps its slot until it is sent."""
+        """Messages, each with a flag whether it is an answer; an answer keeps its call's slot until it is sent."""
         self._slots = asyncio.Semaphore(CALLS_AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
         self._methods = dict(methods)
         if "eth_subscribe" in methods:
-            boxed = (lambda value: [value],) * 4  # more arguments than any subscription takes; a null is told from a missing one
+            # Four is more arguments than any subscription takes. The boxes distinguish null from a missing argument.
+            boxed = (lambda value: [value],) * 4
             self._methods["eth_subscribe"] = Method(self._subscribe, boxed, 0, RunsOn.LOOP)
             self._methods["eth_unsubscribe"] = method(self._unsubscribe, string)
 
     async def serve(self) -> None:
-        """Until the other side closes or lags too far behind."""
+        """Serve the connection until the client closes it or lags too far behind."""
         writer = asyncio.create_task(self._write())
         try:
             async for message in self._socket:
@@ -62,7 +63,7 @@ class Connection:
                 task.cancel()
 
     def push(self, message: bytes) -> None:
-        """Queue a message; a consumer whose queue is full is dropped."""
+        """Queue a message; if the queue is full, the connection is dropped."""
         try:
             self._outgoing.put_nowait((message, False))
         except asyncio.QueueFull:
@@ -74,7 +75,7 @@ class Connection:
                 task.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         await self._socket.close(drain=False)
 
     async def _answer(self, body: bytes) -> None:
@@ -97,16 +98,16 @@ class Connection:
                     self._slots.release()
 
     def _subscribe(self, context: Context, *params: Any) -> str:
-        """eth_subscribe."""
+        """The method eth_subscribe on this connection."""
         return self._subscriptions.subscribe(self, [value for box in params if box for value in box])
 
     def _unsubscribe(self, context: Context, identity: str) -> bool:
-        """eth_unsubscribe."""
+        """The method eth_unsubscribe on this connection."""
         return self._subscriptions.unsubscribe(self, identity)
 
 
 def origin_matches(allowed: str, origin: str) -> bool:
-    """Whether an Origin header is the allowed one; a pattern without a scheme or port leaves that open."""
+    """Whether an Origin header matches `allowed`, which may leave out the scheme or the port to allow any."""
     allowed, origin = allowed.lower().rstrip("/"), origin.lower()
     if "://" not in allowed:
         origin = origin.partition("://")[2]

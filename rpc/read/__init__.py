@@ -1,1 +1,1 @@
-"""From JSON to types: the forms of the arguments, read as strictly as geth and refused in its words."""
+"""Parsers from JSON to types for the arguments of methods, as strict as geth and with geth's error texts."""

@@ -1,4 +1,4 @@
-"""Which block a caller means: a number, a tag, a hash or an EIP-1898 object.
+"""Parsers for references to a block: a number, a tag, a hash or an EIP-1898 object.
 
 Sources: geth rpc/types.go; EIP-1898.
 """
@@ -17,7 +17,7 @@ class CanonicalHash(bytes):
     """A block hash that must be canonical (EIP-1898 requireCanonical)."""
 
 
-BlockReference: TypeAlias = int | str | bytes | None  # number, tag or hash; None for an EIP-1898 object that names nothing
+BlockReference: TypeAlias = int | str | bytes | None  # number, tag or hash; None for an EIP-1898 object that names no block
 
 
 def block_tag(value: Any) -> BlockTag:

@@ -29,7 +29,7 @@ authorization = struct(
 
 
 def transaction_type(value: Any) -> Any:
-    """The type that a caller gives is not looked at, as in geth, which goes by the other fields; but nobody can ask for a 0x7D."""
+    """The caller's transaction type, which is ignored, as in geth: the other fields decide. `PoolError` for type 0x7D."""
     if value == POST_EXECUTION_TYPE or (isinstance(value, str) and value.lower() == hex(POST_EXECUTION_TYPE)):
         raise PoolError(Reason.TYPE_NOT_ACCEPTED, type=POST_EXECUTION_TYPE)
     return value
@@ -135,7 +135,7 @@ _ENV_FIELDS = {
 
 
 def to_call(args: dict[str, Any], chain_id: int, gas_cap: int) -> Call:
-    """The message that call arguments describe, with geth's defaults; `chain_id` is the node's, a `gas_cap` of 0 none."""
+    """The message that call arguments describe, with geth's defaults. `chain_id` is the node's; a `gas_cap` of 0 means no cap."""
     if "gasPrice" in args and ("maxFeePerGas" in args or "maxPriorityFeePerGas" in args):
         raise RpcError(SERVER_ERROR, "both gasPrice and (maxFeePerGas or maxPriorityFeePerGas) specified")
     if args.get("chainId", chain_id) != chain_id:

@@ -1,5 +1,4 @@
-"""The filter object of eth_getLogs and its kin.
-
+"""The filter object of eth_getLogs and related methods.
 Source: geth eth/filters/api.go.
 """
 
@@ -18,7 +17,7 @@ MAX_SUB_TOPICS = 1000  # geth's bound on alternatives per position
 
 @dataclass(frozen=True, slots=True)
 class LogQuery:
-    """Which logs are wanted, and of which blocks: one, or a range."""
+    """A filter for logs, and the block or range of blocks to search."""
 
     filter: LogFilter = field(default_factory=LogFilter)
     block_hash: Hash32 | None = None
@@ -27,7 +26,7 @@ class LogQuery:
 
 
 def log_query(value: Any) -> LogQuery:
-    """A filter object of eth_getLogs and its kin."""
+    """A filter object of eth_getLogs and related methods."""
     raw = _FILTER_FIELDS(value)
     if "blockHash" in raw and ("fromBlock" in raw or "toBlock" in raw):
         raise InvalidParams("cannot specify both BlockHash and FromBlock/ToBlock, choose one or the other")

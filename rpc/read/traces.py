@@ -1,4 +1,4 @@
-"""What debug_trace* take beside the transaction, block or call: the options of a trace.
+"""The options of debug_trace*, given after the transaction, block or call.
 
 Source: geth eth/tracers/api.go.
 """

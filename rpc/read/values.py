@@ -1,4 +1,4 @@
-"""Numbers, byte strings and containers from JSON, as strictly as geth and in its words; the rest of `rpc/read` is made of them.
+"""Parsers for numbers, byte strings and containers in JSON, as strict as geth and with its error texts; `rpc/read` is built from them.
 
 A parser takes one decoded JSON value and returns the typed one, or raises `InvalidParams`. Go names the struct field or
 the type where a value did not fit; `Mismatch` keeps both, so that `struct` can add the field's name on the way out.
@@ -20,7 +20,7 @@ T = TypeVar("T")
 Parser: TypeAlias = Callable[[Any], T]
 
 _HEX = re.compile(r"[0-9a-fA-F]*\Z")
-_DECIMAL = re.compile(r"[0-9]{0,4300}\Z")  # as many digits as int() reads
+_DECIMAL = re.compile(r"[0-9]{0,4300}\Z")  # 4300 digits is the most that int() reads
 
 
 class Mismatch(InvalidParams):
@@ -75,18 +75,18 @@ def data(value: Any) -> bytes:
         found = bytes.fromhex(text)
     except ValueError:
         return _not_hex("hexutil.Bytes")
-    return found if 2 * len(found) == len(text) else _not_hex("hexutil.Bytes")  # Python's own takes white space between digits
+    return found if 2 * len(found) == len(text) else _not_hex("hexutil.Bytes")  # bytes.fromhex allows white space between digits
 
 
 def data_list(value: Any) -> list[bytes]:
-    """A list of hex bytes; as `list_of(data, "hexutil.Bytes")`, but quick for the many transactions of a block."""
+    """A list of hex bytes: the same as `list_of(data, "hexutil.Bytes")`, but fast for the many transactions of a block."""
     try:
         found = [bytes.fromhex(item[2:]) for item in value if item[:2] == "0x"]
         if isinstance(value, list) and len(found) == len(value) and 2 * sum(map(len, found)) == sum(map(len, value)) - 2 * len(value):
             return found
     except (TypeError, ValueError):
         pass
-    return _any_data_list(value)  # finds what is wrong
+    return _any_data_list(value)  # raises the exact error
 
 
 def address(value: Any) -> Address:
@@ -130,7 +130,7 @@ def _not_hex(kind: str) -> bytes:
 
 
 def plain_uint64(value: Any) -> int:
-    """A JSON number of at most 64 bits; its hex form is taken as well, which op-geth refuses."""
+    """A JSON number of at most 64 bits. A hex string is accepted as well, although op-geth refuses it."""
     if isinstance(value, str):
         return uint64(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_UINT64:
@@ -183,12 +183,12 @@ def number(value: Any) -> float:
 
 
 def any_json(value: Any) -> Any:
-    """Anything: for parameters that are accepted and not read."""
+    """Any JSON value, for parameters that are accepted but not used."""
     return value
 
 
 def kind_of(value: Any, shown: bool = False) -> str:
-    """What Go calls a JSON value."""
+    """Go's name for the kind of a JSON value; `shown` adds a number's value."""
     if isinstance(value, bool):
         return "bool"
     if isinstance(value, str):
@@ -199,7 +199,7 @@ def kind_of(value: Any, shown: bool = False) -> str:
 
 
 def as_json(value: Any) -> str:
-    """A JSON value as geth repeats it; only its kind when it is too deep or too large for that."""
+    """A JSON value as geth repeats it in errors; only its kind when it is too deep or too large for that."""
     try:
         return orjson.dumps(value).decode()
     except orjson.JSONEncodeError:
@@ -207,7 +207,7 @@ def as_json(value: Any) -> str:
 
 
 def storage_key(text: str) -> tuple[int, int]:
-    """A storage slot in any hex form, and how many bytes it was written with."""
+    """A storage slot in any hex form, and the number of bytes in that form."""
     digits = text[2:] if text[:2] in ("0x", "0X") else text
     if len(digits) > 64:
         raise InvalidParams(f'storage key too long (want at most 32 bytes): "{text}"')
@@ -236,8 +236,8 @@ _any_data_list = list_of(data, "hexutil.Bytes")
 
 
 def struct(name: str, fields: Mapping[str, Parser[Any]], required: tuple[str, ...] = ()) -> Parser[dict[str, Any]]:
-    """An object with these fields; unknown ones are ignored, null counts as absent, and as for Go's encoding/json the case of
-    a name does not matter. `name` is Go's ("ethapi.TransactionArgs")."""
+    """An object with these fields. Unknown fields are ignored and null counts as absent; the case of names does not matter, as in
+    Go's encoding/json. `name` is the name of the Go type ("ethapi.TransactionArgs")."""
     short = name.rpartition(".")[2]
     spelled = {key.lower(): key for key in fields}
 

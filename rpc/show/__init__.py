@@ -1,4 +1,4 @@
-"""From types to JSON: what op-geth shows of blocks, transactions, receipts, payloads and traces."""
+"""From types to JSON: blocks, transactions, receipts, payloads and traces in op-geth's form."""
 
 from typing import Any, TypeAlias
 

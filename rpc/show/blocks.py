@@ -52,7 +52,7 @@ def show_header(header: Header) -> Json:
 
 
 def show_block(block: Block, full: bool, receipts: Sequence[Receipt]) -> Json:
-    """A block as eth_getBlockBy* shows it; with `full` transactions the receipts give the deposits' nonces."""
+    """A block as eth_getBlockBy* shows it. With `full`, whole transactions are shown, with deposit nonces from the receipts."""
     fields = show_header(block.header)
     fields["size"] = hex(block_size(block))
     if full:
@@ -78,7 +78,7 @@ def block_size(block: Block) -> int:
 
 
 def _rlp_length(payload: int) -> int:
-    """Bytes of a list, or of a string longer than one byte, with this payload."""
+    """The encoded length of a list, or of a string longer than one byte, whose content has `payload` bytes."""
     return payload + (1 if payload < 56 else 1 + (payload.bit_length() + 7) // 8)
 
 

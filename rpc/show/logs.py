@@ -19,7 +19,7 @@ def show_logs(items: Sequence[Log], header: Header, tx_hash: Hash32, index: int,
 def show_log(
     item: Log, block_hash: Hash32, number: int, timestamp: Timestamp, tx_hash: Hash32, tx_index: int, log_index: int, removed: bool
 ) -> Json:
-    """One log in its place."""
+    """One log, with its place in the block and the transaction."""
     return {
         "address": "0x" + item.address.hex(),
         "topics": ["0x" + topic.hex() for topic in item.topics],

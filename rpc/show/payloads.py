@@ -12,7 +12,7 @@ from rpc.show.blocks import show_withdrawal
 
 
 def show_payload(payload: ExecutionPayload) -> Json:
-    """An execution payload; null for fields that its version does not have, but withdrawalsRoot is left out then."""
+    """An execution payload. Fields that its version does not have are null, except withdrawalsRoot, which is left out."""
     fields: Json = {
         "parentHash": "0x" + payload.parent_hash.hex(),
         "feeRecipient": "0x" + payload.fee_recipient.hex(),

@@ -1,4 +1,4 @@
-"""Receipts, with what publishing on L1 cost and Lagoon's refunds, as op-geth and op-reth show them.
+"""Receipts, with L1 costs and Lagoon's refunds, as op-geth and op-reth show them.
 
 Sources: geth internal/ethapi; OP specs and digest 3.7 for the L1 fees, lagoon/post-exec.md and sdm.md; recordings.
 """
@@ -72,17 +72,17 @@ def show_receipt(header: Header, index: int, raw: bytes, item: Receipt, gas_befo
 
 
 class BlockCosts:
-    """What a block's receipts take from the block's own transactions: L1 fees and gas refunds."""
+    """The data that a block's receipts take from the block's own transactions: L1 fees and gas refunds."""
 
     def __init__(self, config: ChainConfig, block: Block) -> None:
         fork = config.fork_at(block.header.number, block.header.timestamp)
         self.l1 = l1_costs(fork, block.transactions)
         self.gas_refunds = gas_refunds(fork, block.header.number, block.transactions)
-        """Gas by the transaction's position (Lagoon)."""
+        """Refunded gas by the transaction's index (Lagoon)."""
 
 
 def show_l1_costs(costs: L1Costs, raw: bytes) -> Json:
-    """What publishing `raw` on L1 cost, as a receipt's fields."""
+    """The fields of a receipt for the cost of publishing `raw` on L1."""
     l1, cost = costs.attributes, costs.fee(raw, fast_lz_length)
     fields: Json = {"l1GasPrice": hex(l1.base_fee), "l1GasUsed": hex(cost.gas_used), "l1Fee": hex(cost.fee)}
     if l1.base_fee_scalar is None:

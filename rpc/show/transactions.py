@@ -25,7 +25,7 @@ from rpc.show import Json
 
 
 def show_transaction(tx: Transaction, header: Header | None = None, index: int | None = None, receipt: Receipt | None = None) -> Json:
-    """A transaction in a block, or with `header` None one that waits in the pool. A deposit's receipt holds its nonce."""
+    """A transaction in a block, or in the pool when `header` is None. For a deposit, the nonce is taken from `receipt`."""
     base_fee = header.base_fee_per_gas if header is not None else None
     fields: Json = {
         "blockHash": None if header is None else "0x" + header.hash.hex(),
@@ -41,7 +41,7 @@ def show_transaction(tx: Transaction, header: Header | None = None, index: int |
         "type": hex(tx.type),
     }
     if tx.type == POST_EXECUTION_TYPE:
-        del fields["to"]  # it has no such field (lagoon/post-exec.md), where a creation has one that is null
+        del fields["to"]  # a 0x7D has no such field (lagoon/post-exec.md); in a creation it is null
         return fields
     if tx.type == DEPOSIT_TYPE:
         _add_deposit_fields(fields, tx, receipt)
@@ -86,7 +86,7 @@ def _add_deposit_fields(fields: Json, tx: DepositTransaction, receipt: Receipt |
 
 
 def sender_of(tx: Transaction) -> Address:
-    """The sender, or the zero address for the signatures of pre-Bedrock history that are none."""
+    """The sender, or the zero address for pre-Bedrock transactions without a valid signature."""
     try:
         return recover_sender(tx)
     except InvalidTransaction:
