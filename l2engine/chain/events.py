@@ -54,7 +54,7 @@ class NewHead(Event):
     added: tuple[Block, ...]
     """The blocks that became canonical, oldest first."""
     removed: tuple[Block, ...] = ()
-    """The blocks that are canonical no longer, newest first; not empty after a reorg."""
+    """The blocks that are no longer canonical, newest first; not empty after a reorg."""
 
 
 class Origin(StrEnum):

@@ -45,17 +45,17 @@ class ExecutionWitness:
     """What one block reads of its parent's state."""
 
     state: tuple[bytes, ...]
-    """Trie nodes, RLP, in no order that means something."""
+    """RLP trie nodes, in no particular order."""
     codes: tuple[bytes, ...]
     """Code that is run or looked at."""
     keys: tuple[bytes, ...]
-    """Addresses, each followed by its slots (32 bytes): what the hashed keys in the tries stand for."""
+    """Addresses, each followed by its slots (32 bytes): the preimages of the hashed keys in the tries."""
     headers: tuple[bytes, ...]
     """RLP of the parent and of as many ancestors as BLOCKHASH asks for, the oldest first."""
 
 
 class RecordingView:
-    """A `StateView` that remembers what it was asked."""
+    """A `StateView` that records every read."""
 
     def __init__(self, view: TrieView) -> None:
         self.view = view
@@ -88,7 +88,7 @@ class RecordingView:
         return found
 
     def touch(self, address: Address, slots: Iterable[int] = ()) -> None:
-        """Note a read that somebody else will do."""
+        """Record a read that another executor will do."""
         self.slots.setdefault(address, {}).update(dict.fromkeys(slots))
 
 

@@ -29,7 +29,7 @@ from l2engine.types.tracing import Tracer
 from l2engine.types.transactions import Transactions
 
 _PRECOMPILES = bytes(18)
-"""How the addresses of precompiles begin."""
+"""The prefix of precompile addresses."""
 
 
 def available() -> bool:
