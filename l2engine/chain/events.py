@@ -108,7 +108,7 @@ class Events:
         return unsubscribe
 
     def publish(self, event: Event) -> None:
-        """Tell all listeners. One that fails is logged and does not keep the others from hearing."""
+        """Call all listeners. A listener that fails is logged, and the others are still called."""
         for listener in self._listeners:
             try:
                 listener(event)

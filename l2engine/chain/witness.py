@@ -123,7 +123,7 @@ class Witnesses:
         return ExecutionWitness(state, tuple(recorded.codes.values()), tuple(keys), self._headers(parent, recorded.oldest))
 
     def _execute(self, executor: Executor, view: RecordingView, parent: Header, block: Block) -> StateDiff | None:
-        """What the block changes, transactions that cannot stand left out; None when even then it is no block."""
+        """The block's state changes, leaving out invalid transactions; None if the block is invalid even then."""
         try:
             env = block_env(self._config, block, parent)
             execution = executor.begin(view, env, lambda diff: self._state.prepare(parent.hash, diff).root)

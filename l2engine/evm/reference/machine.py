@@ -1,6 +1,6 @@
 """The reference executor: blocks and calls over py-evm, for every OP fork and for plain Ethereum rules.
 
-`evm/block.py` says how a block runs; `transactions.py` tells the story of one transaction, `pyevm.py` runs its frames.
+`evm/block.py` says how a block runs; `transactions.py` runs one transaction, `pyevm.py` runs its frames.
 """
 
 from collections.abc import Callable, Mapping, Sequence
