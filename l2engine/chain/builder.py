@@ -142,7 +142,7 @@ class Builder:
     def start(self, parent: Header, attributes: PayloadAttributes, version: int) -> bytes:
         """Begin a build on `parent` and give its id; one with the same id goes on instead.
 
-        With noTxPool the block is finished when this returns; `InvalidAttributes` when a forced transaction cannot stand.
+        With noTxPool the block is finished when this returns; `InvalidAttributes` when a forced transaction cannot be included.
         """
         identity = payload_id(parent.hash, attributes, version)
         if identity in self._builds:
@@ -151,7 +151,7 @@ class Builder:
             self._stop(build)
         build = _Build(Deadline(time.monotonic() + self._settings.deadline_seconds), threading.Event())
         task = _Task(self._config, self._executor, self._state, parent, attributes)
-        forced = self._build(task)  # with or without the pool: a forced transaction that cannot stand is told at once
+        forced = self._build(task)  # with or without the pool: an invalid forced transaction is reported at once
         if attributes.no_tx_pool:
             self._publish(build, *forced)
         self._builds[identity] = build
@@ -203,7 +203,7 @@ class Builder:
             return task.build(fill, self.metering if fill is not None else None)
         except ExecutorsDisagree as error:
             self._disagreements.keep(error, task.parent, replace(task.block, transactions=Transactions(error.transactions)), sealed=False)
-            for raw in error.transactions[-1:]:  # the next block shall not fail because of it
+            for raw in error.transactions[-1:]:  # so that the next block does not fail because of it
                 self._pool.drop(keccak(raw))
             raise
 
@@ -298,7 +298,7 @@ class _Task:
         """The sealed block and its value. `fill` may add transactions of the pool after the forced ones, and with `metering` all may
         earn refunds.
 
-        `InvalidAttributes` when a forced transaction cannot stand, or all of them not in one block.
+        `InvalidAttributes` when a forced transaction cannot be included, or they do not all fit in one block.
         """
         execution = self._begin()
         metered = MeteredExecution(execution) if metering is not None and metering.is_effective(self._fork) else None

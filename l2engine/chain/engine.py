@@ -98,7 +98,7 @@ class Engine:
         events: Events | None = None,
         settings: EngineSettings | None = None,
     ) -> None:
-        """Continue where the database stands; its genesis must have been written. `UnknownBlock` when there is none."""
+        """Continue from the head in the database; its genesis must have been written. `UnknownBlock` when there is none."""
         self.config, self.blocks, self.state, self.executor = config, blocks, state, executor
         self.settings = settings or EngineSettings()
         self.events = events or Events()

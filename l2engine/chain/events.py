@@ -54,7 +54,7 @@ class NewHead(Event):
     added: tuple[Block, ...]
     """The blocks that became canonical, oldest first."""
     removed: tuple[Block, ...] = ()
-    """The blocks that are canonical no longer, newest first; not empty after a reorg."""
+    """The blocks that are no longer canonical, newest first; not empty after a reorg."""
 
 
 class Origin(StrEnum):
@@ -108,7 +108,7 @@ class Events:
         return unsubscribe
 
     def publish(self, event: Event) -> None:
-        """Tell all listeners. One that fails is logged and does not keep the others from hearing."""
+        """Call all listeners. A listener that fails is logged, and the others are still called."""
         for listener in self._listeners:
             try:
                 listener(event)

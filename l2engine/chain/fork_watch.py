@@ -1,4 +1,4 @@
-"""When to tell the operator of forks that this build does not know: once a day from seven days before they begin, and as they begin.
+"""When to warn the operator about forks that this build does not know: once a day from seven days before they begin, and as they begin.
 
 No clock and no log in here: the node asks now and then, with the time and the head.
 """
@@ -19,7 +19,7 @@ class ForkWatch:
         self._told = {fork: (now, _seconds_left(fork, head, parent, now) <= 0) for fork in forks}
 
     def due(self, head: Header, parent: Header | None, now: float) -> list[tuple[UnknownActivation, float]]:
-        """The forks to tell of now, each with the seconds left until it begins, which are 0 or less once it has begun."""
+        """The forks to warn about now, each with the seconds left until it begins, which are 0 or less once it has begun."""
         due = []
         for fork, (when, had_begun) in self._told.items():
             left = _seconds_left(fork, head, parent, now)

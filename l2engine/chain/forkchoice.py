@@ -1,4 +1,4 @@
-"""Finding one's way between branches: ancestors, and the blocks that a new head takes off and puts on the canonical chain."""
+"""How two branches relate: ancestry, and which blocks leave and join the canonical chain when the head moves."""
 
 from dataclasses import dataclass
 

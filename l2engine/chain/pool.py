@@ -219,7 +219,7 @@ class Pool:
             self._make_room(pooled, queue)
 
     def _make_room_in_queue(self, queue: _Sender) -> None:
-        """See that one more may wait for an earlier nonce; when too many do, the one that waits longest goes."""
+        """Make room for one more queued transaction, dropping the oldest queued one if the limit is reached."""
         if len(queue.queued) >= self.settings.account_queue:
             raise PoolError(Reason.ACCOUNT_QUEUE_FULL)
         if self.status()[1] >= self.settings.global_queue:
@@ -316,7 +316,7 @@ class Pool:
     def _take_back(self, raw: bytes) -> list[Pooled]:
         try:
             return self._admit(decode_transaction(raw), Origin.CHAIN)
-        except PoolError:  # it stands no longer: spent, replaced or out of funds on the new branch
+        except PoolError:  # no longer valid: spent, replaced or out of funds on the new branch
             return []
 
     def clear(self) -> None:

@@ -1,4 +1,4 @@
-"""Where the time of an import goes: the clock is read once at the end of each stage."""
+"""How long each stage of an import takes: the clock is read once at the end of each stage."""
 
 from time import perf_counter
 

@@ -45,17 +45,17 @@ class ExecutionWitness:
     """What one block reads of its parent's state."""
 
     state: tuple[bytes, ...]
-    """Trie nodes, RLP, in no order that means something."""
+    """RLP trie nodes, in no particular order."""
     codes: tuple[bytes, ...]
     """Code that is run or looked at."""
     keys: tuple[bytes, ...]
-    """Addresses, each followed by its slots (32 bytes): what the hashed keys in the tries stand for."""
+    """Addresses, each followed by its slots (32 bytes): the preimages of the hashed keys in the tries."""
     headers: tuple[bytes, ...]
     """RLP of the parent and of as many ancestors as BLOCKHASH asks for, the oldest first."""
 
 
 class RecordingView:
-    """A `StateView` that remembers what it was asked."""
+    """A `StateView` that records every read."""
 
     def __init__(self, view: TrieView) -> None:
         self.view = view
@@ -88,7 +88,7 @@ class RecordingView:
         return found
 
     def touch(self, address: Address, slots: Iterable[int] = ()) -> None:
-        """Note a read that somebody else will do."""
+        """Record a read that another executor will do."""
         self.slots.setdefault(address, {}).update(dict.fromkeys(slots))
 
 
@@ -123,7 +123,7 @@ class Witnesses:
         return ExecutionWitness(state, tuple(recorded.codes.values()), tuple(keys), self._headers(parent, recorded.oldest))
 
     def _execute(self, executor: Executor, view: RecordingView, parent: Header, block: Block) -> StateDiff | None:
-        """What the block changes, transactions that cannot stand left out; None when even then it is no block."""
+        """The block's state changes, leaving out invalid transactions; None if the block is invalid even then."""
         try:
             env = block_env(self._config, block, parent)
             execution = executor.begin(view, env, lambda diff: self._state.prepare(parent.hash, diff).root)

@@ -26,7 +26,7 @@ from l2engine.types.transactions import Transactions
 log = logging.getLogger(__name__)
 
 Difference: TypeAlias = tuple[str, Any, Any]
-"""What differs, its native and its reference value."""
+"""The name of the difference, its native value and its reference value."""
 
 _REFUSALS = (InvalidTransaction, InvalidBlock, DecodeError)
 _ONE_STEP = {

@@ -19,7 +19,7 @@ def is_native(kind: str) -> bool:
 
 
 def executor_factory(kind: str) -> Callable[[ChainConfig], Executor]:
-    """What makes an executor for a chain's rules; `ConfigError` when the kind is not installed."""
+    """The executor class of this kind, to be called with a chain's rules; `ConfigError` when the kind is not installed."""
     if not is_native(kind):
         from l2engine.evm.reference.machine import ReferenceExecutor
 

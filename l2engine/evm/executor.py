@@ -1,4 +1,4 @@
-"""What executes blocks and calls, as the rest of the engine sees it. The reference and the native executor are interchangeable."""
+"""The interface for executing blocks and calls. The reference and the native executor are interchangeable."""
 
 from collections.abc import Callable, Mapping
 from typing import Protocol

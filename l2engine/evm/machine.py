@@ -1,4 +1,4 @@
-"""What runs transactions under the block loop (`block.py`): py-evm with the state of one block, or the Rust core."""
+"""The interface that runs transactions for the block loop (`block.py`): py-evm with the state of one block, or the Rust core."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from l2engine.types.transactions import Transactions
 
 @dataclass(frozen=True, slots=True)
 class SealedReceipts:
-    """A block's receipts with what its header says of them."""
+    """A block's receipts with the root and bloom of its header."""
 
     receipts: Sequence[Receipt]
     root: Hash32
@@ -76,4 +76,4 @@ class Machine(Protocol):
         """All receipts. Nothing runs after it."""
 
     def diff(self) -> StateDiff:
-        """What the block has changed so far."""
+        """The block's state changes so far."""

@@ -46,7 +46,7 @@ _POPS_BY_NAME = {
 }
 _POPS = {opcode_name: count for count, names in _POPS_BY_NAME.items() for opcode_name in names.split()}
 POPS = [_POPS.get(NAMES.get(opcode, ""), 0) for opcode in range(256)]
-"""How many items must be on the stack."""
+"""Number of items that must be on the stack."""
 for _n in range(1, 17):
     POPS[0x7F + _n], POPS[0x8F + _n] = _n, _n + 1
 
@@ -102,7 +102,7 @@ def stack_address(item: int) -> Address:
 
 
 def memory_end(opcode: int, stack: Sequence[int]) -> int:
-    """How many bytes of memory the opcode needs, not rounded."""
+    """Number of bytes of memory that the opcode needs, not rounded."""
     end = 0
     for start, size in MEMORY[opcode]:
         length = int(size) if isinstance(size, str) else stack[-1 - size]
@@ -112,6 +112,6 @@ def memory_end(opcode: int, stack: Sequence[int]) -> int:
 
 
 def memory_gas(size: int) -> int:
-    """What memory of this many bytes has cost in all (Yellow Paper, appendix H)."""
+    """Total gas cost of memory of this many bytes (Yellow Paper, appendix H)."""
     words = (size + 31) // 32
     return 3 * words + words * words // 512

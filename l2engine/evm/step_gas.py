@@ -154,7 +154,7 @@ def whole_cost(step: Step, opcode: int, fork: Fork) -> Gas:
 
 
 def _store_refund(step: Step) -> int:
-    """What an SSTORE adds to the refund counter, or takes from it (EIP-2200 with the amounts of EIP-3529)."""
+    """Gas that an SSTORE adds to the refund counter, or takes from it (EIP-2200 with the amounts of EIP-3529)."""
     new = step.stack[-2]
     _, original, value = step.slot(step.stack[-1])
     if value == new:
@@ -170,7 +170,7 @@ def _store_refund(step: Step) -> int:
 
 
 def memory_growth(step: Step, opcode: int, stack: Sequence[int]) -> Gas:
-    """What the opcode pays for more memory."""
+    """Gas that the opcode pays for memory expansion."""
     return max(0, opcodes.memory_gas(opcodes.memory_end(opcode, stack)) - opcodes.memory_gas(step.memory_size))
 
 

@@ -29,7 +29,7 @@ from l2engine.types.tracing import Tracer
 from l2engine.types.transactions import Transactions
 
 _PRECOMPILES = bytes(18)
-"""How the addresses of precompiles begin."""
+"""The prefix of precompile addresses."""
 
 
 def available() -> bool:
@@ -219,7 +219,7 @@ _ROWS: dict[int, tuple[Fork, Any]] = {}
 
 
 def _hooks(tracer: Tracer | None, env: BlockEnv, fork: Fork) -> Any:
-    """What Rust calls for a tracer, None without one."""
+    """The hooks that Rust calls for a tracer; None without a tracer."""
     if tracer is None:
         return None
     from l2engine.evm.native.trace import Hooks  # a start has no use for it
@@ -228,7 +228,7 @@ def _hooks(tracer: Tracer | None, env: BlockEnv, fork: Fork) -> Any:
 
 
 def _native_view(view: StateView) -> Any:
-    """What Rust reads from: a view that lives there, or any other through its methods."""
+    """The view that Rust reads from: a native view directly, any other view through its methods."""
     return view.native if isinstance(view, InNativeCore) else view
 
 

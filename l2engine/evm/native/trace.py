@@ -23,7 +23,7 @@ Named: TypeAlias = tuple[str, str | None]
 
 
 class Hooks:
-    """Passes on what Rust tells to `tracer`; answers what it asks."""
+    """Passes the events from Rust on to `tracer` and answers Rust's questions."""
 
     def __init__(self, tracer: Tracer, env: BlockEnv, fork: Fork) -> None:
         self._tracer, self._env, self._fork = tracer, env, fork

@@ -149,7 +149,7 @@ def bls_map_fp2_to_g2(data: bytes) -> bytes:
     return _pad(G2Point.map_from_fp2_be(_unpad(data)))
 
 
-# [tau]G2 of the KZG ceremony (EIP-4844's trusted setup); verifying one proof needs nothing else of it.
+# [tau]G2 of the KZG ceremony (EIP-4844's trusted setup); verifying one proof needs nothing else from the setup.
 _KZG_TAU_G2 = G2Point.from_compressed_bytes(
     bytes.fromhex(
         "b5bfd7dd8cdeb128843bc287230af38926187075cbfbefa81009a2ce615ac53d2914e5870cb452d2afaaab24f3499f72185cbfee53492714734429b7b38608e23926c911cceceac9a36851477ba4c60b087041de621000edc98edada20c1def2"

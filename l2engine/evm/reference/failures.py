@@ -1,6 +1,6 @@
 """How a py-evm computation failed, as a `Failure`.
 
-py-evm tells most failures by class. Only its `OutOfGas` stands for several of geth's kinds, which nothing but its text tells apart:
+py-evm tells most failures by class. Only its `OutOfGas` covers several of geth's kinds, which only its text distinguishes:
 those texts are read here and nowhere else.
 """
 
@@ -63,7 +63,7 @@ _EXPANDING = re.compile(r"Expanding memory \d+ -> (\d+)")
 
 
 def _out_of_gas(text: str) -> Failure:
-    """What py-evm's `OutOfGas` with this text is for geth."""
+    """The geth failure that matches py-evm's `OutOfGas` with this text."""
     if text.startswith("Contract code size exceeds"):
         limit, size = re.findall(r"\d+", text)[-2:]
         return Failure(FailureKind.CODE_TOO_LARGE, f"max code size exceeded: code size {size} limit {limit}")

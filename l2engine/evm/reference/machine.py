@@ -1,6 +1,6 @@
 """The reference executor: blocks and calls over py-evm, for every OP fork and for plain Ethereum rules.
 
-`evm/block.py` says how a block runs; `transactions.py` tells the story of one transaction, `pyevm.py` runs its frames.
+`evm/block.py` says how a block runs; `transactions.py` runs one transaction, `pyevm.py` runs its frames.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -205,7 +205,7 @@ class ReferenceMachine:
         return receipt
 
     def _l1_attributes(self) -> L1Attributes:
-        """What the fees depend on, read once after the block's own L1-attributes deposit has written it."""
+        """The L1 attributes that the fees depend on, read once after the block's own L1-attributes deposit has written it."""
         if self._l1 is None:
             read = self._accounts.get_storage
             self._l1 = from_storage(lambda slot: read(L1_BLOCK, slot), self._fork) if self._fork.is_optimism else L1Attributes()

@@ -1,4 +1,4 @@
-"""The opcode tables of the reference executor: py-evm's, with what it lacks (CLZ), and shorter forms of the commonest.
+"""The opcode tables of the reference executor: py-evm's, with CLZ added, and shorter forms of the most common ones.
 
 `metered` is the complete table with every charge visible to the gas meter, which is what tracing needs; `fast` replaces
 stack, arithmetic and jump opcodes by functions that charge and compute in one step. Stacks hold integers only. A short

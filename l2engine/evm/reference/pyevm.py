@@ -1,6 +1,6 @@
 """py-evm's State and Computation over our account database, one pair of classes per fork row.
 
-Of py-evm stay the opcodes' logic and their gas; what surrounds them here is lean: messages without validation, stacks
+We keep py-evm's opcode logic and gas costs. Everything around them is leaner code: messages without validation, stacks
 of integers, a loop without logging, children that are folded into their parent when they end. A frame's failure is a
 `VMError` of py-evm; anything else that is raised is a bug, or the deadline.
 """
@@ -271,7 +271,7 @@ class LeanComputation(BaseComputation):
         return Message(gas=gas, to=to, value=value, data=data, code=code, depth=self.msg.depth + 1, **kwargs)
 
     def add_child_computation(self, child: "LeanComputation") -> None:
-        """Take over what a child leaves behind, so that it need not be kept."""
+        """Merge a finished child frame's results into this frame, so that the child need not be kept."""
         if child._error is not None:
             self.return_data = child.output
             return
@@ -295,7 +295,7 @@ class LeanComputation(BaseComputation):
 
     @property
     def gas_refund(self) -> Gas:
-        """What the frame adds to the refund counter; may be negative within a transaction."""
+        """Gas that the frame adds to the refund counter; may be negative within a transaction."""
         return 0 if self._error is not None else self._gas_meter.gas_refunded
 
     @property

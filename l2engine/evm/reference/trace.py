@@ -47,7 +47,7 @@ def report_collision(state: Any, sender: Address, address: Address, value: Wei, 
 
 
 class _Session:
-    """What the traced classes share while one transaction runs."""
+    """State that the traced classes share while one transaction runs."""
 
     def __init__(self, tracer: Tracer) -> None:
         self.tracer = tracer
@@ -58,7 +58,7 @@ class _Session:
         self.frames = 0
         """Frames opened so far."""
         self.refund: Gas = 0
-        """What the refund counter holds before the first frame (EIP-7702)."""
+        """Gas in the refund counter before the first frame (EIP-7702)."""
         self.steps: list[_Step] = []
         """The running step of each frame, innermost last."""
 
@@ -72,7 +72,7 @@ class _Step:
         self.computation, self.reported, self.added_refund = computation, not wanted, 0
 
     def report(self, tracer: Tracer, cost: Gas, error: str | None) -> None:
-        """Tell the tracer what the step costs, once."""
+        """Report the step's cost to the tracer, once."""
         if not self.reported:
             self.reported = True
             tracer.step_done(self, cost, error)
@@ -137,7 +137,7 @@ class _Step:
 
 
 class _TracedGasMeter(GasMeter):
-    """Adds up what the running opcode is charged."""
+    """Adds up the gas charged to the running opcode."""
 
     charged: Gas = 0
     last: Gas = 0

@@ -1,4 +1,4 @@
-"""The story of one transaction in four phases: validate, charge, execute, settle.
+"""One transaction in four phases: validate, charge, execute, settle.
 
 `signed.py`, `deposits.py` and `calls.py` say what each kind of transaction does in its validate, charge and settle phase; executing is
 the same for all of them and is told here. Sources: Yellow Paper 6; EIP-2929, 2930, 3529, 3651, 7623, 7702; digest 2.3, 2.4, 3.5.
@@ -82,10 +82,10 @@ class Phases(Protocol):
         """Find out whether the transaction may run; `InvalidTransaction` when not. Changes nothing."""
 
     def charge(self, plan: Plan) -> bool:
-        """Take what is paid up front and raise the nonce; whether the transaction is then executed."""
+        """Take the upfront payment and increment the nonce; returns whether the transaction is then executed."""
 
     def settle(self, plan: Plan, execution: Execution) -> Gas:
-        """Give back what was not used and pay whoever earned it; the gas that was used."""
+        """Refund unused gas and pay the fee recipients; returns the gas used."""
 
 
 class TransactionRunner:

@@ -17,7 +17,7 @@ __all__ = ["MuxTracer", "NoopTracer", "make", "revert_reason"]
 
 def make(options: Mapping[str, Any] | None, place: Mapping[str, Any] | None = None, first_log_index: int = 0) -> NoopTracer:
     """The tracer that a debug_trace* options object asks for. `place` and `first_log_index` say where the transaction
-    stands in its block. `InvalidParams` for a name that is no tracer and a configuration that is none of it."""
+    is in its block. `InvalidParams` for an unknown tracer name or a malformed configuration."""
     options = options or {}
     name, config = options.get("tracer"), options.get("tracerConfig") or {}
     if not isinstance(config, dict):

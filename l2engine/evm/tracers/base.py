@@ -1,4 +1,4 @@
-"""What every tracer starts from, and how traces write values."""
+"""The base class of all tracers, and how traces format values."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ class NoopTracer:
     def end(self, gas_used: Gas, error: str | None) -> None: ...
 
     def result(self) -> Any:
-        """What the RPC answers, ready for JSON."""
+        """The result for the RPC answer, ready for JSON."""
         return {}
 
 

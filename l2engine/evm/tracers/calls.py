@@ -76,7 +76,7 @@ def _finish(frame: dict[str, Any], output: bytes, failure: Failure | None) -> No
 
 
 def _drop_failed_logs(frame: dict[str, Any], failed: bool) -> None:
-    """What a failed call, or anything under it, emitted never happened."""
+    """Remove the logs of failed calls and of all calls inside them."""
     failed = failed or "error" in frame
     if failed:
         frame.pop("logs", None)

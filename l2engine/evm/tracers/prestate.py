@@ -121,7 +121,7 @@ class PrestateTracer(NoopTracer):
         return fields
 
     def _compare(self) -> None:
-        """Keep what changed: the old values in `_pre`, the new ones in `_post`."""
+        """Keep only changed values: the old ones in `_pre`, the new ones in `_post`."""
         for address in list(self._pre):
             if address in self._deleted and self.transaction.state.account(address) is None:
                 continue
