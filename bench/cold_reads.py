@@ -1,4 +1,4 @@
-"""What reading from the disk costs: eth_getBalance of random accounts and newPayload of transfers to random accounts, all in tables.
+"""The cost of reading from the disk: eth_getBalance of random accounts and newPayload of transfers to random accounts, all in tables.
 
     .venv/bin/python bench/cold_reads.py [--tree PATH] [--rounds 5] [--accounts 300000]
 

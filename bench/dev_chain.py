@@ -2,7 +2,7 @@
 
     .venv/bin/python bench/dev_chain.py [--runs 5] [--transactions 200]
 
-Each row is one executor. Processor time (user and system, of the node alone) stands beside the time on the wall, since neighbours on
+Each row is one executor. Processor time (user and system, of the node alone) is given beside the elapsed time, since neighbours on
 the machine lengthen the latter. A transaction is sent and its receipt polled over one HTTP connection; they are signed before.
 """
 

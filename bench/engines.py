@@ -38,7 +38,7 @@ Payload = tuple[str, bool, list[Any]]
 
 @dataclass
 class Times:
-    """What the blocks of one kind cost one engine, in seconds."""
+    """Seconds that one engine takes for the blocks of one kind."""
 
     wall: list[float] = field(default_factory=list)
     processor: list[float] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""What Lagoon's gas refunds cost: verifying a block of transfers that are all refunded, next to one without refunds.
+"""The cost of Lagoon's gas refunds: verifying a block of transfers that are all refunded, next to one without refunds.
 
     .venv/bin/python bench/refunds.py [--gas 30000000] [--pairs 25]
 

@@ -85,7 +85,7 @@ class Chain:
         return Moment.now() - started
 
     def add(self, touched: Sequence[int]) -> tuple["Moment", ...]:
-        """What it took to read the accounts, as executing the block would, for the root, for writing the block and attaching its layer, and for moving the head (and with it the base)."""
+        """Seconds taken to read the accounts, as executing the block would, for the root, for writing the block and attaching its layer, and for moving the head (and with it the base)."""
         row = bytearray(bytes(64))
         for index in sorted(touched):
             row += address_of(index) + b"\1" + bytes(7) + b"\1" + self.rng.getrandbits(70).to_bytes(32, "big") + EMPTY_CODE_HASH + bytes(4)
@@ -130,7 +130,7 @@ def spread(times: Sequence[Moment]) -> str:
 
 
 def memory() -> str:
-    """What is resident now, and the share of it that is files mapped by the kernel."""
+    """Resident memory now, and the share of it that is files mapped by the kernel."""
     info = psutil.Process().memory_info()
     return f"{info.rss / 1e6:.0f} MB ({info.shared / 1e6:.0f} files)"
 

@@ -131,7 +131,7 @@ def measure_reads(chain: Chain) -> None:
 
 
 def measure_growth(chain: Chain, touched: int) -> None:
-    """What stays for good with each block: the past of flat rows and of trie nodes, before compression."""
+    """The bytes that each block adds for good: the past of flat rows and of trie nodes, before compression."""
     for _ in range(LAYERS):  # all layers of this kind, so that each move of the base merges one
         chain.add(touched)
     before = {row.name: row.key_bytes + row.value_bytes for row in stats(chain.kv)}

@@ -1,1 +1,1 @@
-"""Where chains begin: genesis files, the registered chains' facts, and the dev chain."""
+"""The beginnings of chains: genesis files, the registered chains' facts, and the dev chain."""

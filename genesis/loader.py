@@ -40,7 +40,7 @@ _DEFAULT_GAS_LIMIT, _DEFAULT_DIFFICULTY = 4_712_388, 131_072  # geth's, when the
 
 @dataclass(frozen=True, slots=True)
 class Genesis:
-    """Where a chain begins and what rules it follows."""
+    """A chain's genesis block and its rules."""
 
     config: ChainConfig
     header: Header

@@ -235,7 +235,7 @@ class Settings:
     override: Mapping[str, int] = field(default_factory=dict)
     """Fork name to activation time, from `--override.<fork>`."""
     warnings: tuple[str, ...] = ()
-    """What the operator should know about the settings themselves."""
+    """Warnings about the settings themselves, for the operator."""
 
     def as_toml(self) -> str:
         """The settings as a file that `--config` reads back."""

@@ -13,7 +13,7 @@ from l2engine.types.header import Header
 from rpc.errors import SERVER_ERROR, RpcError
 from rpc.read.logs import LogQuery
 
-LIFETIME_SECONDS = 300  # geth forgets a filter that nobody polls for five minutes
+LIFETIME_SECONDS = 300  # geth forgets a filter that is not polled for five minutes
 MAX_FILTERS = 10_000
 MAX_SIZE = 1_000_000  # addresses and topics of all filters together
 MAX_PENDING = 10_000  # transactions that one filter remembers between two polls

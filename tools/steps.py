@@ -1,4 +1,4 @@
-"""What `make` does to set the project up, told as it happens: a line for each step with its time, the details in a log.
+"""Runs the steps with which `make` sets the project up: a line for each step with its time, the details in a log.
 
     steps.py step NAME COMMAND…    one step; its output is shown only when it fails
     steps.py alone NAME COMMAND…   a command that waits until no other make is doing the same
@@ -215,7 +215,7 @@ def _wait(process: "subprocess.Popen[bytes]", seconds: float) -> int | None:
 
 
 def _progress(log: Path) -> str:
-    """What a build compiles just now, as far as its log says."""
+    """The crate that a build is compiling now, as far as its log says."""
     compiling = re.findall(r"(?:Compiling|Building|Collecting) \S+", log.read_text(errors="replace"))
     return compiling[-1].lower() if compiling else ""
 

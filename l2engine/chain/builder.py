@@ -48,7 +48,7 @@ _SLOW_SECONDS = 0.25  # a transaction that was stopped after this long comes las
 _SLOW_KEPT = 1024
 
 _Fill: TypeAlias = Callable[[BlockExecution | MeteredExecution], list[bytes]]
-"""Adds transactions to a block under execution and tells which."""
+"""Adds transactions to a block under execution and returns those that were added."""
 
 
 @dataclass(slots=True)
@@ -82,7 +82,7 @@ class Builder:
         self.max_block_da_size = 0
         """Largest sum of the DA sizes of a block's pool transactions; 0 is unlimited."""
         self.metering = Metering(settings.sdm_policy, settings.sdm_opt_in)
-        """What is refunded in blocks that take transactions of the pool (admin_setOperatorSdmOptIn)."""
+        """The refund policy for blocks that take transactions from the pool (admin_setOperatorSdmOptIn)."""
         self._config, self._executor, self._state, self._pool, self._settings = config, executor, state, pool, settings
         self._disagreements, self._built = disagreements, built
         self._builds: OrderedDict[bytes, _Build] = OrderedDict()
@@ -275,7 +275,7 @@ class Builder:
 
 
 class _Task:
-    """What one build is made of; `build` may be called again and again."""
+    """The inputs of one build; `build` may be called repeatedly."""
 
     def __init__(self, config: ChainConfig, executor: Executor, state: StateStore, parent: Header, attributes: PayloadAttributes) -> None:
         self.parent, self.attributes = parent, attributes
@@ -342,7 +342,7 @@ class _Task:
 
 
 _WITHOUT_SENDER = {Reason.TYPE_NOT_SUPPORTED, Reason.WRONG_CHAIN_ID, Reason.INVALID_SIGNATURE, Reason.RECOVERY_FAILED}
-"""op-geth finds these while it recovers the sender, and tells the zero address."""
+"""op-geth finds these while it recovers the sender, and reports the zero address."""
 
 
 def _not_forced(raw: bytes, error: Exception) -> InvalidAttributes:

@@ -1,4 +1,4 @@
-"""What stays of a block on which two executors differ: a file that holds the block and its witness, for `l2engine replay`."""
+"""The record of a block on which two executors differ: a file with the block and its witness, for `l2engine replay`."""
 
 import logging
 import tempfile
@@ -26,7 +26,7 @@ class Disagreements:
 
     def keep(self, error: ExecutorsDisagree, parent: Header, block: Block, sealed: bool = True) -> Path | None:
         """Write the block's file and log its path; a failure is logged, since the disagreement itself matters more."""
-        if not sealed:  # told apart by what is known of it
+        if not sealed:  # so that files of different transactions have different names
             block = replace(block, header=replace(block.header, transactions_root=block.transactions.root))
         path = self._folder / f"{block.number}-0x{block.hash.hex()}.json.gz"
         try:

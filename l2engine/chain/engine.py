@@ -73,7 +73,7 @@ class EngineSettings:
     """Wait for the disk before every answer (--db.sync always)."""
     builder: BuilderSettings = field(default_factory=BuilderSettings)
     witness_folder: Path | None = None
-    """Where witnesses of blocks go on which two executors differ; None is among the system's temporary files."""
+    """The folder for witnesses of blocks on which two executors differ; None for the system's temporary folder."""
 
 
 @dataclass(slots=True)
@@ -145,7 +145,7 @@ class Engine:
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
-        """Around everything that is acknowledged. After a failed write, which is told to the world, it is refused with
+        """Wraps everything that is acknowledged. After a failed write, which is published as an event, it is refused with
         `StoreUnavailable`, unless the database can be reopened right away."""
         with self._lock:
             if self._failure is not None and not self.recover():
@@ -398,7 +398,7 @@ class Engine:
             self._move(header, ForkchoiceState(header.hash, labels[0], labels[1]))
 
     def _move(self, head: Header, state: ForkchoiceState, label_head: Header | None = None) -> None:
-        """Write the new canonical chain and labels in one batch, then tell the state, the pool and the world."""
+        """Write the new canonical chain and labels in one batch, then update the state and the pool and publish the event."""
         safe, finalized = forkchoice.labels(self.blocks, state, label_head or head)
         way = forkchoice.switch(self.blocks, self._head, head)
         self._ensure_state(head)

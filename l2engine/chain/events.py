@@ -1,4 +1,4 @@
-"""What the engine tells the world: blocks and heads once they are committed, pooled transactions, ancestors that are missing, a database
+"""The events that the engine publishes: blocks and heads once they are committed, pooled transactions, ancestors that are missing, a database
 that fails.
 
 Listeners are called in the writer's thread, so they must hand the event on (to a queue, to an event loop) and return. A listener
@@ -58,7 +58,7 @@ class NewHead(Event):
 
 
 class Origin(StrEnum):
-    """Where a pooled transaction comes from."""
+    """The source of a pooled transaction."""
 
     LOCAL = "local"
     """This node's RPC, or the program around the engine."""

@@ -13,7 +13,7 @@ NOTICE_SECONDS = 7 * DAY
 
 
 class ForkWatch:
-    """What was told of each fork and when. The start itself counts: it has told of all of them."""
+    """The last warning about each fork. The node's start counts as one: it warns about all of them."""
 
     def __init__(self, forks: Sequence[UnknownActivation], head: Header, parent: Header | None, now: float) -> None:
         self._told = {fork: (now, _seconds_left(fork, head, parent, now) <= 0) for fork in forks}

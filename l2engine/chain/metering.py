@@ -18,7 +18,7 @@ from l2engine.types.transactions import Transactions
 
 @dataclass(slots=True)
 class Metering:
-    """What the operator wants; it may change between blocks."""
+    """The operator's choices; they may change between blocks."""
 
     policy: str = "none"
     """none, or warming (--sdm.policy)."""

@@ -53,7 +53,7 @@ class Pooled:
         return self.tx.raw
 
     def tip(self, base_fee: Wei) -> Wei:
-        """What the beneficiary earns per gas; negative when the base fee is not even covered."""
+        """The beneficiary's income per gas, in wei; negative when the fee cap is below the base fee."""
         return effective_tip(self.tx, base_fee)
 
 

@@ -128,7 +128,7 @@ def validate_l1_attributes(fork: Fork, transactions: Transactions) -> None:
 
 
 def block_env(config: ChainConfig, block: Block, parent: Header, fork: Fork | None = None) -> BlockEnv:
-    """What is fixed for a block's transactions. `InvalidBlock` when its post-execution transaction breaks a rule."""
+    """The environment that all transactions of a block share. `InvalidBlock` when its post-execution transaction breaks a rule."""
     header = block.header
     try:
         refunds = gas_refunds(fork or config.fork_at(header.number, header.timestamp), header.number, block.transactions)
@@ -138,7 +138,7 @@ def block_env(config: ChainConfig, block: Block, parent: Header, fork: Fork | No
 
 
 def header_env(header: Header, parent: Header) -> BlockEnv:
-    """What a header alone says of it: enough for calls."""
+    """The environment as far as the header alone gives it: enough for calls."""
     return BlockEnv(
         number=header.number,
         timestamp=header.timestamp,

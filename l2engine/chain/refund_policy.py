@@ -84,7 +84,7 @@ class Warming:
 
 
 class Touches(NoopTracer):
-    """Listens to the execution of one transaction and tells its warmth."""
+    """Traces one transaction and gives the accounts and slots that it made warm."""
 
     steps = SLOT_OPCODES | ACCOUNT_OPCODES
 

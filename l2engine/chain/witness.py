@@ -42,7 +42,7 @@ _FEE_SLOTS = (1, 3, 5, 6, 7, 8)  # of L1Block: every fork's fees come from some 
 
 @dataclass(frozen=True, slots=True)
 class ExecutionWitness:
-    """What one block reads of its parent's state."""
+    """The part of its parent's state that one block reads."""
 
     state: tuple[bytes, ...]
     """RLP trie nodes, in no particular order."""
@@ -103,8 +103,8 @@ class Witnesses:
         return self._witness(executors, parent, [block])
 
     def of_attributes(self, executor: Executor, parent: Header, attributes: PayloadAttributes) -> ExecutionWitness:
-        """The witness of the block that these attributes, without the pool, make on `parent`. Where a transaction cannot stand
-        in it, whoever executes them will try the deposits alone (Holocene): the witness serves both."""
+        """The witness of the block that these attributes, without the pool, make on `parent`. When one of the transactions
+        is invalid, the deposits are tried alone (Holocene): the witness is enough for both."""
         block = draft_block(self._config, parent, attributes)
         deposits = tuple(raw for raw in block.transactions if raw[:1] == bytes([DEPOSIT_TYPE]))
         drafts = [block, Block(block.header, Transactions(deposits), (), block.withdrawals)]
@@ -162,7 +162,7 @@ class Witnesses:
 
 
 def _fixed_reads(fork: Fork, beneficiary: Address) -> Mapping[Address, Sequence[int]]:
-    """What some executor reads in every block of a fork."""
+    """Accounts and slots that at least one executor reads in every block of a fork."""
     reads: dict[Address, Sequence[int]] = {beneficiary: ()}
     if fork.has(L1Rules.CANCUN):
         reads[SYSTEM_CALLER] = ()

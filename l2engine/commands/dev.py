@@ -45,7 +45,7 @@ DEFAULTS: Mapping[str, Any] = {
     "gcmode": "archive",
     "builder_deadline": 60.0,  # no rollup node waits: whatever fits into a block may take its time on a slow executor
 }
-"""Where `dev` differs from `run`."""
+"""The defaults of `dev` that differ from those of `run`."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -179,7 +179,7 @@ def _open(chosen: Settings, fork: str | None, later: Mapping[str, int], gives_re
 
 
 def _upgrades(kv: KeyValue, chosen: Settings, bundle: Path | None, dependency_set: frozenset[int]) -> "Mapping[str, Upgrade]":
-    """What the activation block of the last fork has more than others, by fork name."""
+    """The extra contents of the last fork's activation block, by fork name."""
     from l2engine.dev.upgrades import read_upgrade
 
     if bundle is None:

@@ -1,4 +1,4 @@
-"""Where test documents come from: JSON files, folders of them, and the vectors' .tar.zst archives."""
+"""The sources of test documents: JSON files, folders of them, and the vectors' .tar.zst archives."""
 
 import json
 import tarfile

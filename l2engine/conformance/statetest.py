@@ -75,7 +75,7 @@ class Outcome:
     passed: bool
     state_root: Hash32 | None = None
     error: str | None = None
-    """What differed, or why the transaction was refused."""
+    """The difference, or why the transaction was refused."""
 
     def to_json(self) -> dict[str, Any]:
         """The record that geth's `evm statetest` prints."""
@@ -116,7 +116,7 @@ def run(test: StateTest, executor: Callable[[ChainConfig], Executor], tracer: Tr
 
 def _run(test: StateTest, executor: Callable[[ChainConfig], Executor], tracer: Tracer | None) -> Outcome:
     world = World.from_json(test.pre, lambda number: keccak(str(number).encode()))
-    execution = executor(test.config).begin(world, test.env, lambda diff: ZERO_HASH)  # nobody sees the receipts
+    execution = executor(test.config).begin(world, test.env, lambda diff: ZERO_HASH)  # the receipts are not used
     refused: str | None = None
     logs: tuple[Log, ...] = ()
     try:

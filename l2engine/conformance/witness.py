@@ -48,9 +48,9 @@ class Witness:
     config: ChainConfig
     parent: Header
     block: Block
-    """Of its header only what stands before execution is looked at."""
+    """Only the header fields that are known before execution are used."""
     expected_hash: Hash32 | None
-    """None when nobody has sealed the block yet."""
+    """None for a block that is not sealed yet."""
     preimages: Mapping[Hash32, bytes]
 
 

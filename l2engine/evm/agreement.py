@@ -164,7 +164,7 @@ class AgreementBlockExecution:
         return _answer(native)  # type: ignore[no-any-return]
 
     def _result_differences(self, native: Any, reference: Any) -> list[Difference]:
-        """Where the ends of a block differ; roots and blooms that an executor has computed along the way count."""
+        """The differences between two ends of a block; roots and blooms that an executor has computed along the way count."""
         if not isinstance(native, BlockResult) or not isinstance(reference, BlockResult):
             return _field_differences((), native, reference)
         found = list(differences(native.diff, reference.diff, self._view))
@@ -186,7 +186,7 @@ class AgreementBlockExecution:
         return above
 
     def _state_differences(self, raws: Sequence[bytes]) -> list[Difference]:
-        """Where the states differ once these transactions have run, by running them again."""
+        """The differences between the states after these transactions, found by running them again."""
         diffs = []
         for execution in self._begin():
             for raw in raws:
@@ -216,7 +216,7 @@ def _transaction_differences(native: Any, reference: Any) -> list[Difference]:
 
 
 def differences(native: StateDiff, reference: StateDiff, before: StateView) -> Iterator[Difference]:
-    """Where two diffs on the state `before` differ, accounts in order of address."""
+    """The differences between two diffs on the state `before`, accounts in order of address."""
     for address in sorted(native.accounts.keys() | reference.accounts.keys()):
         left, right = native.accounts.get(address), reference.accounts.get(address)
         if left == right:
@@ -276,7 +276,7 @@ def _attempt(work: Callable[[], Any]) -> Any:
 
 
 def _answer(result: Any) -> Any:
-    """What both agree on, raised when it is a refusal."""
+    """The result that both agree on; raises it when it is a refusal."""
     if isinstance(result, L2EngineError):
         raise result
     return result

@@ -1,4 +1,4 @@
-"""What geth finds out about a step before it runs: its whole cost, and the failures that it meets on the way there.
+"""A step as geth sees it before it runs: its whole cost, and the failures found while computing that cost.
 
 Executors stop counting where they fail, so a tracer asks here when a step has failed. Source: geth core/vm (interpreter.go,
 gas_table.go, operations_acl.go), from Berlin on.
@@ -68,7 +68,7 @@ class FailedStep:
     failure: Failure
     cost: Gas
     refund: int = 0
-    """What the refund counter shows on top: geth adds to it before it takes the gas."""
+    """Added to the refund counter that a trace shows: geth adds to the counter before it takes the gas."""
 
 
 _OUT_OF_GAS = Failure(FailureKind.OUT_OF_GAS)
@@ -121,7 +121,7 @@ def _early_failure(step: Step, opcode: int, fork: Fork) -> FailedStep | None:
 
 
 def whole_cost(step: Step, opcode: int, fork: Fork) -> Gas:
-    """What an opcode of the fork costs, with the gas that a call hands on, whether or not it can be paid."""
+    """The cost of an opcode of the fork, including gas that a call passes on, whether or not it can be paid."""
     stack = step.stack[-_OPERANDS:]
     cost = opcodes.CONSTANT_GAS[opcode]
     if opcodes.MEMORY[opcode]:
@@ -175,7 +175,7 @@ def memory_growth(step: Step, opcode: int, stack: Sequence[int]) -> Gas:
 
 
 def _early_call_gas(step: Step, opcode: int, stack: Sequence[int], fork: Fork) -> Gas:
-    """What geth charges a call while it computes the gas: for an account not yet touched and its delegate (EIP-2929, 7702),
+    """The gas that geth charges a call while it computes the call's cost: for an account not yet touched and its delegate (EIP-2929, 7702),
     for CALL, and for all from Prague on, also the value and the memory, and from Prague on the new account."""
     gas = _access_gas(step, opcodes.stack_address(stack[-2]))
     from_prague = fork.has(L1Rules.PRAGUE)

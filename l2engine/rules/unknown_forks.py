@@ -52,7 +52,7 @@ class UnknownActivation:
 
     @property
     def advice(self) -> str:
-        """What the operator can do, or why nothing can be done."""
+        """Advice to the operator, or why nothing can be done."""
         return _LAST.get(self.name, _UPGRADE)
 
     def reached(self, number: BlockNumber, timestamp: Timestamp) -> bool:

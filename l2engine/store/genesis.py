@@ -32,7 +32,7 @@ def write_genesis(kv: KeyValue, block: Block, alloc: Mapping[Address, GenesisAcc
         raise GenesisMismatch(block.header.state_root, root)
     blocks = BlockStore(kv)
     blocks.put(batch, block, ())
-    blocks.remember(block, ())  # before the write is safe here: nobody else reads this store
+    blocks.remember(block, ())  # before the write is safe here: no other thread reads this store yet
     blocks.set_canonical(batch, (), (block,))
     blocks.set_markers(batch, head=block.hash)
     batch.put(schema.GENESIS, block.hash)

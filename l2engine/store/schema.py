@@ -180,7 +180,7 @@ def diff_key(number: BlockNumber, block_hash: Hash32) -> bytes:
 
 
 def split_keys(joined: bytes) -> Iterator[bytes]:
-    """The keys of a "x" or "X" row, whose first byte tells where each one ends."""
+    """The keys of a "x" or "X" row, split by the lengths that their first byte gives."""
     position = 0
     while position < len(joined):
         kind = joined[position : position + 1]

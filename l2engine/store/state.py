@@ -215,7 +215,7 @@ class LayeredState:
         kept = self._kept
         get, number = kept.snapshot.get, layer.number
         if layer.parent_hash != kept.hash:
-            raise StoreError(f"block {number} does not stand on the base")
+            raise StoreError(f"block {number} is not the child of the base")
         rows, wiped = flat_rows(layer.changes)
         nodes = dict(layer.changes.nodes)
         for owner in wiped:

@@ -1,4 +1,4 @@
-//! What a block changes, as data: execution finds it, the store keeps it.
+//! A block's changes, as data: execution finds them, the store keeps them.
 
 use crate::view::Account;
 use revm::primitives::{Address, B256, Bytes, U256};

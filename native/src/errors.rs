@@ -1,4 +1,4 @@
-//! What can go wrong; `python/errors.rs` makes Python's exceptions of it.
+//! All errors of the native core; `python/errors.rs` turns them into Python's exceptions.
 
 use crate::refusals::{Reason, Refusal};
 use pyo3::PyErr;

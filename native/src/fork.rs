@@ -10,7 +10,7 @@ use std::collections::{HashMap, HashSet};
 use std::ops::Deref;
 use std::sync::Arc;
 
-/// What a fork means for execution: a `rules.forks.Fork`, whose fields keep their names here.
+/// A fork as execution needs it: a `rules.forks.Fork`, whose fields keep their names here.
 #[derive(Clone, FromPyObject)]
 pub struct Row {
     #[pyo3(attribute("l1"), from_py_with = spec)]
@@ -145,7 +145,7 @@ pub const L1_FEE_VAULT: Address = address!("0x4200000000000000000000000000000000
 pub const OPERATOR_FEE_VAULT: Address = address!("0x420000000000000000000000000000000000001b");
 pub const L1_BLOCK: Address = address!("0x4200000000000000000000000000000000000015");
 
-/// The L1Block slots that fees are computed from, as they stand after the block's L1-attributes deposit.
+/// The L1Block slots that fees are computed from, after the block's L1-attributes deposit.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct L1Parameters {
     pub base_fee: U256,
@@ -159,7 +159,7 @@ pub struct L1Parameters {
 }
 
 impl L1Parameters {
-    /// What a fork's fees need of L1Block, and no slot more: a block witness holds nothing else (digest 3.2).
+    /// The L1Block slots that a fork's fees need, and no more: a block witness holds nothing else (digest 3.2).
     pub fn read<E>(fork: &Fork, mut slot: impl FnMut(u64) -> Result<U256, E>) -> Result<Self, E> {
         let mut parameters = Self { base_fee: slot(1)?, ..Self::default() };
         if matches!(fork.l1_fee, L1FeeRule::Ecotone | L1FeeRule::Fjord) {

@@ -45,7 +45,7 @@ mod store {
     pub mod trie;
 }
 
-/// What Python sees: bytes in, tuples and bytes out. Long work runs without the GIL.
+/// The module that Python sees: bytes in, tuples and bytes out. Long work runs without the GIL.
 mod python {
     pub mod block;
     pub mod call;

@@ -46,7 +46,7 @@ impl<'a> Reader<'a> {
         };
         let payload = self.rest.get(start..start + length).ok_or("too short")?;
         if first == 0x81 && payload[0] < 0x80 {
-            return Err("a single byte below 0x80 stands for itself");
+            return Err("a single byte below 0x80 is its own encoding");
         }
         self.rest = &self.rest[start + length..];
         Ok(if is_list { Item::List(payload) } else { Item::Bytes(payload) })

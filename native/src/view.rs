@@ -1,5 +1,5 @@
-//! What state looks like to execution: `StateView`, the database that revm reads, which remembers what it read, and reads of
-//! what stands in the journal above it.
+//! State as execution sees it: `StateView`, the database that revm reads, which remembers what it read, and reads of
+//! the journal above it.
 
 use crate::errors::StateError;
 use lru::LruCache;
@@ -41,7 +41,7 @@ pub trait StateView: Send + Sync {
     /// Whether the account has any slot that is not zero.
     fn has_storage(&self, address: Address) -> Result<bool, StateError>;
 
-    /// Whether code known from elsewhere may stand in for asking this view.
+    /// Whether code known from elsewhere may be used instead of asking this view.
     fn shares_code(&self) -> bool {
         true
     }
@@ -63,7 +63,7 @@ pub struct Original {
     pub slots: HashMap<U256, U256>,
 }
 
-/// What revm reads from. Its journal asks for each account and slot once a block, so the answers are the block's
+/// The database that revm reads. Its journal asks for each account and slot once a block, so the answers are the block's
 /// starting values, kept for the diff.
 pub struct Source {
     pub view: Arc<dyn StateView>,
@@ -77,7 +77,7 @@ impl Source {
         Self { view, originals: AddressMap::default(), gone: AddressSet::default() }
     }
 
-    /// What an account of the journal amounts to; None for an empty one that was not there before the block, or that some
+    /// The account as the journal has it; None for an empty one that was not there before the block, or that some
     /// transaction removed.
     pub fn current(&self, address: &Address, info: &AccountInfo) -> Option<Account> {
         let before = || self.originals.get(address).and_then(|original| original.account);
@@ -126,7 +126,7 @@ impl Database for Source {
     }
 }
 
-// ---- what stands in a journal at this moment, read without warming it ----
+// ---- the current contents of a journal, read without warming it ----
 
 /// An account, None where there is none.
 pub fn account_now(journal: &Journal<Source>, address: Address) -> Result<Option<Account>, StateError> {

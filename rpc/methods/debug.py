@@ -1,4 +1,4 @@
-"""debug_getRaw*, debug_trace*: running a transaction, a block or a call again with somebody listening, and execution witnesses.
+"""debug_getRaw*, debug_trace*: running a transaction, a block or a call again with a tracer, and execution witnesses.
 
 Sources: geth internal/ethapi (raw objects), eth/tracers/api.go (options and errors); reth's debug_executionWitness and
 debug_executePayload. The tracers are in `evm/tracers`, what a witness is in `chain/witness.py`.
@@ -62,7 +62,7 @@ def get_raw_transaction(context: Context, tx_hash: Hash32) -> str:
 
 
 def _unknown(what: str, reference: BlockReference) -> str:
-    """What geth answers: "0x" for a number, for a hash an error in which Go's %d has made decimals of its bytes."""
+    """geth's answer: "0x" for a number, for a hash an error in which Go's %d has made decimals of its bytes."""
     if isinstance(reference, bytes):
         raise RpcError(SERVER_ERROR, f"{what} #[{' '.join(map(str, reference))}] not found")
     return "0x"
@@ -176,7 +176,7 @@ def trace_call(context: Context, args: dict[str, Any], reference: BlockReference
 
 @contextmanager
 def _failures() -> Iterator[None]:
-    """What can go wrong with a trace, in geth's words."""
+    """The errors of a trace, in geth's words."""
     try:
         yield
     except ExecutionTimeout:

@@ -66,7 +66,7 @@ def _compare_payload(options: Any) -> bool:
 
 
 def _gas_without_refunds(context: Context, block: Block) -> list[Gas]:
-    """What each transaction uses when nobody gets anything back. One that needs an earlier refund to pay cannot run so."""
+    """The gas that each transaction uses without refunds. A transaction that needs an earlier refund to pay cannot run that way."""
     parent = context.header_or_error(block.header.parent_hash)
     plain = replace(block, transactions=Transactions(raw for raw in block.transactions if raw[0] != POST_EXECUTION_TYPE))
     env = block_env(context.config, plain, parent)

@@ -26,9 +26,9 @@ class RefundedBlock:
 
     block: RandomBlock
     flaw: str
-    """What is wrong with its refunds; "" for nothing."""
+    """The fault of its refunds; "" for none."""
     traits: frozenset[str]
-    """What is special about it."""
+    """The special feature of the block."""
 
 
 def refunded_block(seed: int) -> RefundedBlock:

@@ -58,7 +58,7 @@ def both(lie: Lie, liar: str, raw: bytes, folder: Path) -> Engine:
 
 
 def replayed(path: Path, capsys: pytest.CaptureFixture[str]) -> set[str]:
-    """What the three ways to replay a file print after the speed."""
+    """The lines that the three ways to replay a file print after the speed."""
     said = set()
     for evm in ("py", "native", "both"):
         assert main(["replay", "--evm", evm, str(path)]) == 0

@@ -29,7 +29,7 @@ QUICK, LONG = 90, 3_600
 
 @dataclass
 class Seen:
-    """What came up in a run of random blocks."""
+    """Counts of the cases in a run of random blocks."""
 
     transactions: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
@@ -128,7 +128,7 @@ def _compare_with_plain_integers(executor: Executor, block: RandomBlock, ran: in
 
 
 def _up_to(executor: Executor, block: RandomBlock, index: int, more: Mapping[int, int]) -> tuple[StateDiff, int]:
-    """What a block has changed with its transaction at `index`, and the gas that its receipt says, by the refunds before it and `more`."""
+    """The changes made by a block's transaction at `index`, and the gas that its receipt says, by the refunds before it and `more`."""
     before = {place: gas for place, gas in block.env.refunds.items() if place < index}
     execution = executor.begin(block.world, replace(block.env, refunds={**before, **more}))
     assert execution.apply_all(Transactions(block.transactions[:index])) is None

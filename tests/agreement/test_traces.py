@@ -75,7 +75,7 @@ class Listener:
 
 
 def heard(executor: Any, block: RandomBlock, steps: frozenset[int]) -> list[list[tuple[Any, ...]]]:
-    """What a listener hears of each transaction and call of a random block."""
+    """The events that a tracer gets for each transaction and call of a random block."""
     fork = block.config.fork_at(block.env.number, block.env.timestamp)
     executor = executor(block.config)
     execution = executor.begin(block.world, block.env)

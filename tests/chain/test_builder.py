@@ -1,4 +1,4 @@
-"""What goes into a block being built, in which order and within which limits; how long it may take."""
+"""Building a block: its transactions, their order, the limits, and how long it may take."""
 
 import time
 from collections.abc import Callable

@@ -64,7 +64,7 @@ def block_of(engine: Engine, *raws: bytes, forced: tuple[bytes, ...] = ()) -> Bl
 
 
 def refunds(block: Block) -> dict[int, int]:
-    """What the block's post-execution transaction lists."""
+    """The refunds that the block's post-execution transaction lists."""
     last = decode_transaction(block.transactions[-1])
     return {entry.index: entry.gas for entry in last.entries} if isinstance(last, PostExecutionTransaction) else {}
 

@@ -49,7 +49,7 @@ class Rich:
 
 
 def judge(make: MakeExecutor, fork: Fork, raw: bytes, expected: dict[str, Any]) -> str | None:
-    """What is wrong with the executor's answer."""
+    """The difference between the executor's answer and the expected one."""
     try:
         tx = decode_transaction(raw)
     except DecodeError:

@@ -27,7 +27,7 @@ needs_native = pytest.mark.skipif(
 
 @cache
 def executed(name: str, evm: str) -> tuple[tuple[Case, Exception | None], ...]:
-    """What an executor in the midst of a block raises for each case, None where it takes it. A refused transaction leaves the
+    """The error that an executor raises for each case in the middle of a block; None where it accepts it. A refused transaction leaves the
     block as it was, so that the next one meets it too."""
     about, found = chain(name), []
     blocks = {crowded: _begun(about, crowded, evm) for crowded in (False, True)}

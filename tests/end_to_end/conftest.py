@@ -1,4 +1,4 @@
-"""What several of these tests start from."""
+"""Fixtures that several of these tests share."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor

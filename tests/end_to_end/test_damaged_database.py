@@ -1,4 +1,4 @@
-"""What an operator sees of a damaged database: one line that names the file, says what to do, and is right."""
+"""The message about a damaged database: one line that names the file, says what to do, and is right."""
 
 from pathlib import Path
 

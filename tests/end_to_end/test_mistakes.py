@@ -1,4 +1,4 @@
-"""What goes wrong at the command line gets one clear line and exit status 1, or 2 for wrong usage; never a traceback."""
+"""Each mistake at the command line gets one clear line and exit status 1, or 2 for wrong usage; never a traceback."""
 
 import gzip
 import io

@@ -1,4 +1,4 @@
-"""What op-geth answered, asked again over HTTP of a running node, by the checker that comes with the recordings.
+"""The recordings of op-geth, asked again of a running node over HTTP, by the checker that comes with the recordings.
 
 Not asked: methods that come with later work. Not held against us: the departures that have a name. Traces take most of the time,
 so only one in TRACE_SAMPLE is asked here; `tests/evm/test_tracers.py` compares them all, in process.
@@ -27,7 +27,7 @@ TRACE_SAMPLE = 25
 pytestmark = pytest.mark.skipif(not CHECKER.is_file(), reason=f"no checker at {CHECKER}")
 
 Rows = Iterator[tuple[str, str | None]]
-"""What the checker compared, and what differed."""
+"""The numbers of answers that the checker compared and that differed."""
 
 
 def _runs() -> list[Any]:

@@ -1,4 +1,4 @@
-"""What an operator meets of forks that this build does not know: at the start by a given clock, in the log, in every command."""
+"""The messages about forks that this build does not know: at the start by a given clock, in the log, in every command."""
 
 import asyncio
 import json

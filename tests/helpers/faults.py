@@ -1,4 +1,4 @@
-"""What can be wrong with a transaction: each fault changes a draft of one, and two that are about different parts of it can meet."""
+"""Faults of transactions: each fault changes a draft of one, and two that are about different parts of it can meet."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -47,7 +47,7 @@ class Draft:
     authorizations: int = 1
     """How many."""
     bend: Callable[[int, int, int], tuple[int, int, int]] | None = None
-    """What becomes of the signature's parity, r and s."""
+    """The change to the signature's parity, r and s."""
     v: int | None = None
     mint: int = 0
     is_system: bool = False
@@ -102,7 +102,7 @@ class Fault:
     name: str
     change: Change
     spots: frozenset[str]
-    """What of the transaction it is about; two faults of one transaction have no spot in common."""
+    """The fields of the transaction that it is about; two faults of one transaction have no spot in common."""
     types: frozenset[int]
     """Types of transactions that can have it."""
     exists: Callable[[Fork], bool]

@@ -1,4 +1,4 @@
-"""What op-geth said to the transactions of tests/helpers/two_faults.py: the file beside this one, and how it is read."""
+"""op-geth's answers to the transactions of tests/helpers/two_faults.py: the file beside this one, and how it is read."""
 
 import json
 import re
@@ -14,7 +14,7 @@ from tests.helpers.two_faults import CHAINS, Case, chain
 
 ANSWERS = Path(__file__).with_name("two_faults.json")
 CRASHED = "method handler crashed"
-"""What op-geth says when it has panicked over a request."""
+"""op-geth's answer after a request made it panic."""
 ANYTHING = "refused"
 """Stands in for an answer that nobody should follow: the transaction is refused, for whatever reason."""
 NOT_FOLLOWED = re.compile("^type 0x7d|^deposit type|257 bits|v of 29|blob type, data too long")
@@ -22,12 +22,12 @@ NOT_FOLLOWED = re.compile("^type 0x7d|^deposit type|257 bits|v of 29|blob type, 
 refuse them later, and names chains and mints by numbers that have wrapped around. Its pool looks at a transaction's type before its size."""
 
 ACCEPTED = ("gapped-nonce tx from delegated accounts",)
-"""What keeps a transaction out of op-geth's pool alone (docs/differences.md)."""
+"""Reasons that keep a transaction only out of op-geth's pool (docs/differences.md)."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What op-geth said to a transaction; None where it took it."""
+    """op-geth's answer to a transaction; None where it accepted it."""
 
     pool: str | None
     payload: str | None
@@ -46,7 +46,7 @@ def load() -> dict[str, dict[str, Answer]]:
 
 
 def reason(answer: Answer, case: Case) -> str | None:
-    """What execution has against the transaction, as far as the payload's refusal says it."""
+    """The reason why execution refuses the transaction, as far as the payload's refusal gives it."""
     if answer.payload is None:
         return None
     found = re.fullmatch(rf"could not apply tx \d \[0x{keccak(case.raw).hex()}\]: (.*)|invalid transaction \d: (.*)", answer.payload)

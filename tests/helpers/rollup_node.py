@@ -17,7 +17,7 @@ from l2engine.types.payload import PayloadAttributes
 
 Call = Callable[..., Any]
 Batch = tuple[int, tuple[bytes, ...]]
-"""What L1 says of one L2 block: its timestamp and its transactions without deposits."""
+"""One L2 block as L1 has it: its timestamp and its transactions without deposits."""
 
 
 class EngineError(Exception):
@@ -57,7 +57,7 @@ class RollupNode:
         return header
 
     def batch(self, number: int) -> Batch:
-        """What the batcher would post of a canonical block."""
+        """The batch that a batcher would post for a canonical block."""
         block = self.call("eth_getBlockByNumber", hex(number), True)
         raws = [self.call("eth_getRawTransactionByHash", tx["hash"]) for tx in block["transactions"] if tx["type"] != "0x7e"]
         return int(block["timestamp"], 16), tuple(map(_bytes, raws))

@@ -163,7 +163,7 @@ class Chain:
         return Case(name, raw, sender_of(key), account, hashes, draft.crowded)
 
     def _balance(self, draft: Draft, raw: bytes) -> int:
-        """What the sender has: one wei less than what it cannot pay, or plenty."""
+        """The sender's balance: one wei less than what it cannot pay, or plenty."""
         if not draft.missing:
             return RICH
         parts = {

@@ -1,4 +1,4 @@
-"""Where the public test vectors are, and how to stream them. They are read in place and never part of the project."""
+"""The folder of the public test vectors, and how to stream them. They are read in place and never part of the project."""
 
 import gzip
 import json

@@ -25,7 +25,7 @@ from tests.helpers.running import send, token
 from tests.helpers.two_faults import CHAINS, Case, Chain, chain
 
 _ACCEPTED = "invalid gas used"
-"""What a block of these is refused for when its transaction is right."""
+"""The reason for which such a block is refused when its transaction is right."""
 
 
 class OpGeth:
@@ -105,7 +105,7 @@ class OpGeth:
 
 
 def record(node: OpGeth, about: Chain) -> dict[str, Answer]:
-    """What the node says to each case, by name."""
+    """The node's answer to each case, by name."""
     return {case.name: Answer(pool(node, case), payload(node, about, case), forced(node, about, case)) for case in about.cases}
 
 

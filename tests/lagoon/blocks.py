@@ -42,7 +42,7 @@ def burning(gas: int) -> bytes:
 
 @dataclass
 class Chain:
-    """What is before a block: accounts, fork, base fee, operator fee."""
+    """The situation before a block: accounts, fork, base fee, operator fee."""
 
     evm: str
     fork: Fork = LAGOON

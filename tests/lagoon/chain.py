@@ -35,7 +35,7 @@ GENESIS = loader.load(dev_genesis("lagoon", 1_800_000_000))
 BASE_FEE = 10**9
 TIP = 10**6
 GAS = 30_000
-"""What each transaction before the 0x7D uses, less its refund."""
+"""The gas used by each transaction before the 0x7D, less its refund."""
 ATTRIBUTES = L1Attributes(
     base_fee=10**9, base_fee_scalar=1368, blob_base_fee=57_000_000, blob_base_fee_scalar=801_949, da_footprint_gas_scalar=400
 )

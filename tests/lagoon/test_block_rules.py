@@ -1,4 +1,4 @@
-"""What a block's 0x7D may say: every rule by its facts and by its kind, and INVALID for whatever breaks one."""
+"""The rules of a block's 0x7D: every rule by its facts and by its kind, and INVALID for whatever breaks one."""
 
 from dataclasses import replace
 from typing import Any

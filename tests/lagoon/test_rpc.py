@@ -117,7 +117,7 @@ def test_gas_used_and_refund_make_the_gas_of_the_evm(chain: Stored) -> None:
 
 
 def test_a_receipt_without_fee_scalars_has_no_l1_gas() -> None:
-    """Where all scalars are 0, l1GasUsed of other receipts follows the size; a 0x7D has none."""
+    """When all scalars are 0, l1GasUsed of other receipts follows the size; a 0x7D has none."""
     chain = stored([0x7E, 2, 0x7D], {1: 5}, attributes=replace(ATTRIBUTES, base_fee_scalar=0, blob_base_fee_scalar=0))
     _, other, last = chain.call("eth_getBlockReceipts", "0x1")
     assert int(other["l1GasUsed"], 16) > 0

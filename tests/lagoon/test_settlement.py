@@ -1,4 +1,4 @@
-"""Who is paid back what for refunded gas: on both executors, as plain integers worked out from the specification say."""
+"""Payments for refunded gas: on both executors, equal to plain integers worked out from the specification."""
 
 from dataclasses import dataclass, replace
 
@@ -36,7 +36,7 @@ class Settled:
         return self.evm_gas - self.refund
 
     def changes(self) -> tuple[int, int, int, int]:
-        """What sender, beneficiary, base fee vault and operator fee vault get (+) or lose (-)."""
+        """The balance changes of sender, beneficiary, base fee vault and operator fee vault get (+) or lose (-)."""
         operator = self.refund * self.scalar * 100
         tip = self.price - self.base_fee
         return self.refund * self.price + operator, -self.refund * tip, -self.refund * self.base_fee, -operator

@@ -21,7 +21,7 @@ TRACERS: dict[str, Any] = {
     "4byteTracer": {},
     "noopTracer": {},
 }
-"""What each says of a transaction that does nothing."""
+"""Each tracer's answer for a transaction that does nothing."""
 
 
 @pytest.fixture(scope="module", params=["py", "auto"])

@@ -1,4 +1,4 @@
-"""Where this engine answers the recordings in its own way, by the name of the case: our answer, and why.
+"""Our answers that differ from the recordings on purpose, by the name of the case: our answer, and why.
 
 The digest's section 0 and the README of recordings-upgrades say that op-geth is not to be followed there. Before the Ecotone
 fork and from Jovian on, the blobGasUsed cases are answered as op-geth does.

@@ -23,7 +23,7 @@ def folder(chain: str) -> Path:
 
 
 def verdict(answer: Any) -> Any:
-    """What must equal op-geth's answer: an error's code, or status and latestValidHash."""
+    """The part that must equal op-geth's answer: an error's code, or status and latestValidHash."""
     if "error" in answer:
         return answer["error"]["code"]
     result = answer.get("result", answer)

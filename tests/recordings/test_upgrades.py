@@ -23,7 +23,7 @@ def folder(chain: str) -> Path:
 
 
 def outcome(answer: Any) -> Any:
-    """What must equal op-geth's answer: the error's code, or status and latestValidHash."""
+    """The part that must equal op-geth's answer: the error's code, or status and latestValidHash."""
     if "error" in answer:
         return answer["error"]["code"]
     result = answer["result"]

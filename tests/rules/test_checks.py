@@ -1,4 +1,4 @@
-"""What keeps a transaction out because of what it says by itself: EIP-2681, 3860, 7702, 7825 and the types that forks know."""
+"""Reasons to refuse a transaction that its own fields give: EIP-2681, 3860, 7702, 7825 and the types that forks know."""
 
 import pytest
 

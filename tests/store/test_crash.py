@@ -93,7 +93,7 @@ def start(kv) -> Known:
 
 
 def check(kv, driver: Driver) -> None:
-    """What a restart finds: the acknowledged head with its state, and nothing that contradicts itself."""
+    """The state after a restart: the acknowledged head with its state, and nothing that contradicts itself."""
     assert list(verify(kv)) == []
     node = Node(kv, **WINDOWS)
     assert node.blocks.head == driver.acknowledged.hash

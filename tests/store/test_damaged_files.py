@@ -34,7 +34,7 @@ def rows(database, tmp_path_factory) -> list[tuple[bytes, bytes]]:
 
 
 def outcome(opening: Opening, path: Path, rows: list[tuple[bytes, bytes]]) -> str:
-    """What becomes of the directory; wrong answers fail the test."""
+    """The outcome of opening the directory; wrong answers fail the test."""
     try:
         kv = opening(path)
     except StoreError:
@@ -102,7 +102,7 @@ def test_flip_in_what_no_row_needs_changes_no_answer(opening, part, database, ro
 
 @each_store
 def test_state_over_damaged_tables_is_refused_and_keeps_its_diffs(opening, database, tmp_path) -> None:
-    """What cannot be read says nothing of the diffs above it, which are acknowledged blocks."""
+    """An unreadable diff is no reason to drop the diffs above it, which are acknowledged blocks."""
     path = copy(database, tmp_path / "db")
     settle(path)
     chance, refused = random.Random(3), 0

@@ -38,7 +38,7 @@ class Outcome(NamedTuple):
 
 
 def judge(fork: Fork, raw: bytes, chain_id: int = 1) -> Outcome:
-    """What the suite asks of a transaction; `DecodeError` or `InvalidTransaction` when it is refused."""
+    """The suite's expectation for a transaction; `DecodeError` or `InvalidTransaction` when it is refused."""
     tx = decode_transaction(raw)
     checks.check_signer(fork, tx, chain_id)
     sender = recover_sender(tx, allow_high_s=not fork.has(L1Rules.HOMESTEAD))

@@ -149,7 +149,7 @@ class NativeMachine:
 
 
 class NativeReceipts(PackedReceipts):
-    """A block's receipts, which leave Rust only when somebody asks; `row` is what the store keeps of them."""
+    """A block's receipts, converted from Rust only when they are read; `row` is their stored form."""
 
     def __init__(self, native: Any, row: bytes) -> None:
         self._native, self.row = native, row

@@ -33,7 +33,7 @@ class AccountDatabase(AccountDatabaseAPI):
         """Accounts whose slots in the view are gone."""
         self._codes: dict[Hash32, bytes] = {EMPTY_CODE_HASH: b""}
         self._before: dict[Address, _Fields | None] = {}
-        """What the view said of each account, and below of each slot."""
+        """Accounts as read from the view; `_slots_before` has the slots."""
         self._slots_before: dict[Address, dict[int, int]] = {}
 
         # for one transaction
@@ -248,7 +248,7 @@ class AccountDatabase(AccountDatabaseAPI):
         self._journal = []
 
     def lock_changes(self) -> None:
-        """What was written so far becomes the original value of what is written from now on."""
+        """Make the current values the original values (EIP-2200) of later writes."""
         self._originals = {}
 
     # ---- results ----------------------------------------------------------------------------------------------------

@@ -73,7 +73,7 @@ class Message:
 
 
 class TransactionContext:
-    """What is fixed for all frames of one transaction."""
+    """Values that are the same for all frames of one transaction."""
 
     __slots__ = ("blob_versioned_hashes", "gas_price", "origin")
 
@@ -82,7 +82,7 @@ class TransactionContext:
 
 
 class BlockContext:
-    """What is fixed for all transactions of one block, as py-evm's opcodes read it."""
+    """Values that are the same for all transactions of one block, as py-evm's opcodes read them."""
 
     def __init__(self, env: BlockEnv, chain_id: int, base_fee_per_gas: Wei, blob_base_fee: Wei) -> None:
         self.coinbase, self.timestamp, self.block_number = env.beneficiary, env.timestamp, env.number

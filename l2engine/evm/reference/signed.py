@@ -1,4 +1,4 @@
-"""Transactions that somebody signed and pays for. The checks come in geth's order.
+"""Signed transactions, whose sender pays for them. The checks come in geth's order.
 
 Sources: Yellow Paper 6; EIP-1559, 3607, 4844, 7623, 7702, 7825; OP specs, exec-engine.md; digest 2.3, 2.4, 3.5.
 """

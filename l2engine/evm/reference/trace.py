@@ -276,7 +276,7 @@ def _frame_opcode(code: int, run: Any) -> Callable[[Any], None]:
     return traced
 
 
-# ---- costs and failures as geth tells them -----------------------------------------------------------------------------
+# ---- costs and failures as geth reports them ---------------------------------------------------------------------------
 
 
 def _report_attempt(session: _Session, computation: Any, code: int, operands: list[int]) -> None:

@@ -21,7 +21,7 @@ pub struct Outcome {
     pub output: Bytes,
     pub l1_fee: U256,
     pub operator_fee: U256,
-    /// What the beneficiary earns.
+    /// The beneficiary's income, in wei.
     tip: U256,
 }
 
@@ -50,7 +50,7 @@ impl BlockExecution {
         outcome
     }
 
-    /// What the block gives back of the gas that its next transaction, a signed one, has used.
+    /// The part of the gas used by the block's next transaction, a signed one, that the block refunds.
     pub fn refund(&mut self, gas_used: u64) -> Result<u64, StateError> {
         match &mut self.refund_rule {
             Some(rule) => rule(gas_used),

@@ -1,6 +1,6 @@
 //! One block under execution: its totals, and what changes its state without a transaction.
 //!
-//! `phases.rs` tells how a transaction runs. Sources: Yellow Paper 6; OP specs, exec-engine.md; digest sections 0, 2 and 3.
+//! `phases.rs` has the phases of a transaction. Sources: Yellow Paper 6; OP specs, exec-engine.md; digest sections 0, 2 and 3.
 
 use crate::diff::StateDiff;
 use crate::errors::{ExecutionError, StateError};
@@ -36,14 +36,14 @@ pub struct BlockExecution {
     pub refund_rule: Option<RefundRule>,
     /// How many transactions the block has by now.
     pub applied: u64,
-    /// What the header will say: after the refunds.
+    /// The header's gas used: after the refunds.
     pub gas_used: u64,
-    /// What is taken from the block's gas limit.
+    /// The gas taken from the block's gas limit.
     pub gas_before_refunds: u64,
     pub blob_gas_used: u64,
     /// Estimated compressed bytes of all signed transactions (Jovian's DA footprint counts them).
     pub da_size: u64,
-    /// What the beneficiary has earned: gas used times effective tip.
+    /// The beneficiary's income, in wei: gas used times effective tip.
     pub value: U256,
     l1: Option<L1Parameters>,
 }
@@ -126,7 +126,7 @@ impl BlockExecution {
 
     /// Between transactions: accounts that destroyed themselves vanish, and so do touched ones that are empty (EIP-161).
     ///
-    /// revm's journal leaves this to whoever takes its state; here the journal lives as long as the block.
+    /// revm's journal leaves this to the code that takes its state; here the journal lives as long as the block.
     pub fn remove_accounts(&mut self) {
         let journal = self.machine.journal();
         let (database, inner) = (&mut journal.database, &mut journal.inner);
@@ -149,7 +149,7 @@ impl BlockExecution {
         }
     }
 
-    /// What the block changed so far, against the state that it began with.
+    /// The block's changes so far, relative to its parent's state.
     pub fn diff(&mut self) -> Result<StateDiff, StateError> {
         changes(self.machine.journal())
     }

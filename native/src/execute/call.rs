@@ -111,7 +111,7 @@ pub fn run(
     })
 }
 
-/// The phases of one call: nobody signed it, and only who listens sees what is paid in the end.
+/// The phases of one call: it has no signature, and only a tracer sees the final payments.
 struct Message {
     message: CallMessage,
     price: U256,

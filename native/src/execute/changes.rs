@@ -1,4 +1,4 @@
-//! What a block has changed, against the state that it began with.
+//! A block's changes, relative to its parent's state.
 
 use crate::diff::{AccountDiff, StateDiff};
 use crate::errors::StateError;

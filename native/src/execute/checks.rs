@@ -1,4 +1,4 @@
-//! What keeps a transaction out of a block, in geth's order.
+//! The checks that a transaction must pass to enter a block, in geth's order.
 //!
 //! Sources: EIP-1559, 3607, 3860, 4844, 7623, 7702, 7825; OP specs, exec-engine.md.
 
@@ -165,7 +165,7 @@ pub fn initcode_too_long(length: usize) -> Checked {
     refuse!(InitcodeTooLarge, size = length, limit = MAX_INITCODE)
 }
 
-/// The sender owns `want` wei; None is more than 256 bits can tell.
+/// The sender owns `want` wei; None when it exceeds 256 bits.
 pub fn funds(sender: Address, have: U256, want: Option<U256>) -> Checked {
     match want {
         None => refuse!(CostOverflows, address = sender),

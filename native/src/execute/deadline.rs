@@ -13,7 +13,7 @@ thread_local! {
 
 const JUMPS_BETWEEN_LOOKS: u32 = 2_048;
 
-/// Run `work` with a deadline for this thread; a machine that runs past it tells so.
+/// Run `work` with a deadline for this thread; a machine that runs past it stops with an error.
 pub fn with_deadline<T>(deadline: Option<Instant>, work: impl FnOnce() -> T) -> T {
     DEADLINE.set(deadline);
     COUNTDOWN.set(JUMPS_BETWEEN_LOOKS);

@@ -18,7 +18,7 @@ pub struct Deposit<'a> {
     tx: &'a Transaction,
     fields: &'a DepositFields,
     mint: U256,
-    /// The sender's before the deposit, which its receipt tells.
+    /// The sender's nonce before the deposit, for its receipt.
     pub nonce: u64,
 }
 

@@ -1,4 +1,4 @@
-//! What a transaction pays beyond its gas; the twin of `l2engine/rules/fees.py`. Integers only, rounded down.
+//! The fees of a transaction beyond its gas; the twin of `l2engine/rules/fees.py`. Integers only, rounded down.
 
 use crate::fork::{L1FeeRule, L1Parameters, OperatorFeeRule};
 use revm::primitives::U256;

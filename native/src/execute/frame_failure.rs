@@ -1,4 +1,4 @@
-//! What revm's result of a frame means. The last step is still in the outermost frame's interpreter.
+//! The meaning of revm's frame results. The last step is still in the outermost frame's interpreter.
 
 use crate::execute::machine::{FramesResult, Machine};
 use crate::failures::{FailureKind, FrameFailure};
@@ -59,7 +59,7 @@ pub fn of_frame(result: R, size: usize) -> Option<FrameFailure> {
 }
 
 /// The failures that name an opcode or the stack's height. revm's opcodes take what they need from the stack in steps, so for
-/// calls and logs the height may be lower than the one that geth tells.
+/// calls and logs the height may be lower than the one that geth reports.
 fn last_step(result: R, fork: &Fork, interpreter: &Interpreter) -> FrameFailure {
     let position = interpreter.bytecode.pc().saturating_sub(1);
     let code = interpreter.bytecode.bytes_slice().get(position).copied().unwrap_or_default();

@@ -36,7 +36,7 @@ pub type MachineError = EVMError<StateError, InvalidTransaction>;
 /// How a transaction's frames ended.
 pub struct FramesResult {
     pub result: InstructionResult,
-    /// What the outermost frame handed back, kept or not.
+    /// The bytes that the outermost frame returned, whether or not its changes were kept.
     pub returned: Bytes,
     pub created: Option<Address>,
     pub gas_used: u64,
@@ -92,7 +92,7 @@ pub trait Listener: Send {
 pub type Heeded = Result<(), StateError>;
 pub type MachineInstruction = Instruction<EthInterpreter, MachineContext>;
 
-/// Who listens, and what the opcodes do when nobody does.
+/// The tracer, and the opcode table without one.
 pub struct Heard {
     listener: Box<dyn Listener>,
     instructions: Box<InstructionTable<EthInterpreter, MachineContext>>,
@@ -219,7 +219,7 @@ impl Machine {
 
     // ---- listening --------------------------------------------------------------------------------------------------
 
-    /// Let somebody listen until `stop_listening`.
+    /// Call the tracer until `stop_listening`.
     pub fn listen(&mut self, listener: Box<dyn Listener>) {
         let table = &mut self.0.instruction.instruction_table;
         let instructions = table.clone();
@@ -260,7 +260,7 @@ fn tell(context: &mut MachineContext, event: impl FnOnce(&mut dyn Listener, &mut
     told
 }
 
-/// What is in the instruction table for every opcode while somebody listens.
+/// The instruction-table entry of every opcode while a tracer listens.
 fn heard_step(step: InstructionContext<'_, MachineContext, EthInterpreter>) {
     let InstructionContext { interpreter, host } = step;
     let Some(mut heard) = host.chain.take() else { return };

@@ -1,7 +1,7 @@
 //! The story of one transaction in four phases: validate, charge, execute, settle.
 //!
 //! `signed.rs`, `deposit.rs` and `call.rs` say what each kind of transaction does in its validate, charge and settle phase; executing
-//! is the same for all of them and is told here. A post-execution transaction has none of the four (`post_execution.rs`).
+//! is the same for all of them and is written here. A post-execution transaction has none of the four (`post_execution.rs`).
 
 use crate::errors::ExecutionError;
 use crate::execute::block::BlockExecution;
@@ -28,7 +28,7 @@ pub trait Phases {
     /// Take what is paid up front and raise the nonce; whether the transaction is then executed.
     fn charge(&mut self, block: &mut BlockExecution, plan: &Plan) -> Result<bool, ExecutionError>;
 
-    /// Give back what was not used and pay whoever earned it; the gas that was used.
+    /// Refund unused gas and pay the fee recipients; returns the gas used.
     fn settle(&mut self, block: &mut BlockExecution, plan: &Plan, ran: &FramesResult) -> Result<u64, ExecutionError>;
 }
 

@@ -7,7 +7,7 @@ use revm::primitives::{Log, keccak256};
 pub const BLOOM_BYTES: usize = 256;
 pub type Bloom = [u8; BLOOM_BYTES];
 
-/// What is left of an executed transaction.
+/// The outcome of an executed transaction.
 #[derive(Clone, Debug, Default)]
 pub struct Receipt {
     pub kind: u8,

@@ -1,4 +1,4 @@
-//! Who signed many transactions: found in parallel, remembered across blocks.
+//! The signers of many transactions: recovered in parallel, remembered across blocks.
 
 use crate::execute::transaction::{Transaction, decode};
 use crate::refusals::Reason as Refused;
@@ -27,7 +27,7 @@ pub fn remembered_sender(tx: &Transaction) -> Result<Address, Refused> {
     Ok(sender)
 }
 
-/// What becomes of one raw transaction: itself and its sender, or why not.
+/// The result for one raw transaction: the transaction and its sender, or why it has none.
 pub type Recovered = Result<(Transaction, Result<Address, Refused>), Reason>;
 
 /// Transactions being decoded and their senders being sought, by whoever has time: threads of the pool from the moment that a
@@ -36,7 +36,7 @@ pub struct Recovery {
     raws: Vec<Bytes>,
     next: AtomicUsize,
     found: Vec<OnceLock<Recovered>>,
-    /// The first that does not decode; known once somebody asked.
+    /// The first that does not decode; found when it is first asked for.
     undecodable: OnceLock<Option<usize>>,
 }
 
@@ -63,14 +63,14 @@ impl Recovery {
         *self.undecodable.get_or_init(|| self.raws.iter().position(|raw| decode(raw.clone()).is_err()))
     }
 
-    /// What became of one; waits for it, or does it.
+    /// The result for one; waits for it, or computes it.
     pub fn get(&self, index: usize) -> &Recovered {
         loop {
             if let Some(found) = self.found[index].get() {
                 return found;
             }
             if !self.step() {
-                std::thread::yield_now(); // somebody else is at it
+                std::thread::yield_now(); // another thread is recovering it
             }
         }
     }

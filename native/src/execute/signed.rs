@@ -1,4 +1,4 @@
-//! Transactions that somebody signed and pays for.
+//! Signed transactions, whose sender pays for them.
 //!
 //! Sources: Yellow Paper 6; EIP-1559, 4844; OP specs, exec-engine.md; digest 2.3, 2.4, 3.5.
 
@@ -25,7 +25,7 @@ pub struct Signed<'a> {
     pub l1_fee: U256,
     /// For the whole gas limit until the transaction is settled, then for the gas that was used.
     pub operator_fee: U256,
-    /// What the beneficiary earns, known when the transaction is settled.
+    /// The beneficiary's income in wei, known when the transaction is settled.
     pub tip: U256,
 }
 

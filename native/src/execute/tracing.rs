@@ -1,8 +1,8 @@
 //! Letting a tracer listen (`types.tracing.Tracer`, behind `python/tracer.rs`).
 //!
 //! While one does, every opcode runs through `Listener::step`, and the tracer hears of those that it asked for. Each step has a
-//! checkpoint of its own, so that what a failed one was to cost can be told from the state before it. The order of events is
-//! geth's: a step's cost is told before the frame that it opens.
+//! checkpoint of its own, so that the cost of a failed step can be computed from the state before it. The order of events is
+//! geth's: a step's cost comes before the frame that it opens.
 
 use crate::errors::StateError;
 use crate::execute::frame_failure;
@@ -26,7 +26,7 @@ pub struct Beginning {
     pub target: Address,
     pub creates: bool,
     pub gas: u64,
-    /// Who signed its EIP-7702 tuples.
+    /// The signers of its EIP-7702 tuples.
     pub authorities: Vec<Address>,
 }
 
@@ -41,17 +41,17 @@ pub struct Opening {
     pub data: Bytes,
 }
 
-/// What a failed step was to cost, and how it failed.
+/// The cost of a failed step, and how it failed.
 pub struct FailedStep {
     pub cost: u64,
     pub error: Option<String>,
     /// How the frame fails with it.
     pub failure: FrameFailure,
-    /// What the refund counter shows on top.
+    /// Added to the refund counter that a trace shows.
     pub refund: i64,
 }
 
-/// What hears of frames and steps, and may look at the context meanwhile.
+/// A listener to frames and steps, which may read the context meanwhile.
 pub trait Tracer: Send {
     /// A step that the tracer has heard of.
     type Step;
@@ -80,7 +80,7 @@ pub trait Tracer: Send {
         opcode: u8,
     ) -> Result<Self::Step, StateError>;
 
-    /// What a step has cost; `refund` is the transaction's counter by now.
+    /// The cost of a step; `refund` is the transaction's counter by now.
     fn step_done(
         &self,
         context: &mut MachineContext,
@@ -126,7 +126,7 @@ impl Before {
 /// A tracer that listens to one transaction or call.
 pub struct Session<T> {
     tracer: T,
-    /// What the refund counters of the open frames' callers held, EIP-7702's before the first.
+    /// The refund counters of the open frames' callers, EIP-7702's before the first.
     refunds: Vec<i64>,
     /// The refund counter at the last step.
     refund: i64,
@@ -146,7 +146,7 @@ impl<T: Tracer> Session<T> {
         self.refund + self.refunds.iter().sum::<i64>()
     }
 
-    /// SELFDESTRUCT is told as a frame of its own.
+    /// SELFDESTRUCT is reported as a frame of its own.
     fn self_destructed(&self, context: &mut MachineContext, from: Address, to: Address, value: U256) -> Heeded {
         let frame = Opening { kind: "SELFDESTRUCT", sender: from, to, value, gas: 0, data: Bytes::new() };
         self.tracer.enter(context, frame)?;
@@ -288,7 +288,7 @@ impl<T: Tracer> Listener for Session<T> {
     }
 }
 
-/// What a frame is to do, None for one that does nothing.
+/// The frame's task; None for a frame that does nothing.
 fn opening(context: &mut MachineContext, frame: &FrameInit) -> Result<Option<Opening>, StateError> {
     Ok(Some(match &frame.frame_input {
         FrameInput::Call(inputs) => {

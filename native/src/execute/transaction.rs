@@ -45,7 +45,7 @@ pub struct Transaction {
     signing_hash: B256,
 }
 
-/// What only deposits have.
+/// The fields that only deposits have.
 #[derive(Clone, Debug)]
 pub struct DepositFields {
     pub sender: Address,
@@ -56,7 +56,7 @@ pub struct DepositFields {
 
 #[derive(Clone, Debug, Default)]
 struct Signature {
-    /// 2 stands for anything that is not a parity.
+    /// 2 means anything that is not a parity.
     y_parity: u8,
     r: U256,
     s: U256,
@@ -147,7 +147,7 @@ pub fn decode(raw: Bytes) -> Result<Transaction, Reason> {
         0xc0.. => legacy(&mut tx, &raw)?,
         1..=4 => typed(&mut tx, &raw)?,
         DEPOSIT => deposit(&mut tx, &raw)?,
-        POST_EXECUTION => drop(gas_refunds(&raw)?), // execution is told them when the block begins
+        POST_EXECUTION => drop(gas_refunds(&raw)?), // the refunds are handed to execution when the block begins
         _ => return Err("transaction type not supported"),
     }
     Ok(tx)
@@ -238,7 +238,7 @@ fn deposit(tx: &mut Transaction, raw: &Bytes) -> Result<(), Reason> {
     end(&items)
 }
 
-/// What a post-execution transaction lists: the gas that transactions of a block get back, by their indices.
+/// The contents of a post-execution transaction: the gas that transactions of a block get back, by their indices.
 #[derive(Default)]
 pub struct GasRefunds {
     pub block_number: u64,

@@ -50,7 +50,7 @@ impl BlockUnderExecution {
     }
 
     /// Execute one transaction: (receipt, gas used, output, L1 fee, operator fee). `timeout` in seconds; `hooks` of a tracer;
-    /// `refund` tells from the gas that was used how much of it a block builder gives back.
+    /// `refund` maps the gas used to the part of it that a block builder refunds.
     #[pyo3(signature = (raw, sender=None, timeout=None, hooks=None, refund=None))]
     fn apply<'py>(
         &self,
@@ -170,7 +170,7 @@ impl BlockUnderExecution {
         to_python(py, self.lock().value)
     }
 
-    /// What the block changed so far.
+    /// The block's changes so far.
     fn diff(&self, py: Python<'_>) -> PyResult<Diff> {
         Ok(Diff(Arc::new(py.detach(|| self.lock().diff())?)))
     }

@@ -1,4 +1,4 @@
-//! What a block changed, as Python sees it.
+//! A block's changes, as Python sees them.
 
 use crate::diff::StateDiff;
 use crate::errors::StateError;

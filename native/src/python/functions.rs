@@ -40,7 +40,7 @@ pub fn keccak_all<'py>(py: Python<'py>, values: Vec<Bound<'py, PyBytes>>) -> PyR
     PyList::new(py, values.iter().map(|value| PyBytes::new(py, keccak256(value.as_bytes()).as_slice())))
 }
 
-/// What a post-execution transaction that decodes lists: its block's number, indices, and the gas for each.
+/// The contents of a post-execution transaction: its block's number, indices, and the gas for each.
 #[pyfunction]
 pub fn gas_refunds(raw: &[u8]) -> Option<(u64, Vec<u64>, Vec<u64>)> {
     let refunds = transaction::gas_refunds(raw).ok()?;

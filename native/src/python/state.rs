@@ -16,7 +16,7 @@ use std::sync::Arc;
 #[pyclass(frozen, module = "l2engine_native")]
 pub struct State {
     state: LayeredState,
-    /// What opening had to drop, in words.
+    /// A description of what opening had to drop.
     #[pyo3(get)]
     warnings: Vec<String>,
 }

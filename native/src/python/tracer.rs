@@ -1,4 +1,4 @@
-//! A tracer in Python: `execute/tracing.rs` tells it of frames and steps through the hooks of `l2engine/evm/native/trace.py`.
+//! A tracer in Python: `execute/tracing.rs` calls it for frames and steps through the hooks of `l2engine/evm/native/trace.py`.
 
 use crate::errors::StateError;
 use crate::execute::machine::{Heeded, Listener, MachineContext};
@@ -14,7 +14,7 @@ use revm::interpreter::interpreter_types::Jumps;
 use revm::primitives::{Address, Log};
 use std::sync::Arc;
 
-/// What makes a machine tell `hooks`: `hooks.steps` are the opcodes whose steps are told, `hooks.memory` is whether with the
+/// Makes a machine call `hooks`: `hooks.steps` are the opcodes whose steps are reported, `hooks.memory` is whether with the
 /// memory. An exception of theirs ends the transaction.
 pub fn listener(hooks: &Bound<'_, PyAny>) -> PyResult<Box<dyn Listener>> {
     let mut wanted = [false; 256];

@@ -1,4 +1,4 @@
-//! What a tracer may look at while it is called: the state under execution, and the step that is about to run.
+//! The view that a tracer has while it is called: the state under execution, and the step that is about to run.
 
 use crate::errors::StateError;
 use crate::execute::machine::MachineContext;
@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicI64, AtomicPtr, Ordering};
 pub struct Window(AtomicPtr<MachineContext>);
 
 impl Window {
-    /// Let `work` look at the context, through whoever holds this.
+    /// Let `work` read the context through this view.
     pub fn during<T>(&self, context: &mut MachineContext, work: impl FnOnce() -> T) -> T {
         self.0.store(context, Ordering::Release);
         let result = work();

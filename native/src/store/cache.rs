@@ -12,7 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// Parts with a lock each, so that threads seldom wait for one another.
 const SHARDS: usize = 16;
 
-/// What an entry takes beside its row, in bytes.
+/// The size of an entry beside its row, in bytes.
 const ENTRY: usize = 140;
 
 pub struct RowCache {

@@ -43,7 +43,7 @@ pub enum Snapshot {
 /// Writes that become durable together or not at all. None deletes.
 pub type Batch = Vec<(Bytes, Option<Bytes>)>;
 
-/// What can be read from.
+/// Anything that rows can be read from.
 pub trait Read: Send + Sync {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>>;
     /// Up to `limit` pairs with start <= key < stop, in key order or against it.
@@ -248,7 +248,7 @@ impl LevelDb {
 
     fn reopen(&self) -> Result<()> {
         self.close();
-        // Nobody waits for the lock meanwhile: readers are told at once that the database is closed.
+        // No reader waits for the lock meanwhile: reads fail at once with "closed".
         let mut opened = Handle::open(&self.name, &Options { create: false, ..self.options })?;
         let mut handle = self.handle.write().unwrap_or_else(PoisonError::into_inner);
         opened.opening = handle.opening + 1;

@@ -1,4 +1,4 @@
-//! What recent blocks changed, in memory, and the view through it down to the base or its past; the twin of `l2engine/store/layers.py`.
+//! The changes of recent blocks, in memory, and the view through it down to the base or its past; the twin of `l2engine/store/layers.py`.
 
 use crate::errors::StateError;
 use crate::store::cache::RowCache;
@@ -26,7 +26,7 @@ pub struct Changes {
     pub nodes: HashMap<Bytes, Option<Bytes>>,
 }
 
-/// What a block's changes replaced, as its parent's state has it: moving the base over the block reads little then.
+/// The values that a block's changes replaced, from its parent's state: moving the base over the block reads little then.
 #[derive(Default)]
 pub struct Replaced {
     pub accounts: Vec<(Address, Option<(Account, B256)>)>,

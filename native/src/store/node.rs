@@ -16,14 +16,14 @@ pub enum Node {
 
 pub type Children = [Child; 16];
 
-/// What a parent holds of its child.
+/// A parent's reference to its child.
 pub enum Child {
     Empty,
     Folded(Reference),
     Unfolded(Box<Node>),
 }
 
-/// A child as it stands in its parent's RLP: a hash (33 bytes), or a node shorter than 32 bytes.
+/// A child as its parent's RLP has it: a hash (33 bytes), or a node shorter than 32 bytes.
 #[derive(Clone, Copy)]
 pub struct Reference {
     length: u8,

@@ -84,7 +84,7 @@ pub fn u64_of(row: &[u8]) -> Result<u64, StateError> {
     row.try_into().map(u64::from_be_bytes).map_err(|_| StateError::Store("damaged number".to_owned()))
 }
 
-/// The keys of an "x" or "X" row; the first bytes of each tell where it ends.
+/// The keys of an "x" or "X" row; the first bytes of each give its length.
 pub fn split_keys(joined: &[u8]) -> Result<Vec<&[u8]>, StateError> {
     let (mut keys, mut rest) = (Vec::new(), joined);
     let nibbles = |count: Option<&u8>| count.map(|count| usize::from(*count).div_ceil(2));

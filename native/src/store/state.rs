@@ -1,7 +1,7 @@
 //! The state of every kept block: one base on disk with its past, and one layer in memory per recent block.
 //!
 //! The twin of `l2engine/store/state.py`, row for row. One thread changes it; any thread may read: everything a reader needs
-//! stands in one immutable record that is swapped whole. Each change of the base is one atomic batch.
+//! is in one immutable record that is swapped whole. Each change of the base is one atomic batch.
 
 mod base;
 mod load;
@@ -45,7 +45,7 @@ pub struct Prepared {
     pub replaced: Arc<Replaced>,
 }
 
-/// What there is to read, at one moment.
+/// Everything that can be read, at one moment.
 struct Kept {
     number: u64,
     hash: B256,
@@ -64,12 +64,12 @@ pub struct LayeredState {
     limits: Limits,
     kept: RwLock<Arc<Kept>>,
     cache: Arc<RowCache>,
-    /// The view asked for last, and the base that it stands on: execution and root of a block read the same rows.
+    /// The view asked for last, and its base: execution and root of a block read the same rows.
     latest_view: Mutex<Option<(Arc<Snapshot>, Arc<LayeredView>)>>,
 }
 
 impl LayeredState {
-    /// Open the state; what had to be dropped from the stored layers is told in words.
+    /// Open the state; gives a description of the stored layers that had to be dropped.
     pub fn open(store: Store, limits: Limits) -> Result<(Self, Vec<String>)> {
         let kept = RwLock::new(Arc::new(read_base(&store, B256Map::default(), 0)?));
         let cache = Arc::new(RowCache::new(CACHE_BYTES));
@@ -251,7 +251,7 @@ impl LayeredState {
 
     // ---- the layers -------------------------------------------------------------------------------------------------
 
-    /// Let go of layers that stand on nothing any more, and of the oldest side branches beyond the allowed memory.
+    /// Drop layers whose parent is gone, and the oldest side branches beyond the allowed memory.
     fn drop_side_layers(&self, head: B256) -> Result<()> {
         let kept = self.kept();
         let Some(top) = kept.layers.get(&head).map(|layer| layer.number) else { return Ok(()) };
@@ -297,7 +297,7 @@ impl LayeredState {
         Ok(())
     }
 
-    /// How many blocks stand above the base.
+    /// The number of blocks above the base.
     pub fn layer_count(&self) -> usize {
         self.kept().layers.len()
     }
@@ -335,7 +335,7 @@ impl Kept {
     }
 }
 
-/// What a block does to one account.
+/// A block's change of one account.
 struct Touched {
     before: Option<(Account, B256)>,
     after: Option<(Account, B256)>,

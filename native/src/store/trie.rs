@@ -28,7 +28,7 @@ pub struct Item {
 /// Rows by database key.
 pub type Rows = Vec<(Vec<u8>, Bytes)>;
 
-/// What an update leaves different.
+/// The result of an update.
 pub struct Update {
     pub root: B256,
     pub written: Rows,
@@ -96,7 +96,7 @@ impl Unfolding<'_> {
         }
     }
 
-    /// The node that stands at `path` once the items, whose keys all start with `path`, are applied.
+    /// The node at `path` once the items, whose keys all start with `path`, are applied.
     fn apply(&mut self, node: Option<Node>, path: &mut Vec<u8>, items: &[Item]) -> Result<Option<Node>, StateError> {
         match node {
             None => Ok(fresh(path.len(), &live(items))),

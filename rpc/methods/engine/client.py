@@ -1,4 +1,4 @@
-"""What a rollup node and this one tell each other about themselves: engine_exchangeCapabilities and its kin.
+"""How a rollup node and this client introduce themselves to each other: engine_exchangeCapabilities and its kin.
 
 Sources: execution-apis src/engine/common.md, identification.md and paris.md.
 """
@@ -18,7 +18,7 @@ def exchange_capabilities(context: Context, theirs: list[str]) -> list[str]:
 
 
 def get_client_version_v1(context: Context, theirs: object) -> list[Json]:
-    """Who this is."""
+    """This client's name and version."""
     name, _, version = context.client_version.partition("/")
     return [{"code": "LE", "name": name, "version": version.partition("/")[0], "commit": "0x" + context.commit[:8]}]
 

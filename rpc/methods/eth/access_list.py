@@ -94,7 +94,7 @@ class _Touched(NoopTracer):
             self._slots.setdefault(who, set())
 
     def access_list(self) -> AccessList:
-        """What was touched, in order."""
+        """The touched accounts and slots, in order."""
         return tuple((who, tuple(slot.to_bytes(32, "big") for slot in sorted(slots))) for who, slots in sorted(self._slots.items()))
 
 

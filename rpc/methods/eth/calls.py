@@ -154,7 +154,7 @@ def _has_code(view: StateView, who: Address, overrides: Overrides | None) -> boo
 def _search(attempt: Callable[[int], CallResult | None], highest: int, plain_transfer: bool) -> int:
     """geth's search: the highest limit, then what the first run suggests, then halving with a bias to the low side."""
     if plain_transfer:
-        with contextlib.suppress(RpcError):  # what stops it is told by the run with all gas
+        with contextlib.suppress(RpcError):  # its error is reported by the run with all gas
             if _succeeds(attempt(TX_GAS)):
                 return TX_GAS
     result = attempt(highest)

@@ -1,4 +1,4 @@
-"""From one head to another: which blocks left the canonical chain and which joined it. Filters and subscriptions tell this."""
+"""From one head to another: which blocks left the canonical chain and which joined it. Filters and subscriptions report these."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""eth_new*Filter and their polling. A filter remembers the head that its owner has seen; a poll tells what changed since."""
+"""eth_new*Filter and their polling. A filter remembers the head of its last poll; the next poll answers the changes since."""
 
 from collections import deque
 from typing import Any

@@ -81,7 +81,7 @@ def send(context: Context, tx: Transaction) -> Hash32:
         raise PoolError(Reason.REPLAY_PROTECTED)
     if context.forward is not None:
         context.forward("eth_sendRawTransaction", ["0x" + tx.raw.hex()])
-        with contextlib.suppress(PoolError):  # the sequencer has it: what the local pool thinks of it is nobody's business
+        with contextlib.suppress(PoolError):  # the sequencer has accepted it: a refusal by the local pool does not matter
             context.pool.add_decoded(tx)
         return tx.hash
     return context.pool.add_decoded(tx)

@@ -24,7 +24,7 @@ existing = st.builds(
 
 
 class Model:
-    """What the overlay must show: accounts by address, with all their storage."""
+    """The overlay's expected contents: accounts by address, with all their storage."""
 
     def __init__(self, before: dict[bytes, Before]) -> None:
         self.accounts = copy.deepcopy(before)

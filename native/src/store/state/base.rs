@@ -25,7 +25,7 @@ impl LayeredState {
         let kept = self.kept();
         let number = layer.number;
         if layer.parent != kept.hash {
-            return Err(StateError::Store(format!("block {number} does not stand on the base")));
+            return Err(StateError::Store(format!("block {number} is not the child of the base")));
         }
         let mut batch = Batch::with_capacity(2 * layer.changes.nodes.len() + 3 * layer.changes.accounts.len());
         let mut moved = Vec::with_capacity(batch.capacity() / 2);
@@ -181,7 +181,7 @@ fn node_rows(kept: &Kept, layer: &Layer) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// What the store holds as its base.
+/// The base as the store has it.
 pub fn read_base(store: &Store, layers: B256Map<Arc<Layer>>, version: u64) -> Result<Kept> {
     let snapshot = store.snapshot()?;
     let Some(row) = snapshot.get(schema::BASE)? else {

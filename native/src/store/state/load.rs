@@ -23,7 +23,7 @@ const CHUNK: usize = 1024;
 type Stored = (B256, B256, Arc<StateDiff>);
 
 impl LayeredState {
-    /// Rebuild the layers from their stored diffs; what does not give its recorded root is dropped and told.
+    /// Rebuild the layers from their stored diffs; a layer that does not give its recorded root is dropped and reported.
     pub(super) fn load_layers(&self) -> Result<Vec<String>> {
         let mut rows = Vec::new();
         for_each(&self.store, b"d", b"e", |key, row| rows.push((key.to_vec(), row.to_vec())))?;
@@ -31,7 +31,7 @@ impl LayeredState {
             |row: Vec<u8>| schema::decode_diff(&row).map(|(parent, root, diff)| (parent, root, Arc::new(diff)));
         let stored: Vec<(Vec<u8>, Result<Stored>)> =
             rows.into_par_iter().map(|(key, row)| (key, decode(row))).collect();
-        // an error here comes again, and is told, when the row is needed
+        // an error here comes again, and is reported, when the row is needed
         let _ = self.prefetch(stored.iter().flat_map(|(_, stored)| stored).map(|(_, _, diff)| &**diff));
         let (mut lost, mut warnings) = (Batch::new(), Vec::new());
         for (key, stored) in stored {
@@ -86,7 +86,7 @@ impl LayeredState {
         Ok(())
     }
 
-    /// Fetch the nodes at `depth` that stand above these hashed addresses, all with the same first nibble; whether it was worth it.
+    /// Fetch the nodes at `depth` above these hashed addresses, all with the same first nibble; whether it was worth it.
     fn prefetch_level(&self, owners: &[B256], depth: usize) -> Result<bool> {
         let kept = self.kept();
         let prefix = [b'A', depth as u8, owners[0][0] & 0xf0];
@@ -112,7 +112,7 @@ impl LayeredState {
     }
 }
 
-/// How the first `depth` nibbles of a hashed address stand to a node's path.
+/// How the first `depth` nibbles of a hashed address relate to a node's path.
 fn cut(owner: &B256, depth: usize, path: &[u8]) -> Ordering {
     let whole = depth / 2;
     let last = || if depth.is_multiple_of(2) { Ordering::Equal } else { (owner[whole] & 0xf0).cmp(&path[whole]) };

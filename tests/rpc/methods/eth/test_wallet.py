@@ -1,4 +1,4 @@
-"""What a dev chain signs itself: against eth-account, which signs the same with the same keys."""
+"""A dev chain's own signatures, compared with eth-account, which signs the same with the same keys."""
 
 from typing import Any
 
