@@ -1,16 +1,9 @@
-"""The registered OP Stack chains: facts of the superchain registry, and how they become a genesis.
-
-`chains.json` names its sources and has one line a chain: its key in the registry, ids, genesis, EIP-1559 constants (elasticity,
-denominator, Canyon denominator) and fork times, those of forks that this build does not know included. Allocations are not shipped:
-they come from the registry, or ready-made from the user.
+"""The facts of a registered OP Stack chain, and how they become a genesis. Allocations are not shipped: they come from the
+superchain registry, or ready-made from the user. `registry.py` has all chains.
 """
 
-import difflib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +14,6 @@ from l2engine.rules.config import ChainConfig, chain_config
 from l2engine.types.base import Hash32
 
 REGISTRY = "https://github.com/ethereum-optimism/superchain-registry"
-
-# What `l2engine` lets one say instead of the registry's network and chain, besides both joined by a dash.
-_ALIASES = {
-    "optimism": "mainnet/op",
-    "optimism-mainnet": "mainnet/op",
-    "optimism-sepolia": "sepolia/op",
-    "base": "mainnet/base",
-    "unichain": "mainnet/unichain",
-    "ink": "mainnet/ink",
-    "mode": "mainnet/mode",
-    "zora": "mainnet/zora",
-}
 
 # Where chains that began before Bedrock really begin: the registry names their Bedrock block, block 0 is older.
 _BLOCK_0 = {
@@ -67,6 +48,8 @@ class RegisteredChain:
     """Whether the registry has dropped it; the chain itself may go on."""
     time_unknown: tuple[str, ...] = ()
     """Forks that it has, at times that are not known here."""
+    dependency_set: tuple[int, ...] = ()
+    """Ids of the chains whose messages it accepts (interop), its own included; empty without interop."""
 
     @property
     def block_0_hash(self) -> Hash32:
@@ -107,64 +90,12 @@ class RegisteredChain:
         return lines
 
 
-@cache
-def registered_chains() -> Mapping[str, RegisteredChain]:
-    """All chains by registry key."""
-    return {row["key"]: _chain(row) for row in json.loads(files("genesis").joinpath("chains.json").read_text())["chains"]}
-
-
-def _chain(row: Mapping[str, Any]) -> RegisteredChain:
-    """One line of `chains.json`."""
-    elasticity, denominator, denominator_canyon = row["eip1559"]
-    return RegisteredChain(
-        key=row["key"],
-        name=row["name"],
-        chain_id=row["chain_id"],
-        genesis_number=row["genesis_number"],
-        genesis_hash=bytes.fromhex(row["genesis_hash"].removeprefix("0x")),
-        genesis_time=row["genesis_time"],
-        elasticity=elasticity,
-        denominator=denominator,
-        denominator_canyon=denominator_canyon,
-        forks=row["forks"],
-        sequencer=row.get("sequencer"),
-        retired=row.get("retired", False),
-        time_unknown=tuple(row.get("time_unknown", ())),
-    )
-
-
-def with_genesis(chain_id: int, block_0_hash: Hash32) -> RegisteredChain | None:
-    """The registered chain that begins with this block, if there is one."""
-    same = (chain for chain in registered_chains().values() if (chain.chain_id, chain.block_0_hash) == (chain_id, block_0_hash))
-    return next(same, None)
-
-
-def find(name: str) -> RegisteredChain:
-    """The chain called `name`: the registry's key (mainnet/op), chain-network (op-mainnet) or a common alias, any case.
-
-    `ConfigError` when nothing fits names what comes near, or all that there is.
-    """
-    chains = registered_chains()
-    wanted = name.lower()
-    wanted = _ALIASES.get(wanted, wanted)
-    if wanted in chains:
-        return chains[wanted]
-    for key, chain in chains.items():
-        network, _, short = key.partition("/")
-        if wanted in (f"{short}-{network}", f"{network}-{short}"):
-            return chain
-    names = ["-".join(reversed(key.split("/"))) for key in chains]
-    near = difflib.get_close_matches(wanted, names, 3, 0.5)
-    raise ConfigError(f"unknown network {name!r}; " + (f"did you mean {' or '.join(near)}?" if near else f"known are: {', '.join(names)}"))
-
-
-def load_named(name: str, allocation: Path | None, overrides: Mapping[str, int] | None = None) -> Genesis:
+def load(chain: RegisteredChain, allocation: Path | None, overrides: Mapping[str, int] | None = None) -> Genesis:
     """The genesis of a registered chain: fork times from the registry, the allocation from `allocation`.
 
     `ConfigError` without an allocation file says where to get it, and for a chain that is not followed why; `GenesisMismatch` has
     both hashes when the file gives another block 0 than the registered one.
     """
-    chain = find(name)
     if chain.key in _OWN_RULES:
         raise ConfigError(f"{chain.name} has transaction types and fee currencies of its own, which this engine does not know")
     if allocation is None and chain.key in _BLOCK_0:

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genesis import loader
-from genesis.chains import RegisteredChain, find, load_named, override_forks, with_genesis
+from genesis import chains, loader
+from genesis.chains import RegisteredChain, override_forks
 from genesis.loader import Genesis
+from genesis.registry import registry
 from l2engine.errors import ConfigError, GenesisMismatch
 from l2engine.evm.executor import Executor
 from l2engine.rules.config import ChainConfig, chain_config
@@ -117,7 +118,7 @@ def open_state(kv: KeyValue, settings: Settings) -> StateStore:
 def read_genesis(settings: Settings) -> Genesis:
     """The genesis selected by `--network` or `--genesis`, with the `--override.<fork>` times applied."""
     if settings.network is not None:
-        return load_named(settings.network, settings.genesis, settings.override)
+        return chains.load(registry(settings.chain_file).find(settings.network), settings.genesis, settings.override)
     if settings.genesis is None:
         raise ConfigError("which chain? Name it with --network NAME or --genesis FILE")
     document = loader.read(settings.genesis)
@@ -150,21 +151,25 @@ def prepare_rules(kv: KeyValue, settings: Settings, genesis: Genesis | None = No
         return genesis.config
     document = json.loads(blocks.config or b"{}")
     if settings.network is not None:
-        registered = find(settings.network)
+        registered = registry(settings.chain_file).find(settings.network)
         _check_network(registered, blocks.genesis)
         document = registered.geth_config()
-    elif (same := with_genesis(document.get("chainId", 0), blocks.genesis)) is not None:
+    elif (same := registry(settings.chain_file).with_genesis(document.get("chainId", 0), blocks.genesis)) is not None:
         document = same.geth_config() | document
     return chain_config(override_forks(document, settings.override))
 
 
-def check_forks(config: ChainConfig, head: Header, block_0_hash: Hash32, now: float) -> list[str]:
+def registered_chain(settings: Settings, config: ChainConfig, block_0_hash: Hash32) -> RegisteredChain | None:
+    """The registered chain that these rules and this block 0 belong to, if there is one."""
+    return registry(settings.chain_file).with_genesis(config.chain_id, block_0_hash)
+
+
+def check_forks(config: ChainConfig, head: Header, registered: RegisteredChain | None, now: float) -> list[str]:
     """Warnings for following the chain from `head` on at the time `now` (unix seconds): coming forks that this build does not
     know, and the registry's warnings for the chain. `ConfigError` when such a fork has begun."""
     for fork in config.unknown_forks:
         if fork.reached(head.number, head.timestamp if fork.is_last else max(head.timestamp, int(now))):
             raise ConfigError(f"fork {fork} has begun, and this build does not know it: {fork.advice}")
-    registered = with_genesis(config.chain_id, block_0_hash)
     lines = [f"this build does not know the fork {fork} and refuses blocks from then on: {fork.advice}" for fork in config.unknown_forks]
     return lines + (registered.warnings(config) if registered is not None else [])
 
@@ -184,14 +189,15 @@ def open_chain(settings: Settings, kv: KeyValue | None = None, now: float | None
     genesis = None
     if is_new or settings.genesis is not None:  # first, so that a mistake in it creates no directory and changes no stored rules
         genesis = read_genesis(settings)
-        check_forks(genesis.config, genesis.header, genesis.hash, now)
+        check_forks(genesis.config, genesis.header, registered_chain(settings, genesis.config, genesis.hash), now)
     opened = kv if kv is not None else open_database(settings)
     try:
         config = prepare_rules(opened, settings, genesis)
         blocks = BlockStore(opened)
         blocks.repair_tail()
         head = blocks.header(blocks.head or b"")
-        for line in check_forks(config, head, blocks.genesis or b"", now) if head else ():
+        registered = registered_chain(settings, config, blocks.genesis or b"")
+        for line in check_forks(config, head, registered, now) if head else ():
             log.warning(line)
         state = open_state(opened, settings)
         executor = executor_factory(settings.evm)(config)

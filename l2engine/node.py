@@ -25,6 +25,7 @@ from l2engine.assembly import Chain
 from l2engine.chain import recovery
 from l2engine.chain.events import Event, NewHead, PooledTransaction, StoreFailed
 from l2engine.chain.fork_watch import DAY, ForkWatch
+from l2engine.rules.config import ChainConfig
 from l2engine.settings import Settings
 from l2engine.types.base import Address
 from l2engine.types.header import Header
@@ -117,6 +118,7 @@ class Node:
             "jwtsecret": self.endpoints.jwt_secret,
             "chain": self.chain.config.chain_id,
             "fork": self.chain.config.fork_at(head.number, head.timestamp).name,
+            "next_fork": _next_fork(self.chain.config, self._now()),
             "head": head.number,
             "hash": head.hash,
             "evm": type(self.chain.executor).__name__.removesuffix("Executor").lower(),
@@ -300,6 +302,12 @@ class _Identity(Network):
         network = self._network_id or chain.config.chain_id
         eth = {"network": network, "genesis": "0x" + (genesis or b"").hex(), "head": "0x" + head.hash.hex(), "difficulty": 0}
         return {"name": f"l2engine/v{__version__}", "listenAddr": "", "ports": {"discovery": 0, "listener": 0}, "protocols": {"eth": eth}}
+
+
+def _next_fork(config: ChainConfig, now: float) -> str | None:
+    """The next scheduled fork for the ready line, as `lagoon in 9.3 days`."""
+    fork = config.next_fork(int(now))
+    return f"{fork[0]} in {(fork[1] - now) / DAY:.1f} days" if fork is not None else None
 
 
 def _announcer(server: Server) -> Callable[[Event], None]:

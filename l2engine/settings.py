@@ -116,6 +116,7 @@ class Settings:
     # chain and data
     datadir: Path | None = _flag("datadir", None, "data directory (default ~/.l2engine; `dev` stays in memory)", "data-dir", parse=Path)
     network: str | None = _flag("network", None, "registered chain, like op-sepolia or unichain-mainnet", "op-network", "chain", parse=str)
+    chain_file: Path | None = _flag("chain-file", None, "file of registered chains, added to the built-in ones", parse=Path)
     genesis: Path | None = _flag("genesis", None, "genesis file in geth's format (.json, .gz, .zst)", parse=Path)
     networkid: int | None = _flag("networkid", None, "network id (default: the chain id)", parse=parse_number)
     syncmode: str = _flag("syncmode", "full", "how to catch up from peers", choices=("full", "snap"))

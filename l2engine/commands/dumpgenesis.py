@@ -10,8 +10,9 @@ import time
 from typing import Any
 
 from genesis import loader
-from genesis.chains import find, override_forks
+from genesis.chains import override_forks
 from genesis.dev import dev_genesis
+from genesis.registry import registry
 from l2engine import assembly, settings
 from l2engine.rules.forks import OP_FORKS
 
@@ -19,7 +20,7 @@ from l2engine.rules.forks import OP_FORKS
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags that choose a chain, and --fork for the dev chain."""
     parser.add_argument("--fork", default="jovian", choices=[fork.name for fork in OP_FORKS], help="the dev chain's fork (default jovian)")
-    settings.add_flags(parser, "network", "genesis", "override")
+    settings.add_flags(parser, "network", "chain-file", "genesis", "override")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -28,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     if chosen.genesis is not None:
         document = {**loader.read(chosen.genesis), "config": dict(assembly.read_genesis(chosen).geth_config)}
     elif chosen.network is not None:
-        document = {"config": override_forks(find(chosen.network).geth_config(), chosen.override)}
+        document = {"config": override_forks(registry(chosen.chain_file).find(chosen.network).geth_config(), chosen.override)}
     else:
         document = dev_genesis(args.fork, int(time.time()))
     print(json.dumps(document, indent=2))

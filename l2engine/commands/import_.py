@@ -33,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     names = (
         "datadir",
         "network",
+        "chain-file",
         "genesis",
         "evm",
         "gcmode",

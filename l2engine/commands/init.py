@@ -16,7 +16,7 @@ from l2engine.errors import ConfigError, GenesisMismatch
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of `run`, and geth's form `init FILE`."""
     parser.add_argument("file", nargs="?", type=Path, metavar="GENESIS", help="genesis file, as --genesis")
-    settings.add_flags(parser, "datadir", "network", "genesis", "cache", "override")
+    settings.add_flags(parser, "datadir", "network", "chain-file", "genesis", "cache", "override")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -25,7 +25,8 @@ def run(args: argparse.Namespace) -> int:
     chosen = settings.resolve(args)
     try:
         genesis = assembly.read_genesis(chosen)
-        for line in assembly.check_forks(genesis.config, genesis.header, genesis.hash, time.time()):
+        registered = assembly.registered_chain(chosen, genesis.config, genesis.hash)
+        for line in assembly.check_forks(genesis.config, genesis.header, registered, time.time()):
             print(f"warning: {line}", file=sys.stderr)
         if genesis.alloc:
             kv = assembly.open_database(chosen)

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from genesis.chains import find
+from genesis.registry import registry
 from l2engine import logs, settings
 from l2engine.settings import Settings
 
@@ -48,7 +48,7 @@ def _tell_of_sequencer(chosen: Settings) -> None:
     """Wallets at a node that forwards nothing would wait for ever."""
     if chosen.network is None or chosen.rollup_sequencerhttp is not None or not (chosen.http or chosen.ws):
         return
-    sequencer = find(chosen.network).sequencer
+    sequencer = registry(chosen.chain_file).find(chosen.network).sequencer
     if sequencer is not None:
         said = "Transactions sent here stay in this node's pool: --rollup.sequencerhttp is not set"
         log.info(said, extra={"fields": {"sequencer": sequencer}})

@@ -72,6 +72,13 @@ class ChainConfig:
                 return fork
         return self.fork_at(*parent)
 
+    def next_fork(self, now: Timestamp) -> tuple[str, Timestamp] | None:
+        """The name and time of the next fork after `now` that is scheduled by time, known to this build or not."""
+        known = [(activation.time, activation.fork.name) for activation in self.activations if activation.time is not None]
+        coming = [*known, *((fork.time, fork.name) for fork in self.unknown_forks if fork.time is not None)]
+        time, name = min(((time, name) for time, name in coming if time > now), default=(0, ""))
+        return (name, time) if name else None
+
     def require_known(self, number: BlockNumber, timestamp: Timestamp) -> None:
         """Raise `UnknownFork` when a block with this number and timestamp is at or after a fork that this build does not know."""
         for fork in self.unknown_forks:

@@ -4,7 +4,7 @@ import re
 import tomllib
 from pathlib import Path
 
-from genesis.chains import registered_chains
+from genesis.registry import registry
 from l2engine.__main__ import COMMANDS
 from l2engine.settings import FLAGS, Flag, Settings, shown_value
 from rpc.registry import ENGINE_NAMESPACES, methods_for
@@ -56,7 +56,7 @@ def test_links_between_pages_lead_somewhere():
 
 
 def test_the_readme_names_no_chain_that_cannot_be_followed():
-    chains = registered_chains().values()
+    chains = registry().chains.values()
     others = [c for c in chains if c.genesis_number or c.retired or c.time_unknown or "azul" in c.forks]
     named = [c.name for c in others if re.search(rf"\b{re.escape(c.name)}\b(?! Sepolia)", page("README.md"))]
     assert len(others) > 15 and named == []

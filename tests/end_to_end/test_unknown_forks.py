@@ -4,14 +4,14 @@ import asyncio
 import json
 import logging
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from genesis import chains
-from genesis.chains import registered_chains
 from genesis.loader import load
+from genesis.registry import Registry, registry
 from l2engine import assembly, node
 from l2engine.__main__ import main
 from l2engine.assembly import Chain, open_chain
@@ -105,10 +105,10 @@ def test_overrides_work_beside_an_unknown_fork(tmp_path: Path, opened: list[Chai
 def register(monkeypatch: pytest.MonkeyPatch, **facts: Any) -> None:
     """Make the dev genesis that of a registered chain."""
     genesis = load(document())
-    row = registered_chains()["sepolia/op"]
+    row = registry().chains["sepolia/op"]
     fields = {"key": "sepolia/dev", "name": "Dev Testnet", "genesis_hash": genesis.hash, "chain_id": 901, **facts}
-    chain = chains.replace(row, **fields)
-    monkeypatch.setattr(chains, "registered_chains", lambda: {"sepolia/dev": chain})
+    registered = Registry({"sepolia/dev": replace(row, **fields)})
+    monkeypatch.setattr(assembly, "registry", lambda file: registered)
 
 
 OLD = dict.fromkeys(("canyon", "delta", "ecotone", "fjord", "granite", "holocene", "isthmus", "jovian"), 0)

@@ -4,7 +4,9 @@ import json
 
 import pytest
 
-from genesis.chains import find, load_named, override_forks, registered_chains, with_genesis
+from genesis import chains
+from genesis.chains import override_forks
+from genesis.registry import registry
 from l2engine.errors import ConfigError, GenesisMismatch, UnknownFork
 from l2engine.rules import forks
 from l2engine.rules.config import chain_config
@@ -21,8 +23,8 @@ LAGOON_SEPOLIA = 1_796_918_401
 @needs_vectors
 def test_facts_equal_the_registrys():
     since = json.loads(SINCE.read_text())
-    assert set(registered_chains()) == set(REGISTRY) and len(REGISTRY) == 55
-    for key, chain in registered_chains().items():
+    assert set(registry().chains) == set(REGISTRY) and len(REGISTRY) == 55
+    for key, chain in registry().chains.items():
         entry = REGISTRY[key]
         config = json.loads((VECTORS / f"superchain/chains/{key}.json").read_text())["config"]
         constants = config["optimism"]
@@ -37,11 +39,12 @@ def test_facts_equal_the_registrys():
         later = {"lagoon": since["lagoon"].get(key), "azul": since["left_the_op_stack"].get(key, {}).get("azul_time")}
         assert dict(chain.forks) == times | {fork: time for fork, time in later.items() if time is not None}
         assert chain.retired == (key in since["retired"])
+        assert list(chain.dependency_set) == next((ids for ids in since["dependency_sets"] if chain.chain_id in ids), [])
         assert chain.time_unknown == (("karst",) if key in since["karst_time_unknown"] else ())
 
 
 def test_lagoon_is_judged_by_its_own_rules():
-    config = chain_config(registered_chains()["sepolia/op"].geth_config())
+    config = chain_config(registry().chains["sepolia/op"].geth_config())
     assert config.fork_at(1, LAGOON_SEPOLIA - 1) is forks.KARST
     config.require_known(1, LAGOON_SEPOLIA - 1)
     assert config.fork_at(1, LAGOON_SEPOLIA) is forks.LAGOON
@@ -50,14 +53,14 @@ def test_lagoon_is_judged_by_its_own_rules():
 
 @pytest.mark.parametrize(("key", "azul"), [("mainnet/base", 1_779_991_200), ("sepolia/base", 1_776_708_000)])
 def test_base_is_followed_up_to_azul(key: str, azul: int):
-    config = chain_config(registered_chains()[key].geth_config())
+    config = chain_config(registry().chains[key].geth_config())
     config.require_known(40_000_000, azul - 1)
     with pytest.raises(UnknownFork, match=r"azul.* Base left the OP Stack"):
         config.require_known(40_000_000, azul)
 
 
 def test_warnings_name_retired_chains_and_times_that_are_not_known():
-    said = {key: chain.warnings(chain_config(chain.geth_config())) for key, chain in registered_chains().items()}
+    said = {key: chain.warnings(chain_config(chain.geth_config())) for key, chain in registry().chains.items()}
     retired = {key for key, lines in said.items() if "retired" in " ".join(lines)}
     assert {key for key, lines in said.items() if lines} == retired | {"mainnet/worldchain", "sepolia/worldchain"}
     assert len(retired) == 8 and "Lisk is retired" in said["mainnet/lisk"][0]
@@ -65,22 +68,22 @@ def test_warnings_name_retired_chains_and_times_that_are_not_known():
 
 
 def test_a_time_given_by_hand_ends_the_warning():
-    chain = registered_chains()["mainnet/worldchain"]
+    chain = registry().chains["mainnet/worldchain"]
     assert chain.warnings(chain_config(override_forks(chain.geth_config(), {"karst": 1_790_000_000}))) == []
 
 
 def test_chains_are_found_by_their_first_block():
     for key in ("mainnet/op", "sepolia/op"):
-        chain = registered_chains()[key]
-        assert with_genesis(chain.chain_id, chain.block_0_hash) is chain
-        assert with_genesis(chain.chain_id + 1, chain.block_0_hash) is None
+        chain = registry().chains[key]
+        assert registry().with_genesis(chain.chain_id, chain.block_0_hash) is chain
+        assert registry().with_genesis(chain.chain_id + 1, chain.block_0_hash) is None
 
 
 @needs_vectors
 @pytest.mark.parametrize("key", WITH_GENESIS)
 def test_genesis_hash(key: str):
     entry = REGISTRY[key]["genesis"]
-    genesis = load_named(key, VECTORS / "superchain" / entry["file"])
+    genesis = chains.load(registry().find(key), VECTORS / "superchain" / entry["file"])
     assert "0x" + genesis.header.state_root.hex() == entry["state_root"]
     assert "0x" + genesis.hash.hex() == entry["computed_block_hash"]
     assert len(genesis.alloc) == entry["accounts"]
@@ -89,14 +92,14 @@ def test_genesis_hash(key: str):
 @needs_vectors
 def test_another_chains_allocation_is_refused_with_both_hashes():
     with pytest.raises(GenesisMismatch) as caught:
-        load_named("zora-mainnet", VECTORS / "superchain/genesis/mainnet/mode.json.zst")
-    assert caught.value.expected == registered_chains()["mainnet/zora"].genesis_hash != caught.value.got
+        chains.load(registry().find("zora-mainnet"), VECTORS / "superchain/genesis/mainnet/mode.json.zst")
+    assert caught.value.expected == registry().chains["mainnet/zora"].genesis_hash != caught.value.got
     assert caught.value.expected.hex() in str(caught.value) and caught.value.got.hex() in str(caught.value)
 
 
-@pytest.mark.parametrize("key", sorted(registered_chains()))
+@pytest.mark.parametrize("key", sorted(registry().chains))
 def test_every_chain_makes_a_configuration(key: str):
-    chain = registered_chains()[key]
+    chain = registry().chains[key]
     config = chain_config(chain.geth_config())
     assert config.chain_id == chain.chain_id and config.is_optimism and config.bedrock_block == chain.genesis_number
     assert (config.eip_1559.elasticity, config.eip_1559.denominator, config.eip_1559.denominator_canyon) == (
@@ -116,7 +119,7 @@ def test_every_chain_makes_a_configuration(key: str):
 
 
 def test_op_mainnet_before_and_after_bedrock():
-    config = chain_config(registered_chains()["mainnet/op"].geth_config())
+    config = chain_config(registry().chains["mainnet/op"].geth_config())
     assert config.fork_at(0, 0) is forks.MUIR_GLACIER
     assert config.fork_at(3_950_000, 0) is forks.BERLIN
     assert config.fork_at(105_235_062, 1_686_068_901).is_optimism is False
@@ -135,38 +138,41 @@ def test_op_mainnet_before_and_after_bedrock():
         ("base", "mainnet/base"),
         ("soneium-minato-sepolia", "sepolia/soneium-minato"),
         ("unichain-sepolia", "sepolia/unichain"),
+        ("unichain", "mainnet/unichain"),
+        ("shape", "mainnet/shape"),
+        ("optimism_sepolia", "sepolia/op"),
     ],
 )
 def test_names(name: str, key: str):
-    assert find(name).key == key
+    assert registry().find(name).key == key
 
 
 def test_every_chain_is_found_by_both_its_names():
-    for key in registered_chains():
+    for key in registry().chains:
         network, short = key.split("/")
-        assert find(key).key == find(f"{short}-{network}").key == key
+        assert registry().find(key).key == registry().find(f"{short}-{network}").key == key
 
 
 def test_an_unknown_name_is_answered_with_what_there_is():
     with pytest.raises(ConfigError, match="base-sepolia"):
-        find("base-seplia")
+        registry().find("base-seplia")
 
 
 @pytest.mark.parametrize("key", ["mainnet/ink", "sepolia/base"])
 def test_without_an_allocation_the_error_says_where_to_get_it(key: str):
     with pytest.raises(ConfigError) as caught:
-        load_named(key, None)
+        chains.load(registry().find(key), None)
     for needed in (f"superchain/extra/genesis/{key}.json.zst", "dictionary", "superchain-registry", "--genesis"):
         assert needed in str(caught.value)
 
 
 def test_a_chain_from_before_bedrock_says_that_its_state_is_needed():
     with pytest.raises(ConfigError, match="OP Mainnet began before Bedrock"):
-        load_named("op-mainnet", None)
+        chains.load(registry().find("op-mainnet"), None)
 
 
 def test_overrides_move_the_implied_ethereum_fork_too():
-    config = override_forks(registered_chains()["sepolia/op"].geth_config(), {"karst": 1_790_000_000, "fjord": 1_720_000_000})
+    config = override_forks(registry().chains["sepolia/op"].geth_config(), {"karst": 1_790_000_000, "fjord": 1_720_000_000})
     assert (config["karstTime"], config["osakaTime"], config["fjordTime"]) == (1_790_000_000, 1_790_000_000, 1_720_000_000)
     assert chain_config(config).fork_at(1, 1_789_999_999) is forks.JOVIAN
     assert "osakaTime" not in override_forks({"chainId": 1}, {"karst": 5})
@@ -174,20 +180,20 @@ def test_overrides_move_the_implied_ethereum_fork_too():
 
 @needs_vectors
 def test_an_override_reaches_the_rules():
-    genesis = load_named("sepolia/op", VECTORS / "superchain/genesis/sepolia/op.json.zst", {"karst": 1_790_000_000})
+    genesis = chains.load(registry().find("sepolia/op"), VECTORS / "superchain/genesis/sepolia/op.json.zst", {"karst": 1_790_000_000})
     assert genesis.config.fork_at(9, 1_789_999_999) is forks.JOVIAN
     assert genesis.config.fork_at(9, 1_790_000_000) is forks.KARST
-    assert genesis.hash == registered_chains()["sepolia/op"].genesis_hash
+    assert genesis.hash == registry().chains["sepolia/op"].genesis_hash
 
 
 @needs_vectors
 def test_a_fork_moved_to_the_start_leaves_block_0_as_registered():
-    genesis = load_named("sepolia/op", VECTORS / "superchain/genesis/sepolia/op.json.zst", {"canyon": 0})
+    genesis = chains.load(registry().find("sepolia/op"), VECTORS / "superchain/genesis/sepolia/op.json.zst", {"canyon": 0})
     assert genesis.config.fork_at(1, genesis.header.timestamp + 2) is forks.CANYON
-    assert genesis.hash == registered_chains()["sepolia/op"].genesis_hash
+    assert genesis.hash == registry().chains["sepolia/op"].genesis_hash
 
 
 @pytest.mark.parametrize("key", ["mainnet/celo", "sepolia/celo-sep"])
 def test_a_chain_with_rules_of_its_own_is_refused(key: str):
     with pytest.raises(ConfigError, match="transaction types and fee currencies of its own"):
-        load_named(key, None)
+        chains.load(registry().find(key), None)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from genesis.chains import registered_chains
+from genesis.registry import registry
 from l2engine.errors import InvalidAttributes
 from l2engine.rules.l1_attributes import Format, deposit_format
 from l2engine.rules.predeploys import L1_BLOCK
@@ -68,7 +68,7 @@ def upgrade_deposits_by_dependency_set(given: Any, expected: Any, request: pytes
 
 def schedule(given: Any, expected: Any, request: pytest.FixtureRequest) -> None:
     """An engine need not know who depends on whom: the deposits tell."""
-    (chain,) = [chain for chain in registered_chains().values() if chain.chain_id == given["chain_id"]]
+    (chain,) = [chain for chain in registry().chains.values() if chain.chain_id == given["chain_id"]]
     assert chain.forks["lagoon"] == expected["lagoon_time"]
     assert expected["multi_chain_activation"] == (chain.key.partition("/")[2] in ("op", "unichain"))
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from genesis.chains import override_forks, registered_chains
+from genesis.chains import override_forks
+from genesis.registry import registry
 from l2engine.errors import ConfigError
 from l2engine.rules import forks
 from l2engine.rules.config import chain_config, geth_config
@@ -19,7 +20,7 @@ CHAINS = {"op-sepolia": "sepolia/op", "op-mainnet": "mainnet/op"}
 
 @facts("network.json", "fork_id")
 def test_fork_id_after_the_forks_that_passed(fact: Fact) -> None:
-    chain = registered_chains()[CHAINS[fact.input["network"]]]
+    chain = registry().chains[CHAINS[fact.input["network"]]]
     points = fork_points(chain_config(chain.geth_config()), chain.block_0_hash, chain.genesis_time)
     passed = fact.input["passed"]
     assert points.genesis == unhex(fact.input["genesis"])
@@ -62,14 +63,14 @@ def test_interop_time_is_any_unknown_fork() -> None:
 
 def test_a_flag_moves_it() -> None:
     assert "override.lagoon" in OVERRIDES
-    config = override_forks(registered_chains()["sepolia/op"].geth_config(), {"lagoon": 1_800_000_000})
+    config = override_forks(registry().chains["sepolia/op"].geth_config(), {"lagoon": 1_800_000_000})
     assert chain_config(config).fork_at(1, 1_799_999_999) is KARST
     assert chain_config(config).fork_at(1, 1_800_000_000) is LAGOON
 
 
 @pytest.mark.parametrize("key", ["sepolia/op", "mainnet/op"])
 def test_op_chains_are_followed_through_it(key: str) -> None:
-    chain = registered_chains()[key]
+    chain = registry().chains[key]
     config = chain_config(chain.geth_config())
     assert config.unknown_forks == ()
     config.require_known(chain.genesis_number + 10**8, 2**63)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from genesis import loader
-from genesis.chains import find
+from genesis.registry import registry
 from l2engine import assembly
 from l2engine.chain.engine import EngineSettings
 from l2engine.dev.l1 import ImaginedL1
@@ -21,12 +21,12 @@ LAGOON, CHAIN_ID = 1_796_918_401, 11_155_420  # 10 December 2026
 def op_sepolia() -> dict[str, Any]:
     """The registered chain's configuration over a small state, one block before Lagoon."""
     found = genesis("karst")
-    return found | {"config": dict(find("op-sepolia").geth_config()), "timestamp": hex(LAGOON - 2)}
+    return found | {"config": dict(registry().find("op-sepolia").geth_config()), "timestamp": hex(LAGOON - 2)}
 
 
 def test_a_clock_after_december_10_stops_nobody() -> None:
     loaded = loader.load(op_sepolia())
-    assert assembly.check_forks(loaded.config, loaded.header, loaded.hash, now=LAGOON + 7 * 86_400) == []
+    assert assembly.check_forks(loaded.config, loaded.header, registry().find("op-sepolia"), now=LAGOON + 7 * 86_400) == []
 
 
 @facts("activation.json", "activation", fact="gas of the bundle")

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from genesis.chains import registered_chains
+from genesis.registry import registry
 from l2engine.errors import ConfigError
 from l2engine.rules.config import Activation, chain_config, geth_config
 from l2engine.rules.forks import KARST
@@ -13,7 +13,7 @@ from tests.agreement.fuzz import FORKS, rules
 
 
 def test_every_registered_chain_is_described() -> None:
-    chains = [chain_config(chain.geth_config()) for chain in registered_chains().values()]
+    chains = [chain_config(chain.geth_config()) for chain in registry().chains.values()]
     assert len(chains) > 20
     for config in chains:
         assert chain_config(json.loads(json.dumps(geth_config(config)))) == config

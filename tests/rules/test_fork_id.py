@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from genesis.chains import registered_chains
+from genesis.registry import registry
 from l2engine.rules.config import chain_config
 from l2engine.rules.fork_id import ForkId, ForkPoints, Verdict, fork_points
 from tests.helpers.vectors import VECTORS
@@ -44,7 +44,7 @@ def test_verdicts_on_peers(case: dict[str, Any]) -> None:
 @pytest.mark.parametrize("network", sorted(REGISTERED.keys() & FACTS["networks"].keys()))
 def test_points_of_a_registered_chain(network: str) -> None:
     """Delta and forks of before the genesis are left out; later forks than the vectors know come after theirs."""
-    chain = registered_chains()[REGISTERED[network]]
+    chain = registry().chains[REGISTERED[network]]
     found, listed = fork_points(chain_config(chain.geth_config()), chain.block_0_hash, chain.genesis_time), points(network)
     assert (found.genesis, found.blocks) == (listed.genesis, listed.blocks)
     assert found.times[: len(listed.times)] == listed.times

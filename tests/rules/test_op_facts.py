@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import rlp
 
-from genesis.chains import registered_chains
+from genesis.registry import registry
 from l2engine.errors import DecodeError, InvalidAttributes, InvalidBlock, InvalidTransaction
 from l2engine.evm.reference.machine import ReferenceExecutor
 from l2engine.rules import fees, forks, l1_attributes
@@ -475,7 +475,7 @@ def canyon_code(given: Any, expected: Expected) -> None:
 
 
 def genesis_hash(given: Any, expected: Expected) -> None:
-    (chain,) = (chain for chain in registered_chains().values() if chain.chain_id == given["chain_id"])
+    (chain,) = (chain for chain in registry().chains.values() if chain.chain_id == given["chain_id"])
     assert chain.block_0_hash == unhex(expected["block_hash"])  # computed in tests/genesis/test_chains.py
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genesis.chains import registered_chains
+from genesis.registry import registry
 from l2engine.errors import ConfigError, UnknownFork
 from l2engine.rules.config import ChainConfig, chain_config, geth_config
 from l2engine.rules.forks import FORKS_BY_NAME
@@ -58,7 +58,7 @@ def test_forks_of_other_builds_are_caught(key: str) -> None:
 
 
 def test_registered_chains_have_no_other_unknown_forks() -> None:
-    found = {fork.name for chain in registered_chains().values() for fork in chain_config(chain.geth_config()).unknown_forks}
+    found = {fork.name for chain in registry().chains.values() for fork in chain_config(chain.geth_config()).unknown_forks}
     assert found == {"azul"}
 
 
