@@ -365,17 +365,26 @@ class Engine:
                 return ForkchoiceResult(self._unknown_head(state.head))
             if attributes is not None:
                 self.builder.validate_against_parent(attributes, head)
-            is_old = self.blocks.is_canonical(head) and head.number < self._head.number
-            if not is_old or self.settings.allow_unwind_canonical_header:
-                self._move(head, state)
-            else:
-                log.info("Forkchoice to a canonical ancestor", extra={"fields": {"number": head.number, "hash": head.hash}})
-                self._move(self._head, state, head)
+            try:
+                if attributes is not None:
+                    self._ensure_state(head)
+                self._choose(head, state)
+            except StateUnavailable as error:
+                log.warning(
+                    "Forkchoice to a block whose state is no longer kept",
+                    extra={"fields": {"number": head.number, "hash": head.hash, "err": error}},
+                )
+                return ForkchoiceResult(PayloadStatus(Status.SYNCING))
             status = PayloadStatus(Status.VALID, head.hash)
-            if attributes is None:
-                return ForkchoiceResult(status)
-            self._ensure_state(head)
-            return ForkchoiceResult(status, self.builder.start(head, attributes, version))
+            return ForkchoiceResult(status, None if attributes is None else self.builder.start(head, attributes, version))
+
+    def _choose(self, head: Header, state: ForkchoiceState) -> None:
+        """Move to a known head, or only the labels when it is a canonical ancestor that must not be unwound."""
+        if self.blocks.is_canonical(head) and head.number < self._head.number and not self.settings.allow_unwind_canonical_header:
+            log.info("Forkchoice to a canonical ancestor", extra={"fields": {"number": head.number, "hash": head.hash}})
+            self._move(self._head, state, head)
+        else:
+            self._move(head, state)
 
     def set_head(self, head: Header) -> None:
         """Make a known block the head without touching safe and finalized."""
