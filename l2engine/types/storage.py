@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from l2engine.types.base import Address, Hash32
+from l2engine.types.base import Address, BlockNumber, Hash32
 from l2engine.types.block import Block
 from l2engine.types.header import Header
 from l2engine.types.state import Account, StateDiff, TrieView
@@ -67,6 +67,10 @@ class PreparedState(Protocol):
 
 class StateStore(Protocol):
     """State of every kept block: a canonical base on disk, its past, and one layer per recent block."""
+
+    @property
+    def oldest(self) -> tuple[BlockNumber, BlockNumber]:
+        """The lowest canonical blocks whose state, and whose proofs, can be read."""
 
     def view(self, block_hash: Hash32) -> TrieView:
         """The state after that block; `StateUnavailable` when it is not kept."""
