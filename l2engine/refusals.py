@@ -69,6 +69,11 @@ class Reason(StrEnum):
     REPLACEMENT_UNDERPRICED = "replacement_underpriced"
     ACCOUNT_QUEUE_FULL = "account_queue_full"
     UNDERPRICED = "underpriced"
+    MESSAGES_BEFORE_LAGOON = "messages_before_lagoon"
+    MESSAGES_INVALID = "messages_invalid"
+    MESSAGES_DISPUTED = "messages_disputed"
+    MESSAGES_UNCHECKED = "messages_unchecked"
+    MESSAGES_FAILSAFE = "messages_failsafe"
     # over RPC
     FEE_ABOVE_CAP = "fee_above_cap"
 
@@ -133,6 +138,11 @@ WORDS: Mapping[Reason, str] = {
     Reason.REPLACEMENT_UNDERPRICED: "replacement transaction underpriced",
     Reason.ACCOUNT_QUEUE_FULL: "account limit exceeded: too many queued transactions of this sender",
     Reason.UNDERPRICED: "transaction underpriced",
+    Reason.MESSAGES_BEFORE_LAGOON: "transaction type not supported",
+    Reason.MESSAGES_INVALID: "{why}",
+    Reason.MESSAGES_DISPUTED: "interop filters disagree: {valid} valid, {invalid} invalid",
+    Reason.MESSAGES_UNCHECKED: "interop messages cannot be checked: {answers} of {wanted} filters answered",
+    Reason.MESSAGES_FAILSAFE: "interop failsafe is active",
     Reason.TYPE_NOT_ACCEPTED: "transaction type not supported: received type {type}",
     Reason.FEE_ABOVE_CAP: "tx fee ({fee} ether) exceeds the configured cap ({cap} ether)",
 }

@@ -62,6 +62,15 @@ def parse_list(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
+def parse_urls(text: str) -> tuple[str, ...]:
+    """HTTP addresses separated by commas."""
+    urls = parse_list(text)
+    for url in urls:
+        if not re.match(r"https?://[^/]", url):
+            raise ValueError(f"not an HTTP address: {url}")
+    return urls
+
+
 def parse_seconds(text: str) -> float:
     """Seconds, from a plain number or Go's form: `5s`, `1h30m`, `500ms`."""
     return float(text) if re.fullmatch(r"\d+(\.\d+)?", text) else parse_duration(text)
@@ -183,6 +192,22 @@ class Settings:
     rollup_computependingblock: bool = _flag(
         "rollup.computependingblock", False, "accepted; the pending block is the latest", "rollup.compute-pending-block"
     )
+    rollup_interop_http: tuple[str, ...] = _flag(
+        "rollup.interop-http",
+        (),
+        "filter that checks messages between chains; may be repeated",
+        "rollup.interoprpc",
+        "rollup.supervisor-http",
+        parse=parse_urls,
+    )
+    rollup_interop_min_responses: int = _flag("rollup.interop-min-responses", 0, "filters that must answer, and agree; 0 is all of them")
+    rollup_interop_safety_level: str = _flag(
+        "rollup.interop-safety-level",
+        "cross-unsafe",
+        "how safe a message must be",
+        "rollup.supervisor-safety-level",
+        choices=("unsafe", "local-safe", "cross-unsafe", "cross-safe", "safe", "finalized"),
+    )
     rollup_halt: str = _flag(
         "rollup.halt", _RPC.rollup_halt, "stop at this kind of protocol version increase", choices=("", "none", "major", "minor", "patch")
     )
@@ -260,6 +285,7 @@ _METAVARS: Mapping[Callable[[str], Any], str] = {
     parse_number: "N",
     parse_port: "PORT",
     parse_list: "A,B,…",
+    parse_urls: "URL",
     parse_seconds: "TIME",
     Path: "PATH",
 }
@@ -278,7 +304,7 @@ _GETH_VALUES = """
     miner.extradata miner.gasprice miner.newpayload-timeout http.rpcprefix ws.rpcprefix graphql.corsdomain graphql.vhosts pprof.addr
     pprof.port log.file log.maxsize log.maxage log.maxbackups log.vmodule bloomfilter.size gpo.blocks gpo.percentile gpo.maxprice
     gpo.ignoreprice gpo.minsuggestedpriorityfee identity ethstats ipcpath maxpendpeers netrestrict discovery.dns nodekeyhex
-    txpool.locals txpool.journal txpool.rejournal rollup.historicalrpctimeout rollup.interoprpc rollup.txpool.netrestrict
+    txpool.locals txpool.journal txpool.rejournal rollup.historicalrpctimeout rollup.txpool.netrestrict
     history.trienode history.logs.export metrics.influxdb.endpoint metrics.influxdb.database metrics.influxdb.username
     metrics.influxdb.password metrics.influxdb.tags metrics.influxdb.token metrics.influxdb.bucket metrics.influxdb.organization
     metrics.influxdb.interval pprof.memprofilerate pprof.blockprofilerate fdlimit crypto.kzg blobpool.datadir blobpool.datacap
@@ -339,7 +365,7 @@ def resolve(args: argparse.Namespace, environment: Mapping[str, str] = os.enviro
         if key in OVERRIDES:
             override[key.removeprefix("override.")] = value
         elif key in Settings.__dataclass_fields__:
-            values[key] = value
+            values[key] = tuple(value) if isinstance(value, list) else value
     strange = sorted(
         word for word in environment if word.startswith(ENVIRONMENT_PREFIX) and word not in _VARIABLES.keys() | _OTHER_VARIABLES
     )
@@ -387,6 +413,7 @@ def _add(
         metavar=metavar,
         help=text.replace("%", "%%") + shown if text is not None else argparse.SUPPRESS,
         default=argparse.SUPPRESS,
+        action="extend" if parse is parse_urls else "store",
     )
 
 

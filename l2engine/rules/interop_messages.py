@@ -50,5 +50,24 @@ def access_list_keys(message: MessageIdentifier, payload: Hash32) -> Sequence[Ha
     return [_LOOKUP + bytes(3) + place, *high, checksum(message, payload)]
 
 
+def read_access_list_keys(keys: Sequence[Hash32]) -> list[tuple[MessageIdentifier, Hash32]]:
+    """The inverse of `access_list_keys` for any number of messages: the place of each, without its origin, which only the checksum
+    holds, and the checksum. `ValueError` for keys that are out of order or of an unknown kind."""
+    found: list[tuple[MessageIdentifier, Hash32]] = []
+    waiting = list(reversed(keys))
+    while waiting:
+        lookup = waiting.pop()
+        if lookup[:1] != _LOOKUP or lookup[1:4] != bytes(3):
+            raise ValueError(f"key 0x{lookup.hex()} does not begin a message")
+        high = waiting.pop() if waiting and waiting[-1][:1] == _CHAIN_ID else _CHAIN_ID + bytes(31)
+        if not waiting or waiting[-1][:1] != _CHECKSUM or high[1:8] != bytes(7):
+            raise ValueError("a message without a checksum")
+        chain_id = int.from_bytes(high[8:] + lookup[4:12], "big")
+        block_number, timestamp = int.from_bytes(lookup[12:20], "big"), int.from_bytes(lookup[20:28], "big")
+        place = MessageIdentifier(bytes(20), block_number, timestamp, int.from_bytes(lookup[28:], "big"), chain_id)
+        found.append((place, waiting.pop()))
+    return found
+
+
 def _u64(value: int) -> bytes:
     return value.to_bytes(8, "big")

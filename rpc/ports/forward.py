@@ -1,4 +1,4 @@
-"""--rollup.sequencerhttp: requests that only the sequencer can serve are sent to it, and its errors are returned unchanged."""
+"""Requests to another node over HTTP, such as the sequencer (--rollup.sequencerhttp); its errors are returned unchanged."""
 
 import itertools
 import urllib.error
@@ -13,9 +13,16 @@ from rpc.errors import SERVER_ERROR, RpcError
 TIMEOUT_SECONDS = 5.0
 
 
-def forwarder(url: str, timeout_seconds: float = TIMEOUT_SECONDS) -> Callable[[str, list[Any]], Any]:
+class Unreachable(RpcError):
+    """The other node gave no answer, or one that is not JSON-RPC."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(SERVER_ERROR, message)
+
+
+def forwarder(url: str, timeout_seconds: float = TIMEOUT_SECONDS, node: str = "the sequencer") -> Callable[[str, list[Any]], Any]:
     """A function (method, params) → result that asks the node at `url`. It blocks, so run it in its own thread.
-    The node's error is raised as `RpcError` with its code, message and data. `RpcError` also when the node cannot be reached."""
+    The node's error is raised as `RpcError` with its code, message and data; `Unreachable` when it gives none."""
     ids = itertools.count(1)
 
     def forward(name: str, params: list[Any]) -> Any:
@@ -25,19 +32,19 @@ def forwarder(url: str, timeout_seconds: float = TIMEOUT_SECONDS) -> Callable[[s
             with urllib.request.urlopen(request, timeout=timeout_seconds) as response:
                 answer = orjson.loads(response.read())
         except urllib.error.HTTPError as error:
-            raise RpcError(SERVER_ERROR, f"{error.code} {error.reason}: {error.read(200).decode(errors='replace')}") from None
+            raise Unreachable(f"{error.code} {error.reason}: {error.read(200).decode(errors='replace')}") from None
         except (OSError, orjson.JSONDecodeError) as error:
-            raise RpcError(SERVER_ERROR, f"the sequencer cannot be reached: {error}") from None
-        return _result(answer)
+            raise Unreachable(f"{node} cannot be reached: {error}") from None
+        return _result(answer, node)
 
     return forward
 
 
-def _result(answer: Any) -> Any:
+def _result(answer: Any, node: str) -> Any:
     """The result in a JSON-RPC answer; its error is raised."""
     refused = answer.get("error") if isinstance(answer, dict) else None
     if isinstance(refused, dict) and isinstance(refused.get("code"), int):
         raise RpcError(refused["code"], str(refused.get("message", "")), refused.get("data"))
     if not isinstance(answer, dict) or refused is not None or "result" not in answer:
-        raise RpcError(SERVER_ERROR, "the sequencer gave an answer that is not JSON-RPC")
+        raise Unreachable(f"{node} gave an answer that is not JSON-RPC")
     return answer["result"]
