@@ -25,7 +25,8 @@ from l2engine.assembly import Chain
 from l2engine.chain import recovery
 from l2engine.chain.events import Event, NewHead, PooledTransaction, StoreFailed
 from l2engine.chain.fork_watch import DAY, ForkWatch
-from l2engine.settings import Settings
+from l2engine.errors import ConfigError
+from l2engine.settings import JOURNAL, Settings
 from l2engine.types.base import Address
 from l2engine.types.header import Header
 from l2engine.types.limits import RpcSettings
@@ -101,6 +102,7 @@ class Node:
             self.chain = await asyncio.get_running_loop().run_in_executor(engine_thread, opening)
             self._stops.append(lambda: self._close_chain(engine_thread))
             self._recover_after_failures(engine_thread)
+            await self._keep_transactions(engine_thread)
             secret_path = self.settings.authrpc_jwtsecret or assembly.data_directory(self.settings) / "jwtsecret"
             secret = auth.load_secret(secret_path)
             await self._open_ports(engine_thread, secret, secret_path)
@@ -244,6 +246,26 @@ class Node:
         task = loop.create_task(recover())
         unsubscribe = self.chain.engine.events.subscribe(listen)
         self._stops.append(stop)
+
+    async def _keep_transactions(self, engine_thread: ThreadPoolExecutor) -> None:
+        """Bring back the pool of the last run, and write its journal anew now and then. A chain in memory has none."""
+        settings = self.settings
+        if self._kv is not None and settings.datadir is None:
+            if settings.txpool_journal not in ("", JOURNAL):
+                raise ConfigError("--txpool.journal needs --datadir: a chain in memory ends with the process")
+            return
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(engine_thread, assembly.keep_transactions, self.chain, settings)
+        pause = max(1.0, settings.txpool_rejournal)
+        if pause > settings.txpool_rejournal:
+            log.warning("--txpool.rejournal is at least a second")
+
+        async def rejournal() -> None:
+            while True:
+                await asyncio.sleep(pause)
+                await asyncio.to_thread(self.chain.engine.pool.rejournal)
+
+        self._stops.append(_as_stop(loop.create_task(rejournal()).cancel))
 
     def _watch_for_silence(self) -> None:
         """Log once that the node waits for a rollup node, if no block comes for a while."""
