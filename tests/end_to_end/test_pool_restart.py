@@ -2,11 +2,9 @@
 
 import json
 import random
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,7 @@ from genesis.dev.accounts import DEV_ACCOUNTS
 from tests.helpers.accounts import Signer, signer
 from tests.helpers.failing import file_size_limit
 from tests.helpers.rollup_node import EngineError, RollupNode
-from tests.helpers.running import ROOT, START_SECONDS, RunningNode, l2engine, send, token
+from tests.helpers.running import START_SECONDS, RunningNode, l2engine, send, token
 from tests.helpers.transactions import transfer
 
 SENDERS = [signer(f"sender {n}") for n in range(20)]
@@ -141,3 +139,105 @@ def test_accepted_transactions_survive_stops(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_thousand_transactions_survive_fifty_stops(tmp_path: Path) -> None:
     stop_again_and_again(50, tmp_path)
+
+
+# ---- a dev chain's life ---------------------------------------------------------------------------------------------
+
+SLOWLY = ("dev", "--block-time=3600")  # nothing is mined meanwhile
+
+
+def send_transfers(node: RunningNode, *nonces: int) -> list[str]:
+    raws = [transfer(DEV_ACCOUNTS[0], nonce, DEV_ACCOUNTS[1].address, 1) for nonce in nonces]
+    return [node.call("eth_sendRawTransaction", "0x" + raw.hex()) for raw in raws]
+
+
+def waiting(node: RunningNode) -> dict[str, int]:
+    return {kind: int(count, 16) for kind, count in node.call("txpool_status").items()}
+
+
+def test_a_dev_chain_mines_what_waited_without_being_asked(tmp_path: Path) -> None:
+    with RunningNode(*SLOWLY, datadir=tmp_path) as node:
+        hashes = send_transfers(node, 0, 1, 2)
+        node.kill()
+    with RunningNode("dev", datadir=tmp_path) as node:
+        assert next(line for line in node.lines if line["msg"] == "Transactions are back in the pool")["transactions"] == 3
+        wait_until(lambda: all(node.call("eth_getTransactionReceipt", tx) for tx in hashes))
+        assert waiting(node) == {"pending": 0, "queued": 0}
+
+
+def test_a_torn_last_entry_is_told_and_the_others_are_there(tmp_path: Path) -> None:
+    with RunningNode(*SLOWLY, datadir=tmp_path) as node:
+        send_transfers(node, 0, 1, 2)
+        node.kill()
+    journal = tmp_path / "transactions.journal"
+    journal.write_bytes(journal.read_bytes()[:-10])
+    with RunningNode(*SLOWLY, datadir=tmp_path) as node:
+        assert waiting(node) == {"pending": 2, "queued": 0}
+        warnings = [line["msg"] for line in node.lines if line["lvl"] == "warn"]
+        assert "The transaction journal's last entry was cut short and is dropped" in warnings
+
+
+def test_without_room_the_answer_is_an_error_and_later_a_hash(tmp_path: Path) -> None:
+    with RunningNode(*SLOWLY, datadir=tmp_path) as node:
+        send_transfers(node, 0)
+        with file_size_limit((tmp_path / "transactions.journal").stat().st_size + 10, node.process.pid):
+            with pytest.raises(RuntimeError, match="-32000.*the transaction journal cannot be written: File too large"):
+                send_transfers(node, 1)
+            assert waiting(node) == {"pending": 1, "queued": 0}
+        send_transfers(node, 1)
+        node.kill()
+    with RunningNode(*SLOWLY, datadir=tmp_path) as node:
+        assert waiting(node) == {"pending": 2, "queued": 0}
+
+
+@pytest.mark.parametrize("flag", ["--txpool.nolocals", "--txpool.journal="])
+def test_nothing_is_kept_where_the_operator_says_so(flag: str, tmp_path: Path) -> None:
+    with RunningNode(*SLOWLY, flag, datadir=tmp_path) as node:
+        send_transfers(node, 0)
+        node.terminate()
+    with RunningNode(*SLOWLY, flag, datadir=tmp_path) as node:
+        assert waiting(node) == {"pending": 0, "queued": 0}
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["chaindata", "jwtsecret"]
+
+
+def test_the_journal_is_written_anew_now_and_then(tmp_path: Path) -> None:
+    journal = tmp_path / "elsewhere" / "waiting"
+    journal.parent.mkdir()
+    with RunningNode("dev", "--txpool.rejournal=1s", f"--txpool.journal={journal}", datadir=tmp_path / "data") as node:
+        empty = journal.stat().st_size
+        send_transfers(node, 0, 1, 2)
+        wait_until(lambda: journal.stat().st_size == empty)
+        assert waiting(node) == {"pending": 0, "queued": 0}
+
+
+def test_two_nodes_do_not_share_a_journal(tmp_path: Path) -> None:
+    journal = f"--txpool.journal={tmp_path / 'journal'}"
+    with RunningNode(*SLOWLY, journal, datadir=tmp_path / "one"):
+        second = l2engine("dev", journal, "--http.port=0", "--ws.port=0", "--authrpc.port=0", "--datadir", tmp_path / "two")
+    assert second.returncode == 1
+    assert second.stderr.splitlines()[-1] == f"l2engine: the transaction journal {tmp_path / 'journal'} is in use by another process"
+
+
+@pytest.mark.parametrize(
+    "flags, why",
+    [
+        (
+            ["--txpool.journal=/nowhere/journal", "--datadir"],
+            "cannot open the transaction journal /nowhere/journal: No such file or directory",
+        ),
+        (["--txpool.journal=/proc/version", "--datadir"], "cannot open the transaction journal /proc/version: "),
+        (["--txpool.journal=somewhere"], "--txpool.journal needs --datadir: a chain in memory ends with the process"),
+    ],
+)
+def test_a_journal_that_cannot_be_is_one_line(flags: list[str], why: str, tmp_path: Path) -> None:
+    where = [tmp_path] if flags[-1] == "--datadir" else []
+    refused = l2engine("dev", "--http.port=0", "--ws.port=0", "--authrpc.port=0", *flags, *where)
+    assert refused.returncode == 1 and "Traceback" not in refused.stderr
+    assert refused.stderr.splitlines()[-1].startswith(f"l2engine: {why}")
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
