@@ -47,6 +47,7 @@ class Chain:
         """End builds, wait for the disk, release the directory."""
         self.engine.close()
         try:
+            self.engine.pool.close()
             if self.kv.failure is None:
                 self.kv.batch().write(sync=True)
         finally:
@@ -224,6 +225,24 @@ def open_chain(settings: Settings, kv: KeyValue | None = None, now: float | None
         return Chain(config, executor, opened, blocks, state, engine)
     except BaseException:
         opened.close()
+        raise
+
+
+def keep_transactions(chain: Chain, settings: Settings) -> None:
+    """Bring back the transactions that an earlier run had accepted, and keep a journal of those to come. `ConfigError` or
+    `JournalUnavailable` when that is not possible."""
+    from l2engine.chain.events import Origin
+    from l2engine.chain.journal import Journal
+
+    if not settings.txpool_journal or (settings.txpool_nolocals and not settings.txpool_journalremotes):
+        return
+    origins = tuple(Origin) if settings.txpool_nolocals else (Origin.LOCAL, Origin.CHAIN)
+    path = data_directory(settings) / Path(settings.txpool_journal).expanduser()
+    journal = Journal(path, chain.blocks.genesis or b"", settings.db_sync == "always", origins)
+    try:
+        chain.engine.pool.restore(journal)
+    except BaseException:
+        journal.close()
         raise
 
 

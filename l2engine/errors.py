@@ -23,7 +23,8 @@
     ├── ExecutorsDisagree      `--evm both`: the two executors came to different results       -32603
     └── StoreError             the database is locked, foreign, newer or damaged
         ├── StoreUnreadable    its files cannot be read: damaged ones, or a failing disk
-        └── StoreUnavailable   it accepts no writes after one failed, or it is closed
+        ├── StoreUnavailable   it accepts no writes after one failed, or it is closed
+        └── JournalUnavailable the pool's journal cannot be written, so that no transaction is accepted
 
 `rpc/errors.py` maps them to JSON-RPC codes. INVALID and SYNCING are answers of the Engine API, not errors.
 """
@@ -166,6 +167,10 @@ class StoreUnreadable(StoreError):
 class StoreUnavailable(StoreError):
     """A write failed, for instance on a full disk, and no write is accepted until the database is reopened; or the database is
     closed, or was reopened after the current read began."""
+
+
+class JournalUnavailable(StoreError):
+    """The pool's journal cannot be written, for instance on a full disk: a transaction would not survive a restart."""
 
 
 def _text(value: object) -> str:

@@ -25,8 +25,9 @@ from l2engine.assembly import Chain
 from l2engine.chain import recovery
 from l2engine.chain.events import Event, NewHead, PooledTransaction, StoreFailed
 from l2engine.chain.fork_watch import DAY, ForkWatch
+from l2engine.errors import ConfigError
 from l2engine.rules.config import ChainConfig
-from l2engine.settings import Settings
+from l2engine.settings import JOURNAL, Settings
 from l2engine.types.base import Address
 from l2engine.types.header import Header
 from l2engine.types.limits import RpcSettings
@@ -35,6 +36,7 @@ from rpc.context import Context, Network
 from rpc.ports import auth
 from rpc.ports.forward import forwarder
 from rpc.ports.http import Port
+from rpc.ports.message_filters import MessageFilters
 from rpc.ports.server import Server
 from rpc.registry import ENGINE_NAMESPACES, methods_for
 
@@ -43,6 +45,7 @@ ready_log = logging.getLogger(f"{__name__}.ready")
 ready_log.setLevel(logging.INFO)  # scripts wait for the ready line, whatever the verbosity
 
 STOP_SECONDS = 3.0  # for the running call; together with closing the ports, stopping takes at most 5
+MESSAGE_LOOK_SECONDS = 1.0  # between two looks at waiting transactions with messages, and at the filters' failsafe
 FORK_LOOK_SECONDS = 60.0  # between two checks for forks that this build does not know
 QUIET_SECONDS = 60.0  # without a new head, until the log says that the node waits for a rollup node
 
@@ -102,6 +105,8 @@ class Node:
             self.chain = await asyncio.get_running_loop().run_in_executor(engine_thread, opening)
             self._stops.append(lambda: self._close_chain(engine_thread))
             self._recover_after_failures(engine_thread)
+            self._check_messages()
+            await self._keep_transactions(engine_thread)
             secret_path = self.settings.authrpc_jwtsecret or assembly.data_directory(self.settings) / "jwtsecret"
             secret = auth.load_secret(secret_path)
             await self._open_ports(engine_thread, secret, secret_path)
@@ -246,6 +251,43 @@ class Node:
         task = loop.create_task(recover())
         unsubscribe = self.chain.engine.events.subscribe(listen)
         self._stops.append(stop)
+
+    async def _keep_transactions(self, engine_thread: ThreadPoolExecutor) -> None:
+        """Bring back the pool of the last run, and write its journal anew now and then. A chain in memory has none."""
+        settings = self.settings
+        if self._kv is not None and settings.datadir is None:
+            if settings.txpool_journal not in ("", JOURNAL):
+                raise ConfigError("--txpool.journal needs --datadir: a chain in memory ends with the process")
+            return
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(engine_thread, assembly.keep_transactions, self.chain, settings)
+        pause = max(1.0, settings.txpool_rejournal)
+        if pause > settings.txpool_rejournal:
+            log.warning("--txpool.rejournal is at least a second")
+
+        async def rejournal() -> None:
+            while True:
+                await asyncio.sleep(pause)
+                await asyncio.to_thread(self.chain.engine.pool.rejournal)
+
+        self._stops.append(_as_stop(loop.create_task(rejournal()).cancel))
+
+    def _check_messages(self) -> None:
+        """Ask the filters of --rollup.interop-http about transactions that execute messages of other chains."""
+        settings, pool = self.settings, self.chain.engine.pool
+        if not settings.rollup_interop_http:
+            return
+        chain_id, safety = self.chain.config.chain_id, settings.rollup_interop_safety_level
+        filters = MessageFilters.at(settings.rollup_interop_http, chain_id, safety, settings.rollup_interop_min_responses)
+        pool.message_filter = filters
+
+        async def look() -> None:
+            while True:
+                await asyncio.sleep(MESSAGE_LOOK_SECONDS)
+                await asyncio.to_thread(pool.look_at_messages)
+
+        self._stops.append(_as_stop(filters.close))
+        self._stops.append(_as_stop(asyncio.get_running_loop().create_task(look()).cancel))
 
     def _watch_for_silence(self) -> None:
         """Log once that the node waits for a rollup node, if no block comes for a while."""

@@ -24,6 +24,7 @@ ENVIRONMENT_PREFIX = "L2ENGINE_"
 API_NAMES = ("eth", "net", "web3", "debug", "txpool", "admin", "miner", "trace", "ots", "testing")
 SDM_POLICIES = ("none", "warming")
 _POOL, _RPC = PoolSettings(), RpcSettings()
+JOURNAL = "transactions.journal"
 OVERRIDES = tuple(f"override.{fork.name}" for fork in OP_FORKS[1:])
 
 
@@ -242,6 +243,20 @@ class Settings:
         "txpool.lifetime", _POOL.lifetime_seconds, "seconds that a transaction with a nonce gap waits", parse=parse_seconds
     )
 
+    txpool_journal: str = _flag(
+        "txpool.journal",
+        JOURNAL,
+        "file of accepted transactions, in the data directory, for the next start; empty for none",
+        "txpool.transactions-backup",
+    )
+    txpool_rejournal: float = _flag(
+        "txpool.rejournal", _POOL.rejournal_seconds, "seconds between rewritings of that file", parse=parse_seconds
+    )
+    txpool_nolocals: bool = _flag(
+        "txpool.nolocals", False, "do not keep transactions for the next start", "txpool.disable-transactions-backup"
+    )
+    txpool_journalremotes: bool = _flag("txpool.journalremotes", False, "with --txpool.nolocals: keep those of peers and all others")
+
     # peers
     port: int = _flag("port", 30303, "TCP port for peers", parse=parse_port)
     discovery_port: int | None = _flag("discovery.port", None, "UDP port for discovery (default: --port)", parse=parse_port)
@@ -293,10 +308,10 @@ _SWITCHES = frozenset(name for name, flag in _BY_NAME.items() if flag.parse is p
 
 _GETH_SWITCHES = """
     snapshot cache.noprefetch cache.preimages history.logs.disable lightkdf usb nousb allow-insecure-unlock mine graphql pprof vmdebug
-    discovery.v4 discovery.v5 v5disc metrics.expensive txpool.nolocals rpc.enabledeprecatedpersonal rollup.superchain-upgrades
+    discovery.v4 discovery.v5 v5disc metrics.expensive rpc.enabledeprecatedpersonal rollup.superchain-upgrades
     log.rotate log.compress log.debug log.json rollup.sequencertxconditionalenabled rollup.interopmempoolfiltering
     rollup.enabletxpooladmission rollup.txpool.enable-admission rollup.txpool.trusted-peers-only state.size-tracking
-    metrics.influxdb metrics.influxdbv2 pprof.cpuprofile txpool.journalremotes
+    metrics.influxdb metrics.influxdbv2 pprof.cpuprofile
 """
 _GETH_VALUES = """
     state.scheme db.engine cache.gc cache.database cache.trie cache.snapshot cache.blocklogs txlookuplimit history.transactions
@@ -304,7 +319,7 @@ _GETH_VALUES = """
     miner.extradata miner.gasprice miner.newpayload-timeout http.rpcprefix ws.rpcprefix graphql.corsdomain graphql.vhosts pprof.addr
     pprof.port log.file log.maxsize log.maxage log.maxbackups log.vmodule bloomfilter.size gpo.blocks gpo.percentile gpo.maxprice
     gpo.ignoreprice gpo.minsuggestedpriorityfee identity ethstats ipcpath maxpendpeers netrestrict discovery.dns nodekeyhex
-    txpool.locals txpool.journal txpool.rejournal rollup.historicalrpctimeout rollup.txpool.netrestrict
+    txpool.locals rollup.historicalrpctimeout rollup.txpool.netrestrict
     history.trienode history.logs.export metrics.influxdb.endpoint metrics.influxdb.database metrics.influxdb.username
     metrics.influxdb.password metrics.influxdb.tags metrics.influxdb.token metrics.influxdb.bucket metrics.influxdb.organization
     metrics.influxdb.interval pprof.memprofilerate pprof.blockprofilerate fdlimit crypto.kzg blobpool.datadir blobpool.datacap

@@ -5,28 +5,35 @@ and error texts are geth's. Sources: digest section 7; EIP-7825, 7623, 3860.
 """
 
 import heapq
+import logging
 import threading
 import time
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import TypeAlias
 
 from l2engine.chain.events import Events, Origin, PooledTransaction
-from l2engine.errors import DecodeError, InvalidTransaction, PoolError
+from l2engine.chain.interop import AGAIN_SECONDS, VALID_SECONDS, MessageFilter, message_keys
+from l2engine.chain.journal import Entry, Journal
+from l2engine.errors import DecodeError, InvalidTransaction, JournalUnavailable, PoolError
 from l2engine.refusals import Reason
 from l2engine.rules import checks, eip1559, fees
 from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import Fork, L1Rules
 from l2engine.rules.l1_attributes import L1Attributes, from_storage
 from l2engine.rules.predeploys import L1_BLOCK
-from l2engine.types.base import MAX_UINT64, MAX_UINT256, Address, Gas, Hash32, Wei, keccak
+from l2engine.types.base import MAX_UINT64, MAX_UINT256, Address, Gas, Hash32, Timestamp, Wei, keccak
 from l2engine.types.block import Block
 from l2engine.types.header import Header
 from l2engine.types.limits import PoolSettings
 from l2engine.types.native_functions import fast_lz_length
 from l2engine.types.state import Account, StateView
-from l2engine.types.transaction import SetCodeTransaction, SignedTransaction, Transaction, effective_tip, record_of
+from l2engine.types.transaction import POST_EXECUTION_TYPE, SetCodeTransaction, SignedTransaction, Transaction, effective_tip, record_of
 from l2engine.types.transaction_codec import decode_transaction, recover_sender
+
+log = logging.getLogger(__name__)
 
 ByNonce: TypeAlias = dict[Address, dict[int, bytes]]
 
@@ -36,7 +43,7 @@ _CAME_WITH = {1: "Berlin", 2: "London", SetCodeTransaction.type: "Prague"}
 _L1_ATTRIBUTES_GAS = 70_000  # what op-geth keeps free of a block for the L1-attributes deposit
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Pooled:
     """A transaction in the pool."""
 
@@ -47,6 +54,8 @@ class Pooled:
     cost: Wei
     """The most that it can take from its sender, L1 and operator fee as of the head that it was admitted on."""
     origin: Origin = Origin.LOCAL
+    messages: "_Messages | None" = None
+    """The messages of other chains that it executes, when a filter is there to check them."""
 
     @property
     def raw(self) -> bytes:
@@ -55,6 +64,21 @@ class Pooled:
     def tip(self, base_fee: Wei) -> Wei:
         """The beneficiary's income per gas, in wei; negative when the fee cap is below the base fee."""
         return effective_tip(self.tx, base_fee)
+
+
+@dataclass(slots=True)
+class _Messages:
+    """The messages that a pooled transaction executes."""
+
+    keys: Sequence[Hash32]
+    valid_until: Timestamp = MAX_UINT64
+    """The last head's timestamp on which the transaction may wait."""
+    checked_at: float | None = None
+    """When the filter last vouched for them; None keeps the transaction out of blocks until it does."""
+
+    def vouch(self, head: Header, now: float) -> None:
+        """Note that the filter found them valid on this head."""
+        self.valid_until, self.checked_at = head.timestamp + VALID_SECONDS, now
 
 
 @dataclass(slots=True)
@@ -111,13 +135,19 @@ class Pool:
     """Transactions waiting for a block. Any thread may use it."""
 
     def __init__(
-        self, config: ChainConfig, settings: PoolSettings | None = None, events: Events | None = None, now: Callable[[], float] = time.time
+        self,
+        config: ChainConfig,
+        settings: PoolSettings | None = None,
+        events: Events | None = None,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self.settings = settings or PoolSettings()
         self.minimum_tip = self.settings.price_limit
         """The least tip in wei per gas (miner_setGasPrice)."""
         self.revision = 0
         """Counts changes, so that the builder knows when to look again."""
+        self.message_filter: MessageFilter | None = None
+        """Asked about transactions that execute messages of other chains; without it they are ordinary ones."""
         self._config, self._events, self._now = config, events, now
         self._lock = threading.RLock()
         self._senders: dict[Address, _Sender] = {}
@@ -127,6 +157,7 @@ class Pool:
         self._fork: Fork | None = None
         self._base_fee: Wei = 0
         self._l1 = L1Attributes()
+        self._journal: Journal | None = None
 
     # ---- adding -----------------------------------------------------------------------------------------------------
 
@@ -135,20 +166,46 @@ class Pool:
         return self.add_decoded(decode_pooled(raw), origin)
 
     def add_decoded(self, tx: Transaction, origin: Origin = Origin.LOCAL) -> Hash32:
-        """`add` for a transaction that `decode_pooled` or a signer has made."""
+        """`add` for a transaction that `decode_pooled` or a signer has made. `JournalUnavailable` when it would not survive a restart."""
+        if self._journal is not None and self._journal.is_due:
+            self.rejournal()
+        messages = self._check_messages(tx, origin)
         with self._lock:
-            executable = self._admit(tx, origin)
-            self.revision += 1
+            pooled, queue, leaving = self._check(tx, origin)
+            pooled.messages = messages
+            self._keep(pooled)
+            executable = self._insert(pooled, queue, leaving)
+        self._settle(pooled)
         self._announce(executable)
         return tx.hash
+
+    def _check_messages(self, tx: Transaction, origin: Origin) -> _Messages | None:
+        """The messages that a transaction executes, after the filter has vouched for them; None without any, or without a filter.
+        This waits, so it holds no lock, and comes after all other checks. `PoolError` when the filter refuses them."""
+        if self.message_filter is None or not tx.is_signed or not message_keys(tx.access_list):
+            return None
+        with self._lock:
+            messages, head = self._check(tx, origin)[0].messages, self._head
+        assert messages is not None and head is not None
+        if POST_EXECUTION_TYPE not in self._config.fork_at(head.number, head.timestamp).transaction_types:
+            raise PoolError(Reason.MESSAGES_BEFORE_LAGOON)
+        now = self._now()
+        self.message_filter.check(messages.keys, head.timestamp)
+        messages.vouch(head, now)
+        return messages
+
+    def _messages(self, tx: SignedTransaction) -> _Messages | None:
+        keys = message_keys(tx.access_list) if self.message_filter is not None else []
+        return _Messages(keys) if keys else None
 
     def _announce(self, executable: Iterable[Pooled]) -> None:
         if self._events is not None:
             for pooled in executable:
                 self._events.publish(PooledTransaction(pooled.hash, pooled.raw, pooled.origin))
 
-    def _admit(self, tx: Transaction, origin: Origin) -> list[Pooled]:
-        """Check everything that keeps a transaction out, in the order of geth's pool, and put it in; those that it makes executable."""
+    def _check(self, tx: Transaction, origin: Origin) -> tuple[Pooled, _Sender, list[Pooled]]:
+        """Check everything that keeps a transaction out, in the order of geth's pool. Gives its place in the pool: its sender's queue,
+        and the transactions that must leave for it. Nothing is changed."""
         if self._fork is None or self._head is None:
             raise PoolError(Reason.POOL_NOT_READY)
         if not tx.is_pooled or not tx.is_signed:
@@ -161,10 +218,9 @@ class Pool:
             raise
         except InvalidTransaction as error:
             raise PoolError(error.reason, **error.facts) from error
-        pooled = Pooled(tx, sender, tx.hash, self._now(), self._cost(tx), origin)
+        pooled = Pooled(tx, sender, tx.hash, self._now(), self._cost(tx), origin, self._messages(tx))
         queue = self._queue(sender)
-        self._check_account(pooled, queue)
-        return self._insert(pooled, queue)
+        return pooled, queue, self._check_account(pooled, queue)
 
     def _check_form(self, fork: Fork, head: Header, tx: SignedTransaction) -> Address:
         """The checks that need no account; the sender."""
@@ -186,8 +242,8 @@ class Pool:
         checks.check_authorizations(tx, sender)
         return sender
 
-    def _check_account(self, pooled: Pooled, queue: _Sender) -> None:
-        """Nonce, funds, replacement and room against the sender's account and the other transactions."""
+    def _check_account(self, pooled: Pooled, queue: _Sender) -> list[Pooled]:
+        """Nonce, funds, replacement and room against the sender's account and the other transactions; those that must leave."""
         tx, cost = pooled.tx, pooled.cost
         if tx.nonce < queue.nonce:
             raise PoolError(Reason.NONCE_TOO_LOW, tx=tx.nonce, state=queue.nonce)
@@ -212,22 +268,23 @@ class Pool:
                 tx.max_priority_fee_per_gas * 100 < replaced.tx.max_priority_fee_per_gas * least
             ):
                 raise PoolError(Reason.REPLACEMENT_UNDERPRICED)
-            return
-        if tx.nonce > queue.end:
-            self._make_room_in_queue(queue)
-        if len(self._by_hash) >= self.settings.global_slots + self.settings.global_queue:
-            self._make_room(pooled, queue)
+            return []
+        leaving = self._room_in_queue(queue) if tx.nonce > queue.end else []
+        if len(self._by_hash) - len(leaving) >= self.settings.global_slots + self.settings.global_queue:
+            leaving.append(self._cheapest_for(pooled, queue))
+        return leaving
 
-    def _make_room_in_queue(self, queue: _Sender) -> None:
-        """Make room for one more queued transaction, dropping the oldest queued one if the limit is reached."""
+    def _room_in_queue(self, queue: _Sender) -> list[Pooled]:
+        """Make room for one more queued transaction: the oldest queued one leaves if the limit is reached."""
         if len(queue.queued) >= self.settings.account_queue:
             raise PoolError(Reason.ACCOUNT_QUEUE_FULL)
-        if self.status()[1] >= self.settings.global_queue:
-            waiting = [item for other in self._senders.values() for item in other.queued]
-            self._remove(min(waiting, key=lambda item: item.added_at))
+        if self.status()[1] < self.settings.global_queue:
+            return []
+        waiting = [item for other in self._senders.values() for item in other.queued]
+        return [min(waiting, key=lambda item: item.added_at)]
 
-    def _make_room(self, pooled: Pooled, queue: _Sender) -> None:
-        """Drop the cheapest transaction that no other one depends on; the newcomer must beat it.
+    def _cheapest_for(self, pooled: Pooled, queue: _Sender) -> Pooled:
+        """The cheapest transaction that no other one depends on, which leaves a full pool; the newcomer must beat it.
 
         Senders with more executable transactions than every sender may have give way without that.
         """
@@ -238,17 +295,20 @@ class Pool:
         is_fair = greedy and queue.end - queue.nonce < fair
         if cheapest.sender == pooled.sender or not (is_fair or pooled.tip(self._base_fee) > cheapest.tip(self._base_fee)):
             raise PoolError(Reason.UNDERPRICED)
-        self._remove(cheapest)
+        return cheapest
 
-    def _insert(self, pooled: Pooled, queue: _Sender) -> list[Pooled]:
-        """Put a checked transaction into its sender's queue; those that are executable now and were not before."""
-        self._senders[pooled.sender] = queue  # also when making room has just taken its last transaction out
+    def _insert(self, pooled: Pooled, queue: _Sender, leaving: Iterable[Pooled] = ()) -> list[Pooled]:
+        """Put a checked transaction into its sender's queue in place of `leaving`; those that are executable now and were not before."""
+        for other in leaving:
+            self._remove(other)
+        self._senders[pooled.sender] = queue  # also when its last transaction has just left
         replaced = queue.by_nonce.get(pooled.tx.nonce)
         if replaced is not None:
             del self._by_hash[replaced.hash]
         before = queue.end
         queue.put(pooled)
         self._by_hash[pooled.hash] = pooled
+        self.revision += 1
         if pooled.tx.nonce < before:
             return [pooled]
         return [queue.by_nonce[nonce] for nonce in range(before, queue.end)]
@@ -295,13 +355,9 @@ class Pool:
             self._fork = self._config.fork_at(head.number + 1, head.timestamp + 1)
             self._base_fee = eip1559.base_fee(self._config, self._fork, head) or 0
             self._l1 = from_storage(lambda slot: view.storage(L1_BLOCK, slot)) if self._fork.is_optimism else L1Attributes()
-            oldest, gas_limit = self._now() - self.settings.lifetime_seconds, self._gas_limit(self._fork, head)
             for sender, queue in list(self._senders.items()):
                 queue.move_to(*self._account(sender))
-                for pooled in list(queue.by_nonce.values()):
-                    is_late = pooled.tx.nonce > queue.end and pooled.added_at < oldest
-                    if pooled.tx.nonce < queue.nonce or pooled.cost > queue.balance or pooled.tx.gas > gas_limit or is_late:
-                        self._remove(pooled)
+            self._drop_stale(head, self._gas_limit(self._fork, head))
             included = {keccak(raw) for block in added for raw in block.transactions} if removed else set()
             executable = [
                 pooled
@@ -313,11 +369,46 @@ class Pool:
             self.revision += 1
         self._announce(executable)
 
+    def _drop_stale(self, head: Header, gas_limit: Gas) -> None:
+        """Drop what was included, can no longer be paid for, fits into no block, or has waited too long: for an earlier nonce, or since
+        its messages were checked."""
+        oldest = self._now() - self.settings.lifetime_seconds
+        for queue in list(self._senders.values()):
+            for pooled in list(queue.by_nonce.values()):
+                is_late = pooled.tx.nonce > queue.end and pooled.added_at < oldest
+                is_late |= pooled.messages is not None and head.timestamp > pooled.messages.valid_until
+                if pooled.tx.nonce < queue.nonce or pooled.cost > queue.balance or pooled.tx.gas > gas_limit or is_late:
+                    self._remove(pooled)
+
     def _take_back(self, raw: bytes) -> list[Pooled]:
         try:
-            return self._admit(decode_transaction(raw), Origin.CHAIN)
+            pooled, queue, leaving = self._check(decode_transaction(raw), Origin.CHAIN)
         except PoolError:  # no longer valid: spent, replaced or out of funds on the new branch
             return []
+        with suppress(JournalUnavailable):  # it was accepted once, and waits at least as long as this process runs
+            self._keep(pooled)
+        return self._insert(pooled, queue, leaving)
+
+    def look_at_messages(self) -> None:
+        """Check messages of waiting transactions again when it is time, and drop the transactions whose messages turned out invalid;
+        all of them while the failsafe is on. Waits for filters; to be called about once a second."""
+        if self.message_filter is None:
+            return
+        self.message_filter.look_at_failsafe()
+        with self._lock:
+            head = self._head
+            waiting = [(item.hash, item.messages) for item in self._by_hash.values() if item.messages is not None]
+        for tx_hash, messages in waiting:
+            now = self._now()
+            due = messages.checked_at is None or now - messages.checked_at >= AGAIN_SECONDS
+            if head is None or not (due or self.message_filter.failsafe):
+                continue
+            try:
+                self.message_filter.check(messages.keys, head.timestamp)
+                messages.vouch(head, now)
+            except PoolError as error:
+                if error.reason in (Reason.MESSAGES_INVALID, Reason.MESSAGES_FAILSAFE):
+                    self.drop(tx_hash)
 
     def clear(self) -> None:
         """Forget all transactions."""
@@ -325,15 +416,100 @@ class Pool:
             self._senders.clear()
             self._by_hash.clear()
             self.revision += 1
+        self.rejournal()
 
     def drop(self, transaction_hash: Hash32) -> bool:
         """Forget one transaction; whether it was there."""
         with self._lock:
             pooled = self._by_hash.get(transaction_hash)
-            if pooled is not None:
-                self._remove(pooled)
-                self.revision += 1
-            return pooled is not None
+            if pooled is None:
+                return False
+            self._remove(pooled)
+            self.revision += 1
+        self.rejournal()
+        return True
+
+    # ---- surviving a restart ----------------------------------------------------------------------------------------
+
+    def restore(self, journal: Journal) -> None:
+        """Take back what `journal` holds, and keep in it from now on what is accepted; call it once, after the first `reset`. Of
+        several transactions with one nonce only the last has a claim: it had replaced the others. `ConfigError` or
+        `JournalUnavailable` when the journal cannot be read or written."""
+        entries = journal.entries()
+        with self._lock:
+            latest: dict[tuple[Address, int], Pooled] = {}
+            for entry in entries:
+                with suppress(InvalidTransaction):
+                    tx = decode_pooled(entry.raw)
+                    if tx.is_pooled and tx.is_signed:
+                        sender = recover_sender(tx)
+                        latest[sender, tx.nonce] = Pooled(
+                            tx, sender, tx.hash, entry.added_at, self._cost(tx), entry.origin, self._messages(tx)
+                        )
+            executable = [item for pooled in sorted(latest.values(), key=lambda pooled: pooled.tx.nonce) for item in self._readmit(pooled)]
+            if self._fork is not None and self._head is not None:
+                self._drop_stale(self._head, self._gas_limit(self._fork, self._head))
+            self._journal, kept = journal, len(self._by_hash)
+        journal.rotate(self._journaled)
+        if entries:
+            facts = {"transactions": kept, "outdated": len({entry.raw for entry in entries}) - kept, "file": journal.path}
+            log.info("Transactions are back in the pool", extra={"fields": facts})
+        self._announce(pooled for pooled in executable if pooled.hash in self._by_hash)
+
+    def _readmit(self, pooled: Pooled) -> list[Pooled]:
+        """Put an accepted transaction back, as long as the pool as a whole has room. How many of its sender's may wait for an earlier
+        nonce is not asked: that decides only what is accepted, and this has been."""
+        if self._fork is None or self._head is None:
+            return []
+        try:
+            self._check_form(self._fork, self._head, pooled.tx)
+        except InvalidTransaction:
+            return []
+        queue = self._queue(pooled.sender)
+        if pooled.tx.nonce < queue.nonce or pooled.cost > queue.balance:
+            return []
+        leaving = []
+        if len(self._by_hash) >= self.settings.global_slots + self.settings.global_queue:
+            try:
+                leaving = [self._cheapest_for(pooled, queue)]
+            except PoolError:
+                return []
+        return self._insert(pooled, queue, leaving)
+
+    def rejournal(self) -> None:
+        """Write the journal anew, without what has left the pool."""
+        if self._journal is None:
+            return
+        try:
+            self._journal.rotate(self._journaled)
+        except JournalUnavailable as error:
+            log.warning("The transaction journal could not be written anew; the old one goes on", extra={"fields": {"err": error}})
+
+    def close(self) -> None:
+        """Accept no more transactions that are kept in a journal, and close it."""
+        if self._journal is not None:
+            self._journal.close()
+
+    def _journaled(self) -> list[Entry]:
+        """What the journal must hold."""
+        with self._lock:
+            return [Entry(pooled.added_at, pooled.origin, pooled.raw) for pooled in self._by_hash.values()]
+
+    def _keep(self, pooled: Pooled) -> None:
+        if self._journal is not None:
+            self._journal.append(Entry(pooled.added_at, pooled.origin, pooled.raw))
+
+    def _settle(self, pooled: Pooled) -> None:
+        """Wait for the disk if the journal is told to; a transaction that may not be there leaves the pool again."""
+        try:
+            if self._journal is not None:
+                self._journal.settle()
+        except JournalUnavailable:
+            with self._lock:
+                if pooled.hash in self._by_hash:
+                    self._remove(pooled)
+                    self.revision += 1
+            raise
 
     # ---- reading ----------------------------------------------------------------------------------------------------
 
@@ -372,7 +548,14 @@ class Pool:
     def best(self, base_fee: Wei, last: Container[Hash32] = ()) -> "BestFirst":
         """The pending transactions that cover `base_fee`, best tip first, each sender's in nonce order; those in `last` at the end."""
         with self._lock:
-            return BestFirst({sender: queue.pending for sender, queue in self._senders.items()}, base_fee, last)
+            return BestFirst({sender: self._buildable(queue) for sender, queue in self._senders.items()}, base_fee, last)
+
+    def _buildable(self, queue: _Sender) -> list[Pooled]:
+        """The executable transactions up to the first whose messages nobody vouches for."""
+        if self.message_filter is None:
+            return queue.pending
+        closed = self.message_filter.failsafe
+        return list(takewhile(lambda item: item.messages is None or not (closed or item.messages.checked_at is None), queue.pending))
 
 
 class BestFirst(Iterator[Pooled]):

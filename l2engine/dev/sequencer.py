@@ -71,6 +71,7 @@ class Sequencer:
             self._engine.builder.close()  # a block that is being made on the engine's thread ends soon
 
     async def _mine_on_demand(self) -> None:
+        self._wanted.set()  # the pool may hold transactions of the last run
         while True:
             await self._wanted.wait()
             self._wanted.clear()

@@ -24,6 +24,8 @@ class PoolSettings:
     global_queue: int = 1024
     lifetime_seconds: float = 3 * 3600.0
     """How long a transaction may wait for an earlier nonce."""
+    rejournal_seconds: float = 3600.0
+    """How often the journal is written anew, without the transactions that have left the pool."""
 
 
 @dataclass(frozen=True, slots=True)

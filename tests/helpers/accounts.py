@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from l2engine.types.base import Address, keccak
 from l2engine.types.signature import address_of, public_key
-from l2engine.types.transaction import FeeMarketTransaction
+from l2engine.types.transaction import AccessList, FeeMarketTransaction
 from l2engine.types.transaction_codec import signed
 
 
@@ -26,12 +26,13 @@ class Signer:
         max_fee: int = 10**10,
         tip: int = 10**6,
         nonce: int | None = None,
+        access_list: AccessList = (),
     ) -> bytes:
         """A signed type-2 transaction."""
         if nonce is None:
             nonce = self.nonce
             self.nonce += 1
-        return signed(FeeMarketTransaction(self.chain_id, nonce, tip, max_fee, gas, to, value, data), self.key).raw
+        return signed(FeeMarketTransaction(self.chain_id, nonce, tip, max_fee, gas, to, value, data, access_list), self.key).raw
 
 
 def signer(name: str, chain_id: int = 901) -> Signer:

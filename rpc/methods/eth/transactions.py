@@ -3,7 +3,7 @@
 import contextlib
 
 from l2engine.chain.pool import decode_pooled
-from l2engine.errors import PoolError
+from l2engine.errors import JournalUnavailable, PoolError
 from l2engine.refusals import Reason
 from l2engine.types.base import Hash32
 from l2engine.types.block import Block
@@ -81,7 +81,8 @@ def send(context: Context, tx: Transaction) -> Hash32:
         raise PoolError(Reason.REPLAY_PROTECTED)
     if context.forward is not None:
         context.forward("eth_sendRawTransaction", ["0x" + tx.raw.hex()])
-        with contextlib.suppress(PoolError):  # the sequencer has accepted it: a refusal by the local pool does not matter
+        # the sequencer has accepted it: a refusal by the local pool does not matter
+        with contextlib.suppress(PoolError, JournalUnavailable):
             context.pool.add_decoded(tx)
         return tx.hash
     return context.pool.add_decoded(tx)
