@@ -197,8 +197,6 @@ class Settings:
         "rollup.interop-http",
         (),
         "filter that checks messages between chains; may be repeated",
-        "rollup.interoprpc",
-        "rollup.supervisor-http",
         parse=parse_urls,
     )
     rollup_interop_min_responses: int = _flag("rollup.interop-min-responses", 0, "filters that must answer, and agree; 0 is all of them")
@@ -206,7 +204,6 @@ class Settings:
         "rollup.interop-safety-level",
         "cross-unsafe",
         "how safe a message must be",
-        "rollup.supervisor-safety-level",
         choices=("unsafe", "local-safe", "cross-unsafe", "cross-safe", "safe", "finalized"),
     )
     rollup_halt: str = _flag(
@@ -319,7 +316,7 @@ _GETH_VALUES = """
     miner.extradata miner.gasprice miner.newpayload-timeout http.rpcprefix ws.rpcprefix graphql.corsdomain graphql.vhosts pprof.addr
     pprof.port log.file log.maxsize log.maxage log.maxbackups log.vmodule bloomfilter.size gpo.blocks gpo.percentile gpo.maxprice
     gpo.ignoreprice gpo.minsuggestedpriorityfee identity ethstats ipcpath maxpendpeers netrestrict discovery.dns nodekeyhex
-    txpool.locals rollup.historicalrpctimeout rollup.txpool.netrestrict
+    txpool.locals rollup.historicalrpctimeout rollup.interoprpc rollup.txpool.netrestrict
     history.trienode history.logs.export metrics.influxdb.endpoint metrics.influxdb.database metrics.influxdb.username
     metrics.influxdb.password metrics.influxdb.tags metrics.influxdb.token metrics.influxdb.bucket metrics.influxdb.organization
     metrics.influxdb.interval pprof.memprofilerate pprof.blockprofilerate fdlimit crypto.kzg blobpool.datadir blobpool.datacap

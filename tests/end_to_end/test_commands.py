@@ -154,6 +154,12 @@ def test_the_examples_that_are_rollup_nodes_run(tmp_path):
         assert driven.splitlines()[2].startswith("head: 1 0x")
 
 
+def test_the_example_of_two_chains_runs():
+    sent, refused, executed = run_example("examples/two_chains.py").splitlines()
+    assert "block 1 has a log" in sent and "is refused: conflicting data" in refused
+    assert executed.endswith("block 2 executes the message: status 1, 1 log of CrossL2Inbox")
+
+
 def run_example(*words):
     return subprocess.run([sys.executable, *map(str, words)], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True).stdout
 
