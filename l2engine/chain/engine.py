@@ -397,14 +397,28 @@ class Engine:
         `UnknownBlock` above the head, `StateUnavailable` below the kept history.
         """
         with self._changing():
-            block_hash = self.blocks.canonical_hash(number)
-            header = None if block_hash is None else self.blocks.header(block_hash)
-            if header is None or number > self._head.number:
-                raise UnknownBlock(f"block {number} is not on the canonical chain")
+            header = self._canonical(number)
             self._ensure_state(header)
             down = [label if label is None or label.number <= number else header for label in (self._safe, self._finalized)]
             labels = [ZERO_HASH if label is None else label.hash for label in down]
             self._move(header, ForkchoiceState(header.hash, labels[0], labels[1]))
+
+    def set_finalized(self, number: BlockNumber) -> None:
+        """Make the canonical block with this number finalized, and safe if the safe block is below it or there is none.
+
+        `UnknownBlock` above the head.
+        """
+        with self._changing():
+            header = self._canonical(number)
+            safe = header.hash if self._safe is None or self._safe.number < number else ZERO_HASH
+            self._move(self._head, ForkchoiceState(self._head.hash, safe, header.hash))
+
+    def _canonical(self, number: BlockNumber) -> Header:
+        block_hash = self.blocks.canonical_hash(number)
+        header = None if block_hash is None else self.blocks.header(block_hash)
+        if header is None or number > self._head.number:
+            raise UnknownBlock(f"block {number} is not on the canonical chain")
+        return header
 
     def _move(self, head: Header, state: ForkchoiceState, label_head: Header | None = None) -> None:
         """Write the new canonical chain and labels in one batch, then update the state and the pool and publish the event."""

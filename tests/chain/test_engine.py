@@ -346,3 +346,14 @@ def test_rewind_takes_head_and_labels_down(engine: Engine, blocks: list[Block]) 
         engine.rewind(3)
     adopt(engine, *blocks[2:])
     assert engine.head == blocks[4].header
+
+
+def test_a_block_is_made_finalized_by_hand(engine: Engine, blocks: list[Block]) -> None:
+    adopt(engine, *blocks)
+    engine.set_finalized(2)
+    assert (engine.head, engine.safe, engine.finalized) == (blocks[4].header, blocks[1].header, blocks[1].header)
+    engine.forkchoice_updated(forkchoice(blocks[4].header, safe=blocks[3].header))
+    engine.set_finalized(3)
+    assert (engine.safe, engine.finalized) == (blocks[3].header, blocks[2].header)
+    with pytest.raises(UnknownBlock):
+        engine.set_finalized(6)

@@ -116,6 +116,22 @@ def test_import_of_a_damaged_file_keeps_what_was_good(chain_file, tmp_path):
     assert 0 < verified_head(tmp_path / "data") < BLOCKS
 
 
+def test_set_finalized(chain_file, tmp_path):
+    genesis, blocks = chain_file
+    assert l2engine("import", "--genesis", genesis, "--datadir", tmp_path, blocks).returncode == 0
+    done = l2engine("db", "set-finalized", "100", "--datadir", tmp_path)
+    assert done.returncode == 0 and [line.split(" 0x")[0] for line in done.stdout.splitlines()] == ["safe: 100", "finalized: 100"]
+    with RunningNode("run", datadir=tmp_path) as node:
+        assert node.call("eth_getBlockByNumber", "finalized", False)["number"] == hex(100)
+    for words, said in (
+        (["set-finalized"], "needs the number"),
+        (["verify", "5"], "takes no number"),
+        (["set-finalized", "10000"], "not on"),
+    ):
+        refused = l2engine("db", *words, "--datadir", tmp_path)
+        assert refused.returncode == 1 and said in refused.stderr
+
+
 def test_rewind_and_import_again(chain_file, tmp_path):
     genesis, chain = chain_file
     words = ("--genesis", genesis, "--datadir", tmp_path)
