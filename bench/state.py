@@ -100,6 +100,7 @@ class Chain:
         block = make_block(self.head, prepared.root)
         batch = self.kv.batch()
         self.blocks.put(batch, block, ())
+        self.blocks.remember(block, ())
         self.blocks.set_canonical(batch, (), (block,))
         kept = NativePrepared(prepared.root, self.head.hash, prepared)
         self.state.push(batch, block, kept)

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 from l2engine.types.base import Wei
 
-HISTORY_STATE = 302_400  # 7 days of 2-second blocks
-HISTORY_PROOFS = 43_200  # 1 day of 2-second blocks
+HISTORY_STATE = HISTORY_PROOFS = 302_400  # 7 days of 2-second blocks
 
 
 @dataclass(frozen=True, slots=True)
