@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from genesis import loader
 from genesis.chains import RegisteredChain, find, load_named, override_forks, with_genesis
+from genesis.config_section import check_no_gap
 from genesis.loader import Genesis
 from l2engine.errors import ConfigError, GenesisMismatch
 from l2engine.evm.executor import Executor
@@ -121,15 +122,14 @@ def read_genesis(settings: Settings) -> Genesis:
     if settings.genesis is None:
         raise ConfigError("which chain? Name it with --network NAME or --genesis FILE")
     document = loader.read(settings.genesis)
-    config = document.get("config")
-    return loader.load(document, override_forks(config, settings.override) if isinstance(config, dict) else None)
+    return loader.load(document, override_forks(loader.config_section(document), settings.override))
 
 
 def write(kv: KeyValue, genesis: Genesis) -> None:
     """Write `genesis` into an empty database, or check that the database has the same genesis."""
     from l2engine.store.genesis import write_genesis
 
-    if not genesis.alloc:
+    if not genesis.has_state:
         raise ConfigError("this chain began before Bedrock: its genesis file has no allocation, and a state import is not supported yet")
     write_genesis(kv, genesis.block, genesis.alloc, json.dumps(genesis.geth_config, separators=(",", ":")).encode())
 
@@ -155,7 +155,9 @@ def prepare_rules(kv: KeyValue, settings: Settings, genesis: Genesis | None = No
         document = registered.geth_config()
     elif (same := with_genesis(document.get("chainId", 0), blocks.genesis)) is not None:
         document = same.geth_config() | document
-    return chain_config(override_forks(document, settings.override))
+    document = override_forks(document, settings.override)
+    check_no_gap(document)
+    return chain_config(document)
 
 
 def check_forks(config: ChainConfig, head: Header, block_0_hash: Hash32, now: float) -> list[str]:

@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
         genesis = assembly.read_genesis(chosen)
         for line in assembly.check_forks(genesis.config, genesis.header, genesis.hash, time.time()):
             print(f"warning: {line}", file=sys.stderr)
-        if genesis.alloc:
+        if genesis.has_state:
             kv = assembly.open_database(chosen)
             try:
                 assembly.write(kv, genesis)
@@ -37,6 +37,6 @@ def run(args: argparse.Namespace) -> int:
         print(f"genesis mismatch\nexpected: 0x{error.expected.hex()}\ncomputed: 0x{error.got.hex()}", file=sys.stderr)
         return 1
     print(f"genesis hash: 0x{genesis.hash.hex()}")
-    if not genesis.alloc:
+    if not genesis.has_state:
         raise ConfigError("nothing was written: this chain began before Bedrock, and importing its state is not supported yet")
     return 0
