@@ -93,7 +93,7 @@ def _blob_schedule(value: Any, where: str) -> dict[str, dict[str, int]]:
 
 _READERS: Mapping[str, _Reader] = {
     "chainId": _number(64),
-    **dict.fromkeys(FORK_KEYS, _number(64)),
+    **dict.fromkeys((*FORK_KEYS, "daoForkBlock", "eip155Block"), _number(64)),
     "terminalTotalDifficulty": _number(256),
     "terminalTotalDifficultyPassed": _boolean,
     "daoForkSupport": _boolean,

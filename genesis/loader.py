@@ -10,15 +10,15 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import zstandard
 
 from genesis.config_section import check_no_gap, read_section
 from genesis.fields import Fields, address, word
-from l2engine.errors import ConfigError
+from l2engine.errors import ConfigError, InvalidBlock
 from l2engine.rules.config import ChainConfig, chain_config
-from l2engine.rules.eip1559 import INITIAL_BASE_FEE
+from l2engine.rules.eip1559 import INITIAL_BASE_FEE, base_fee
 from l2engine.rules.forks import L1Rules
 from l2engine.rules.predeploys import L2_TO_L1_MESSAGE_PASSER
 from l2engine.types.base import (
@@ -77,13 +77,18 @@ def read(path: Path, what: str = "genesis file") -> dict[str, Any]:
             data = frame.decompress(data)
             if not frame.eof:
                 raise EOFError("the compressed file is cut off")
-        content = json.loads(data)
+        content = json.loads(data, parse_constant=_no_json)
     except (OSError, EOFError, ValueError, RecursionError, zlib.error, zstandard.ZstdError) as error:
         why = getattr(error, "strerror", None) or error
         raise ConfigError(f"cannot read {what} {path}: {why}") from error
     if not isinstance(content, dict):
         raise ConfigError(f"cannot read {what} {path}: not a JSON object")
     return content
+
+
+def _no_json(name: str) -> NoReturn:
+    """NaN and Infinity, which Python reads and nobody else."""
+    raise ValueError(f"{name} is not JSON")
 
 
 def _dictionary(path: Path, data: bytes) -> zstandard.ZstdCompressionDict | None:
@@ -117,6 +122,14 @@ def load(source: Path | str | Mapping[str, Any], geth_config: Mapping[str, Any] 
     return Genesis(config, header, alloc, section)
 
 
+def check_first_block(genesis: Genesis) -> None:
+    """Refuse a genesis that no block can follow: from Holocene on, the base fee of block 1 depends on extraData."""
+    try:
+        base_fee(genesis.config, genesis.config.fork_at(0, genesis.header.timestamp), genesis.header)
+    except InvalidBlock as error:
+        raise ConfigError(f"invalid genesis: extraData: {error}") from error
+
+
 def config_section(content: Mapping[str, Any]) -> dict[str, Any]:
     """The `config` section of a genesis, checked and with geth's names; `ConfigError` when there is none."""
     found = dict(Fields(content).entries("config"))
@@ -147,12 +160,12 @@ def state_root(alloc: Mapping[Address, GenesisAccount]) -> Hash32:
 
 
 def _header(config: ChainConfig, has_ethash: bool, fields: Fields, alloc: Mapping[Address, GenesisAccount]) -> Header:
-    timestamp = fields.number("timestamp", 64)
+    timestamp = fields.number("timestamp", 63)  # later ones than it must fit in 64 bits
     fork = config.fork_at(0, timestamp)
-    base_fee = withdrawals_root = beacon_root = requests_hash = None
+    fee = withdrawals_root = beacon_root = requests_hash = None
     blob_gas_used = excess_blob_gas = None
     if fork.has(L1Rules.LONDON):
-        base_fee = fields.number("baseFeePerGas", 256, INITIAL_BASE_FEE)
+        fee = fields.number("baseFeePerGas", 64, INITIAL_BASE_FEE)
     if fork.has(L1Rules.SHANGHAI):
         withdrawals_root = EMPTY_ROOT
         if fork.withdrawals_root_is_message_passer and L2_TO_L1_MESSAGE_PASSER in alloc:
@@ -178,7 +191,7 @@ def _header(config: ChainConfig, has_ethash: bool, fields: Fields, alloc: Mappin
         extra_data=fields.data("extraData"),
         prev_randao=fields.data("mixHash", 32),
         nonce=fields.number("nonce", 64).to_bytes(8, "big"),
-        base_fee_per_gas=base_fee,
+        base_fee_per_gas=fee,
         withdrawals_root=withdrawals_root,
         blob_gas_used=blob_gas_used,
         excess_blob_gas=excess_blob_gas,
@@ -187,6 +200,8 @@ def _header(config: ChainConfig, has_ethash: bool, fields: Fields, alloc: Mappin
     )
     if header.number != 0:
         raise ConfigError(f"number is {header.number}, but a chain begins with block 0")
+    if header.gas_used > header.gas_limit:
+        raise ConfigError(f"gasUsed is {header.gas_used}, above gasLimit {header.gas_limit}")
     if not fields.has("gasLimit"):
         raise ConfigError("gasLimit is missing")
     return header

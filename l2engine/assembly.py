@@ -122,7 +122,9 @@ def read_genesis(settings: Settings) -> Genesis:
     if settings.genesis is None:
         raise ConfigError("which chain? Name it with --network NAME or --genesis FILE")
     document = loader.read(settings.genesis)
-    return loader.load(document, override_forks(loader.config_section(document), settings.override))
+    genesis = loader.load(document, override_forks(loader.config_section(document), settings.override))
+    loader.check_first_block(genesis)
+    return genesis
 
 
 def write(kv: KeyValue, genesis: Genesis) -> None:

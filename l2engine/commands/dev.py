@@ -158,6 +158,8 @@ def _open(chosen: Settings, fork: str | None, later: Mapping[str, int], gives_re
     """The database, with a genesis in it."""
     from l2engine.store.blocks import BlockStore
 
+    if chosen.genesis is not None:
+        assembly.read_genesis(chosen)  # first, so that a mistake in it creates no directory
     kv = assembly.memory_database(chosen) if chosen.datadir is None else assembly.open_database(chosen)
     try:
         blocks = BlockStore(kv)
