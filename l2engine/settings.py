@@ -23,6 +23,7 @@ from l2engine.types.limits import HISTORY_PROOFS, HISTORY_STATE, BuilderSettings
 ENVIRONMENT_PREFIX = "L2ENGINE_"
 API_NAMES = ("eth", "net", "web3", "debug", "txpool", "admin", "miner", "trace", "ots", "testing")
 SDM_POLICIES = ("none", "warming")
+LOCALHOST = "127.0.0.1"
 _POOL, _RPC = PoolSettings(), RpcSettings()
 OVERRIDES = tuple(f"override.{fork.name}" for fork in OP_FORKS[1:])
 
@@ -48,6 +49,11 @@ def parse_port(text: str) -> int:
     if number >= 1 << 16:
         raise ValueError(f"not a port: {text!r}")
     return number
+
+
+def parse_address(text: str) -> str:
+    """A host name or an IP address, IPv6 also in brackets. Empty text, as from an unset variable, means this machine alone."""
+    return text.strip().removeprefix("[").removesuffix("]") or LOCALHOST
 
 
 def parse_amount(text: str) -> float:
@@ -128,20 +134,20 @@ class Settings:
 
     # HTTP and WebSocket
     http: bool = _flag("http", False, "serve JSON-RPC over HTTP")
-    http_addr: str = _flag("http.addr", "127.0.0.1", "HTTP address")
+    http_addr: str = _flag("http.addr", LOCALHOST, "HTTP address", parse=parse_address)
     http_port: int = _flag("http.port", 8545, "HTTP port; 0 picks a free one", parse=parse_port)
     http_api: tuple[str, ...] = _flag("http.api", ("eth", "net", "web3"), "namespaces over HTTP")
     http_corsdomain: tuple[str, ...] = _flag("http.corsdomain", (), "origins that browsers may call from; * for all")
     http_vhosts: tuple[str, ...] = _flag("http.vhosts", ("localhost",), "Host names that are served; * for all")
     ws: bool = _flag("ws", False, "serve JSON-RPC over WebSocket")
-    ws_addr: str = _flag("ws.addr", "127.0.0.1", "WebSocket address")
+    ws_addr: str = _flag("ws.addr", LOCALHOST, "WebSocket address", parse=parse_address)
     ws_port: int = _flag("ws.port", 8546, "WebSocket port; 0 picks a free one", parse=parse_port)
     ws_api: tuple[str, ...] = _flag("ws.api", ("eth", "net", "web3"), "namespaces over WebSocket")
     ws_origins: tuple[str, ...] = _flag("ws.origins", (), "origins that may connect; * for all")
     ipcdisable: bool = _flag("ipcdisable", False, "accepted; there is no IPC socket")
 
     # Engine API
-    authrpc_addr: str = _flag("authrpc.addr", "127.0.0.1", "Engine API address")
+    authrpc_addr: str = _flag("authrpc.addr", LOCALHOST, "Engine API address", parse=parse_address)
     authrpc_port: int = _flag("authrpc.port", 8551, "Engine API port; 0 picks a free one", parse=parse_port)
     authrpc_jwtsecret: Path | None = _flag(
         "authrpc.jwtsecret", None, "file of the shared secret (default: jwtsecret in the data directory)", "authrpc.jwt-secret", parse=Path
@@ -227,7 +233,7 @@ class Settings:
 
     # operation
     metrics: bool = _flag("metrics", False, "serve metrics for Prometheus")
-    metrics_addr: str = _flag("metrics.addr", "127.0.0.1", "metrics address")
+    metrics_addr: str = _flag("metrics.addr", LOCALHOST, "metrics address", parse=parse_address)
     metrics_port: int = _flag("metrics.port", 6060, "metrics port", parse=parse_port)
     log_format: str = _flag("log.format", "terminal", "form of log lines", "log.stdout.format", choices=("terminal", "logfmt", "json"))
     verbosity: int = _flag("verbosity", 3, "0 silent, 1 error, 2 warn, 3 info, 4 debug, 5 trace")
@@ -258,6 +264,7 @@ _METAVARS: Mapping[Callable[[str], Any], str] = {
     parse_bool: "",
     parse_number: "N",
     parse_port: "PORT",
+    parse_address: "ADDRESS",
     parse_list: "A,B,…",
     parse_seconds: "TIME",
     Path: "PATH",
@@ -316,12 +323,27 @@ def spell_out(arguments: Sequence[str]) -> list[str]:
 
 def parse_arguments(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:
     """Parse, with a hint at the nearest flag when one is unknown."""
-    args, unknown = parser.parse_known_args(spell_out(arguments))
+    words = _with_two_dashes(parser, arguments)
+    args, unknown = parser.parse_known_args(spell_out(words))
     if unknown:
         _refuse(parser, unknown[0])
-    given = {word[2:].partition("=")[0] for word in arguments if word.startswith("--")}
+    given = {word[2:].partition("=")[0] for word in words if word.startswith("--")}
     args.ignored_names = sorted(given & (IGNORED_SWITCHES | IGNORED_VALUES)) if hasattr(args, "ignored") else []
     return args
+
+
+def _with_two_dashes(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> list[str]:
+    """The arguments with geth's `-http.port` written as `--http.port`."""
+    single = re.compile(r"-[a-z][\w.-]+")
+    if not any(single.match(word) for word in arguments):
+        return list(arguments)
+    names = _names(parser) | IGNORED_SWITCHES | IGNORED_VALUES
+    return [f"-{word}" if single.match(word) and word[1:].partition("=")[0] in names else word for word in arguments]
+
+
+def _names(parser: argparse.ArgumentParser) -> set[str]:
+    """The flags of a command: those of all commands, and its own, which its help lists."""
+    return {*_KNOWN, *re.findall(r"--([\w.-]+)", parser.format_help())}
 
 
 def resolve(args: argparse.Namespace, environment: Mapping[str, str] = os.environ, **defaults: Any) -> Settings:
@@ -456,5 +478,5 @@ def hint(name: str, known: Iterable[str], prefix: str = "") -> str:
 
 
 def _refuse(parser: argparse.ArgumentParser, word: str) -> NoReturn:
-    name = word.removeprefix("--").partition("=")[0]
-    parser.error(f"unknown flag {word}{hint(name, _KNOWN, '--')}" if word.startswith("-") else f"unexpected argument {word!r}")
+    name = word.lstrip("-").partition("=")[0]
+    parser.error(f"unknown flag {word}{hint(name, _names(parser), '--')}" if word.startswith("-") else f"unexpected argument {word!r}")

@@ -55,13 +55,13 @@ def _tell_of_sequencer(chosen: Settings) -> None:
 
 
 def serve(start: "Callable[[], Awaitable[Node]]") -> int:
-    """Run the node that `start` starts until SIGINT, SIGTERM or its own wish to halt; then stop it. The exit status."""
+    """Run the node that `start` starts until a signal or its own wish to halt; then stop it. The exit status."""
     import uvloop
 
     async def main() -> int:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in stop_signals():
             loop.add_signal_handler(number, _on_signal, stop)
         starting, stopping = asyncio.ensure_future(start()), asyncio.create_task(stop.wait())
         await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -87,6 +87,12 @@ def serve(start: "Callable[[], Awaitable[Node]]") -> int:
     if any(thread is not threading.main_thread() and not thread.daemon for thread in threading.enumerate()):
         os._exit(status)  # a call is still running; the interpreter would wait for its end
     return status
+
+
+def stop_signals() -> list[signal.Signals]:
+    """The signals that stop a command in order: Ctrl-C, SIGTERM, and the end of the terminal unless `nohup` ignores it."""
+    hang_up = [] if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else [signal.SIGHUP]
+    return [signal.SIGINT, signal.SIGTERM, *hang_up]
 
 
 def _on_signal(stop: asyncio.Event) -> None:
