@@ -25,6 +25,7 @@ API_NAMES = ("eth", "net", "web3", "debug", "txpool", "admin", "miner", "trace",
 SDM_POLICIES = ("none", "warming")
 LOCALHOST = "127.0.0.1"
 _POOL, _RPC = PoolSettings(), RpcSettings()
+_ONE_DASH = re.compile(r"-[a-z][\w.-]")  # `-http.port 1`, as geth takes it; no flag but -h is one letter
 OVERRIDES = tuple(f"override.{fork.name}" for fork in OP_FORKS[1:])
 
 
@@ -323,22 +324,13 @@ def spell_out(arguments: Sequence[str]) -> list[str]:
 
 def parse_arguments(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:
     """Parse, with a hint at the nearest flag when one is unknown."""
-    words = _with_two_dashes(parser, arguments)
+    words = [f"-{word}" if _ONE_DASH.match(word) else word for word in arguments]
     args, unknown = parser.parse_known_args(spell_out(words))
     if unknown:
         _refuse(parser, unknown[0])
     given = {word[2:].partition("=")[0] for word in words if word.startswith("--")}
     args.ignored_names = sorted(given & (IGNORED_SWITCHES | IGNORED_VALUES)) if hasattr(args, "ignored") else []
     return args
-
-
-def _with_two_dashes(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> list[str]:
-    """The arguments with geth's `-http.port` written as `--http.port`."""
-    single = re.compile(r"-[a-z][\w.-]+")
-    if not any(single.match(word) for word in arguments):
-        return list(arguments)
-    names = _names(parser) | IGNORED_SWITCHES | IGNORED_VALUES
-    return [f"-{word}" if single.match(word) and word[1:].partition("=")[0] in names else word for word in arguments]
 
 
 def _names(parser: argparse.ArgumentParser) -> set[str]:
@@ -478,5 +470,5 @@ def hint(name: str, known: Iterable[str], prefix: str = "") -> str:
 
 
 def _refuse(parser: argparse.ArgumentParser, word: str) -> NoReturn:
-    name = word.lstrip("-").partition("=")[0]
+    name = word.removeprefix("--").partition("=")[0]
     parser.error(f"unknown flag {word}{hint(name, _names(parser), '--')}" if word.startswith("-") else f"unexpected argument {word!r}")
