@@ -5,12 +5,11 @@ Source: digest 6.1, 6.2.
 """
 
 import gzip
-import json
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import zstandard
 
@@ -36,6 +35,7 @@ from l2engine.types.base import (
 from l2engine.types.block import Block
 from l2engine.types.genesis import GenesisAccount
 from l2engine.types.header import Header
+from l2engine.types.json_file import parse_json
 from l2engine.types.transactions import Transactions
 from l2engine.types.trie_root import rlp_encode, trie_root
 
@@ -77,18 +77,13 @@ def read(path: Path, what: str = "genesis file") -> dict[str, Any]:
             data = frame.decompress(data)
             if not frame.eof:
                 raise EOFError("the compressed file is cut off")
-        content = json.loads(data, parse_constant=_no_json)
-    except (OSError, EOFError, ValueError, RecursionError, zlib.error, zstandard.ZstdError) as error:
+        content = parse_json(data)
+    except (OSError, EOFError, ValueError, zlib.error, zstandard.ZstdError) as error:
         why = getattr(error, "strerror", None) or error
         raise ConfigError(f"cannot read {what} {path}: {why}") from error
     if not isinstance(content, dict):
         raise ConfigError(f"cannot read {what} {path}: not a JSON object")
     return content
-
-
-def _no_json(name: str) -> NoReturn:
-    """NaN and Infinity, which Python reads and nobody else."""
-    raise ValueError(f"{name} is not JSON")
 
 
 def _dictionary(path: Path, data: bytes) -> zstandard.ZstdCompressionDict | None:

@@ -23,7 +23,7 @@ from rpc.context import Context
 from rpc.jsonrpc import handle
 from rpc.registry import ENGINE_NAMESPACES, methods_for
 from tests.conformance.families import needs_native
-from tests.genesis.mutations import damaged
+from tests.helpers.mutations import damaged
 
 READS = [("eth_getBlockByNumber", "earliest", True), ("eth_feeHistory", "0x1", "latest", [50]), ("eth_gasPrice",), ("eth_getLogs", {})]
 READS += [

@@ -1,4 +1,4 @@
-"""Random damage to genesis files: a value, a name or a byte is replaced by what people and programs really write there, and by worse."""
+"""Random damage to JSON files, genesis files above all: a value, a name or a byte is replaced by what people and programs really write there, and by worse."""
 
 import copy
 import json
