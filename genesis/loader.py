@@ -1,10 +1,11 @@
 """Reads a geth genesis file (plain, .gz or .zst) into a chain configuration, block 0 and an allocation.
 
-The header's optional fields follow the forks active at the genesis timestamp. Source: digest 6.1, 6.2.
+Every field is checked, and an error names it. The header's optional fields follow the forks active at the genesis timestamp.
+Source: digest 6.1, 6.2.
 """
 
 import gzip
-import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,11 @@ from typing import Any
 
 import zstandard
 
-from l2engine.errors import ConfigError
+from genesis.config_section import check_no_gap, read_section
+from genesis.fields import Fields, address, word
+from l2engine.errors import ConfigError, InvalidBlock
 from l2engine.rules.config import ChainConfig, chain_config
-from l2engine.rules.eip1559 import INITIAL_BASE_FEE
+from l2engine.rules.eip1559 import INITIAL_BASE_FEE, base_fee
 from l2engine.rules.forks import L1Rules
 from l2engine.rules.predeploys import L2_TO_L1_MESSAGE_PASSER
 from l2engine.types.base import (
@@ -32,6 +35,7 @@ from l2engine.types.base import (
 from l2engine.types.block import Block
 from l2engine.types.genesis import GenesisAccount
 from l2engine.types.header import Header
+from l2engine.types.json_file import parse_json
 from l2engine.types.transactions import Transactions
 from l2engine.types.trie_root import rlp_encode, trie_root
 
@@ -53,6 +57,11 @@ class Genesis:
         return self.header.hash
 
     @property
+    def has_state(self) -> bool:
+        """Whether the allocation is the whole state; a file that names only the state's hash has none."""
+        return bool(self.alloc) or self.header.state_root == EMPTY_ROOT
+
+    @property
     def block(self) -> Block:
         return Block(self.header, Transactions(), (), None if self.header.withdrawals_root is None else ())
 
@@ -68,8 +77,8 @@ def read(path: Path, what: str = "genesis file") -> dict[str, Any]:
             data = frame.decompress(data)
             if not frame.eof:
                 raise EOFError("the compressed file is cut off")
-        content = json.loads(data)
-    except (OSError, EOFError, ValueError, zstandard.ZstdError) as error:
+        content = parse_json(data)
+    except (OSError, EOFError, ValueError, zlib.error, zstandard.ZstdError) as error:
         why = getattr(error, "strerror", None) or error
         raise ConfigError(f"cannot read {what} {path}: {why}") from error
     if not isinstance(content, dict):
@@ -91,23 +100,40 @@ def _dictionary(path: Path, data: bytes) -> zstandard.ZstdCompressionDict | None
 
 
 def load(source: Path | str | Mapping[str, Any], geth_config: Mapping[str, Any] | None = None) -> Genesis:
-    """The genesis in a file or in an object already read. `geth_config` replaces the file's own `config` section.
+    """The genesis in a file or in an object already read. `geth_config`, as `config_section` gives it, replaces the file's own.
 
     `ConfigError` names the field that is missing or wrong.
     """
     content = source if isinstance(source, Mapping) else read(Path(source))
-    config_section = geth_config if geth_config is not None else content.get("config")
-    if not config_section:
+    section = geth_config if geth_config is not None else config_section(content)
+    try:
+        check_no_gap(section)
+        config = chain_config(section)
+        fields = Fields(content)
+        alloc = dict(_account(key, account) for key, account in fields.entries("alloc"))
+        header = _header(config, "ethash" in section, fields, alloc)
+    except ConfigError as error:
+        raise ConfigError(f"invalid genesis: {error}") from error
+    return Genesis(config, header, alloc, section)
+
+
+def check_first_block(genesis: Genesis) -> None:
+    """Refuse a genesis that no block can follow: from Holocene on, the base fee of block 1 depends on extraData."""
+    try:
+        base_fee(genesis.config, genesis.config.fork_at(0, genesis.header.timestamp), genesis.header)
+    except InvalidBlock as error:
+        raise ConfigError(f"invalid genesis: extraData: {error}") from error
+
+
+def config_section(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The `config` section of a genesis, checked and with geth's names; `ConfigError` when there is none."""
+    found = dict(Fields(content).entries("config"))
+    if not found:
         raise ConfigError("genesis has no chain configuration")
     try:
-        config = chain_config(config_section)
-        alloc = dict(_entry(address, account) for address, account in (content.get("alloc") or {}).items())
-        header = _header(config, config_section, content, alloc)
-    except ValueError as error:
+        return read_section(found)
+    except ConfigError as error:
         raise ConfigError(f"invalid genesis: {error}") from error
-    except (KeyError, TypeError, AttributeError, OverflowError) as error:
-        raise ConfigError(f"invalid genesis: {type(error).__name__}: {error}") from error
-    return Genesis(config, header, alloc, config_section)
 
 
 def state_root(alloc: Mapping[Address, GenesisAccount]) -> Hash32:
@@ -128,89 +154,73 @@ def state_root(alloc: Mapping[Address, GenesisAccount]) -> Hash32:
     )
 
 
-def _header(
-    config: ChainConfig, config_section: Mapping[str, Any], content: Mapping[str, Any], alloc: Mapping[Address, GenesisAccount]
-) -> Header:
-    timestamp = _number(content, "timestamp")
-    number = _number(content, "number")
-    fork = config.fork_at(number, timestamp)
-    base_fee = withdrawals_root = beacon_root = requests_hash = None
+def _header(config: ChainConfig, has_ethash: bool, fields: Fields, alloc: Mapping[Address, GenesisAccount]) -> Header:
+    timestamp = fields.number("timestamp", 63)  # later ones than it must fit in 64 bits
+    fork = config.fork_at(0, timestamp)
+    fee = withdrawals_root = beacon_root = requests_hash = None
     blob_gas_used = excess_blob_gas = None
     if fork.has(L1Rules.LONDON):
-        base_fee = INITIAL_BASE_FEE if content.get("baseFeePerGas") is None else _number(content, "baseFeePerGas")
+        fee = fields.number("baseFeePerGas", 64, INITIAL_BASE_FEE)
     if fork.has(L1Rules.SHANGHAI):
         withdrawals_root = EMPTY_ROOT
         if fork.withdrawals_root_is_message_passer and L2_TO_L1_MESSAGE_PASSER in alloc:
             withdrawals_root = alloc[L2_TO_L1_MESSAGE_PASSER].storage_root
     if fork.has(L1Rules.CANCUN):
-        blob_gas_used, excess_blob_gas = _number(content, "blobGasUsed"), _number(content, "excessBlobGas")
-        beacon_root = _bytes(content, "parentBeaconBlockRoot", 32)
+        blob_gas_used, excess_blob_gas = fields.number("blobGasUsed", 64), fields.number("excessBlobGas", 64)
+        beacon_root = ZERO_HASH  # EIP-4788: a genesis has no parent, whatever its file says
     if fork.has(L1Rules.PRAGUE):
         requests_hash = EMPTY_REQUESTS_HASH
-    difficulty = _number(content, "difficulty")
-    if content.get("difficulty") is None and config_section.get("ethash") is not None:
-        difficulty = _DEFAULT_DIFFICULTY
-    return Header(
-        parent_hash=_bytes(content, "parentHash", 32),
+    header = Header(
+        parent_hash=fields.data("parentHash", 32),
         ommers_hash=EMPTY_OMMERS_HASH,
-        beneficiary=_bytes(content, "coinbase", 20),
-        state_root=_bytes(content, "stateHash", 32) if content.get("stateHash") else state_root(alloc),
+        beneficiary=fields.data("coinbase", 20),
+        state_root=_state_root(fields, alloc),
         transactions_root=EMPTY_ROOT,
         receipts_root=EMPTY_ROOT,
         logs_bloom=EMPTY_BLOOM,
-        difficulty=difficulty,
-        number=number,
-        gas_limit=_number(content, "gasLimit") or _DEFAULT_GAS_LIMIT,
-        gas_used=_number(content, "gasUsed"),
+        difficulty=fields.number("difficulty", 256, _DEFAULT_DIFFICULTY if has_ethash else 0),
+        number=fields.number("number", 64),
+        gas_limit=fields.number("gasLimit", 64) or _DEFAULT_GAS_LIMIT,
+        gas_used=fields.number("gasUsed", 64),
         timestamp=timestamp,
-        extra_data=_bytes(content, "extraData"),
-        prev_randao=_bytes(content, "mixHash" if content.get("mixHash") else "mixhash", 32),
-        nonce=_number(content, "nonce").to_bytes(8, "big"),
-        base_fee_per_gas=base_fee,
+        extra_data=fields.data("extraData"),
+        prev_randao=fields.data("mixHash", 32),
+        nonce=fields.number("nonce", 64).to_bytes(8, "big"),
+        base_fee_per_gas=fee,
         withdrawals_root=withdrawals_root,
         blob_gas_used=blob_gas_used,
         excess_blob_gas=excess_blob_gas,
         parent_beacon_block_root=beacon_root,
         requests_hash=requests_hash,
     )
+    if header.number != 0:
+        raise ConfigError(f"number is {header.number}, but a chain begins with block 0")
+    if header.gas_used > header.gas_limit:
+        raise ConfigError(f"gasUsed is {header.gas_used}, above gasLimit {header.gas_limit}")
+    if not fields.has("gasLimit"):
+        raise ConfigError("gasLimit is missing")
+    return header
 
 
-def _entry(address: str, account: Mapping[str, Any]) -> tuple[Address, GenesisAccount]:
+def _state_root(fields: Fields, alloc: Mapping[Address, GenesisAccount]) -> Hash32:
+    """The allocation's, or `stateHash` where there is none; where there are both, they must agree."""
+    given = fields.data("stateHash", 32) if fields.has("stateHash") else None
+    computed = state_root(alloc)
+    if given is None or given == computed:
+        return computed
+    if alloc:
+        raise ConfigError(f"stateHash is 0x{given.hex()}, but the state root of alloc is 0x{computed.hex()}")
+    return given
+
+
+def _account(key: str, value: Any) -> tuple[Address, GenesisAccount]:
     """One entry of an allocation; the error of a bad one says which."""
-    try:
-        return bytes.fromhex(address.removeprefix("0x").rjust(40, "0")), GenesisAccount(
-            balance=_number(account, "balance"),
-            nonce=_number(account, "nonce"),
-            code=_bytes(account, "code"),
-            storage={int(slot, 16): int(value, 16) for slot, value in (account.get("storage") or {}).items()},
-        )
-    except ValueError as error:
-        raise ValueError(f"account {address}: {error}") from error
-
-
-def _bytes(source: Mapping[str, Any], name: str, length: int | None = None) -> bytes:
-    """Bytes of any length, or a hash or address; empty or zeros when absent."""
-    text = source.get(name)
-    if text is None:
-        return ZERO_HASH[: length or 0]
-    try:
-        value = bytes.fromhex(text.removeprefix("0x"))
-    except ValueError:
-        raise ValueError(f"{name} is not hexadecimal: {text[:80]!r}") from None
-    if length is not None and len(value) != length:
-        raise ValueError(f"{name} has {len(value)} bytes instead of {length}: {text[:80]}")
-    return value
-
-
-def _number(source: Mapping[str, Any], name: str) -> int:
-    """A number as genesis files write it: hex or decimal text, or a JSON number; 0 when absent."""
-    value = source.get(name)
-    if value is None or value == "":
-        return 0
-    try:
-        number = value if isinstance(value, int) else int(value, 16 if value.startswith("0x") else 10)
-    except ValueError:
-        raise ValueError(f"{name} is not a number: {value!r}") from None
-    if number < 0:
-        raise ValueError(f"{name} is negative: {value}")
-    return int(number)
+    where = f"account {key:.80}: "
+    fields = Fields(value, where)
+    slot_name = where + "storage slot "
+    return address(key), GenesisAccount(
+        balance=fields.number("balance", 256),
+        nonce=fields.number("nonce", 64),
+        code=fields.data("code"),
+        storage={word(slot, slot_name + slot): word(item, slot_name + slot) for slot, item in fields.entries("storage")},
+    )

@@ -7,8 +7,10 @@ handling of Ctrl-C is set up.
 import argparse
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Iterable, Sequence
+from types import FrameType
 from typing import Any, NoReturn
 
 from l2engine import __version__
@@ -34,13 +36,14 @@ COMMANDS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if words[:1] in (["-h"], ["--help"], ["help"]):
+    if words[:1] in (["-h"], ["-help"], ["--help"], ["help"]):
         print(_overview())
         return 0
-    if words[:1] in (["-v"], ["--version"]):
+    if words[:1] in (["-v"], ["-version"], ["--version"]):
         words = ["version"]
     name = words.pop(0) if words and not words[0].startswith("-") else "run"
     try:
+        _interrupt_on_every_signal()
         status = _run(name, words)
         sys.stdout.flush()
         return status
@@ -57,6 +60,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         where = f"{error.filename}: " if error.filename else ""
         print(f"l2engine: {where}{error.strerror or error}", file=sys.stderr)
         return 1
+
+
+def _interrupt_on_every_signal() -> None:
+    """Let SIGTERM, and a terminal that goes away, end a command as Ctrl-C does, so that it cleans up. `nohup` stays in force."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, _interrupt)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 def _run(name: str, words: Sequence[str]) -> int:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from genesis import chains, loader
 from genesis.chains import RegisteredChain, override_forks
+from genesis.config_section import check_no_gap
 from genesis.loader import Genesis
 from genesis.registry import registry
 from l2engine.errors import ConfigError, GenesisMismatch
@@ -123,15 +124,16 @@ def read_genesis(settings: Settings) -> Genesis:
     if settings.genesis is None:
         raise ConfigError("which chain? Name it with --network NAME or --genesis FILE")
     document = loader.read(settings.genesis)
-    config = document.get("config")
-    return loader.load(document, override_forks(config, settings.override) if isinstance(config, dict) else None)
+    genesis = loader.load(document, override_forks(loader.config_section(document), settings.override))
+    loader.check_first_block(genesis)
+    return genesis
 
 
 def write(kv: KeyValue, genesis: Genesis) -> None:
     """Write `genesis` into an empty database, or check that the database has the same genesis."""
     from l2engine.store.genesis import write_genesis
 
-    if not genesis.alloc:
+    if not genesis.has_state:
         raise ConfigError("this chain began before Bedrock: its genesis file has no allocation, and a state import is not supported yet")
     write_genesis(kv, genesis.block, genesis.alloc, json.dumps(genesis.geth_config, separators=(",", ":")).encode())
 
@@ -157,7 +159,9 @@ def prepare_rules(kv: KeyValue, settings: Settings, genesis: Genesis | None = No
         document = registered.geth_config()
     elif (same := registry(settings.chain_file).with_genesis(document.get("chainId", 0), blocks.genesis)) is not None:
         document = same.geth_config() | document
-    return chain_config(override_forks(document, settings.override))
+    document = override_forks(document, settings.override)
+    check_no_gap(document)
+    return chain_config(document)
 
 
 def registered_chain(settings: Settings, config: ChainConfig, block_0_hash: Hash32) -> RegisteredChain | None:

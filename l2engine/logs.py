@@ -6,13 +6,15 @@ Modules log a plain message and pass the facts separately: `log.info("Imported n
 
 import json
 import logging
+import os
 import sys
 import time
 from collections.abc import Mapping
 from typing import Any, TextIO
 
 TRACE = 5
-_LEVELS = {0: logging.CRITICAL, 1: logging.ERROR, 2: logging.WARNING, 3: logging.INFO, 4: logging.DEBUG, 5: TRACE}
+_SILENT = logging.CRITICAL + 1
+_LEVELS = {0: _SILENT, 1: logging.ERROR, 2: logging.WARNING, 3: logging.INFO, 4: logging.DEBUG, 5: TRACE}
 _NAMES = {
     logging.CRITICAL: "CRIT",
     logging.ERROR: "ERROR",
@@ -30,11 +32,13 @@ def configure(form: str = "terminal", verbosity: int = 3, stream: TextIO | None 
     """Send the program's log to `stream` (standard error) in one of the forms terminal, logfmt, json."""
     stream = stream or sys.stderr
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(_FORMS[form](stream.isatty()))
+    handler.setFormatter(_FORMS[form](stream.isatty() and not os.environ.get("NO_COLOR")))  # https://no-color.org
     logging.addLevelName(TRACE, "TRACE")
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(_LEVELS[max(0, min(verbosity, 5))])
+    if verbosity <= 0:
+        handler.setLevel(_SILENT)  # also for a logger with a level of its own
     for chatty in ("asyncio", "aiohttp.access", "eth", "urllib3"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 

@@ -27,7 +27,7 @@ from l2engine.chain.events import Event, NewHead, PooledTransaction, StoreFailed
 from l2engine.chain.fork_watch import DAY, ForkWatch
 from l2engine.errors import ConfigError
 from l2engine.rules.config import ChainConfig
-from l2engine.settings import JOURNAL, Settings
+from l2engine.settings import JOURNAL, Settings, parse_address
 from l2engine.types.base import Address
 from l2engine.types.header import Header
 from l2engine.types.limits import RpcSettings
@@ -35,14 +35,14 @@ from l2engine.types.storage import KeyValue
 from rpc.context import Context, Network
 from rpc.ports import auth
 from rpc.ports.forward import forwarder
-from rpc.ports.http import Port
+from rpc.ports.http import Port, in_url
 from rpc.ports.message_filters import MessageFilters
 from rpc.ports.server import Server
 from rpc.registry import ENGINE_NAMESPACES, methods_for
 
 log = logging.getLogger(__name__)
 ready_log = logging.getLogger(f"{__name__}.ready")
-ready_log.setLevel(logging.INFO)  # scripts wait for the ready line, whatever the verbosity
+ready_log.setLevel(logging.INFO)  # scripts wait for the ready line, whatever the verbosity; only 0 silences it
 
 STOP_SECONDS = 3.0  # for the running call; together with closing the ports, stopping takes at most 5
 MESSAGE_LOOK_SECONDS = 1.0  # between two looks at waiting transactions with messages, and at the filters' failsafe
@@ -99,6 +99,7 @@ class Node:
         for warning in self.settings.warnings:
             log.warning(warning)
         started = time.monotonic()
+        secret_path = self._secret_path()
         try:
             engine_thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
             opening = functools.partial(assembly.open_chain, self.settings, self._kv, self._now())
@@ -107,7 +108,6 @@ class Node:
             self._recover_after_failures(engine_thread)
             self._check_messages()
             await self._keep_transactions(engine_thread)
-            secret_path = self.settings.authrpc_jwtsecret or assembly.data_directory(self.settings) / "jwtsecret"
             secret = auth.load_secret(secret_path)
             await self._open_ports(engine_thread, secret, secret_path)
             if self._service is not None:
@@ -135,6 +135,13 @@ class Node:
         if self._service is None:
             self._watch_for_silence()
 
+    def _secret_path(self) -> Path:
+        """The file of the JWT secret. `ConfigError` when the folder of a named one is missing: a rollup node would look elsewhere."""
+        named = self.settings.authrpc_jwtsecret
+        if named is not None and not named.parent.is_dir():
+            raise ConfigError(f"--authrpc.jwtsecret {named}: there is no folder {named.parent}")
+        return named or assembly.data_directory(self.settings) / "jwtsecret"
+
     async def stop(self) -> None:
         """Stop all parts in reverse order. No acknowledged block is lost."""
         while self._stops:
@@ -142,10 +149,11 @@ class Node:
 
     async def _open_ports(self, engine_thread: ThreadPoolExecutor, secret: bytes, secret_path: Path) -> None:
         settings = self.settings
+        http_addr, ws_addr, engine_addr = map(parse_address, (settings.http_addr, settings.ws_addr, settings.authrpc_addr))
         context = self._context()
         http_methods, ws_methods = methods_for(settings.http_api), methods_for(settings.ws_api)
         engine_port = Port(
-            settings.authrpc_addr,
+            engine_addr,
             settings.authrpc_port,
             methods_for(ENGINE_NAMESPACES),
             websocket=True,
@@ -158,7 +166,7 @@ class Node:
         if settings.http:
             ports.append(
                 Port(
-                    settings.http_addr,
+                    http_addr,
                     settings.http_port,
                     http_methods,
                     websocket=one_port,
@@ -171,7 +179,7 @@ class Node:
         if settings.ws and not one_port:
             ports.append(
                 Port(
-                    settings.ws_addr,
+                    ws_addr,
                     settings.ws_port,
                     ws_methods,
                     http=False,
@@ -183,12 +191,12 @@ class Node:
         self._stops.append(server.stop)
         numbers = await server.start()
         self._stops.append(_as_stop(self.chain.engine.events.subscribe(_announcer(server))))
-        http = f"{settings.http_addr}:{numbers[1]}" if settings.http else None
-        ws = http if one_port else f"{settings.ws_addr}:{numbers[-1]}" if settings.ws else None
+        http = in_url(http_addr, numbers[1]) if settings.http else None
+        ws = http if one_port else in_url(ws_addr, numbers[-1]) if settings.ws else None
         self.endpoints = Endpoints(
             http=http and f"http://{http}",
             ws=ws and f"ws://{ws}",
-            engine=f"http://{settings.authrpc_addr}:{numbers[0]}",
+            engine=f"http://{in_url(engine_addr, numbers[0])}",
             jwt_secret=secret_path,
         )
 

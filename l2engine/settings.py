@@ -23,8 +23,10 @@ from l2engine.types.limits import HISTORY_PROOFS, HISTORY_STATE, BuilderSettings
 ENVIRONMENT_PREFIX = "L2ENGINE_"
 API_NAMES = ("eth", "net", "web3", "debug", "txpool", "admin", "miner", "trace", "ots", "testing")
 SDM_POLICIES = ("none", "warming")
+LOCALHOST = "127.0.0.1"
 _POOL, _RPC = PoolSettings(), RpcSettings()
 JOURNAL = "transactions.journal"
+_ONE_DASH = re.compile(r"-[a-z][\w.-]")  # `-http.port 1`, as geth takes it; no flag but -h is one letter
 OVERRIDES = tuple(f"override.{fork.name}" for fork in OP_FORKS[1:])
 
 
@@ -49,6 +51,11 @@ def parse_port(text: str) -> int:
     if number >= 1 << 16:
         raise ValueError(f"not a port: {text!r}")
     return number
+
+
+def parse_address(text: str) -> str:
+    """A host name or an IP address, IPv6 also in brackets. Empty text, as from an unset variable, means this machine alone."""
+    return text.strip().removeprefix("[").removesuffix("]") or LOCALHOST
 
 
 def parse_amount(text: str) -> float:
@@ -139,20 +146,20 @@ class Settings:
 
     # HTTP and WebSocket
     http: bool = _flag("http", False, "serve JSON-RPC over HTTP")
-    http_addr: str = _flag("http.addr", "127.0.0.1", "HTTP address")
+    http_addr: str = _flag("http.addr", LOCALHOST, "HTTP address", parse=parse_address)
     http_port: int = _flag("http.port", 8545, "HTTP port; 0 picks a free one", parse=parse_port)
     http_api: tuple[str, ...] = _flag("http.api", ("eth", "net", "web3"), "namespaces over HTTP")
     http_corsdomain: tuple[str, ...] = _flag("http.corsdomain", (), "origins that browsers may call from; * for all")
     http_vhosts: tuple[str, ...] = _flag("http.vhosts", ("localhost",), "Host names that are served; * for all")
     ws: bool = _flag("ws", False, "serve JSON-RPC over WebSocket")
-    ws_addr: str = _flag("ws.addr", "127.0.0.1", "WebSocket address")
+    ws_addr: str = _flag("ws.addr", LOCALHOST, "WebSocket address", parse=parse_address)
     ws_port: int = _flag("ws.port", 8546, "WebSocket port; 0 picks a free one", parse=parse_port)
     ws_api: tuple[str, ...] = _flag("ws.api", ("eth", "net", "web3"), "namespaces over WebSocket")
     ws_origins: tuple[str, ...] = _flag("ws.origins", (), "origins that may connect; * for all")
     ipcdisable: bool = _flag("ipcdisable", False, "accepted; there is no IPC socket")
 
     # Engine API
-    authrpc_addr: str = _flag("authrpc.addr", "127.0.0.1", "Engine API address")
+    authrpc_addr: str = _flag("authrpc.addr", LOCALHOST, "Engine API address", parse=parse_address)
     authrpc_port: int = _flag("authrpc.port", 8551, "Engine API port; 0 picks a free one", parse=parse_port)
     authrpc_jwtsecret: Path | None = _flag(
         "authrpc.jwtsecret", None, "file of the shared secret (default: jwtsecret in the data directory)", "authrpc.jwt-secret", parse=Path
@@ -265,7 +272,7 @@ class Settings:
 
     # operation
     metrics: bool = _flag("metrics", False, "serve metrics for Prometheus")
-    metrics_addr: str = _flag("metrics.addr", "127.0.0.1", "metrics address")
+    metrics_addr: str = _flag("metrics.addr", LOCALHOST, "metrics address", parse=parse_address)
     metrics_port: int = _flag("metrics.port", 6060, "metrics port", parse=parse_port)
     log_format: str = _flag("log.format", "terminal", "form of log lines", "log.stdout.format", choices=("terminal", "logfmt", "json"))
     verbosity: int = _flag("verbosity", 3, "0 silent, 1 error, 2 warn, 3 info, 4 debug, 5 trace")
@@ -296,6 +303,7 @@ _METAVARS: Mapping[Callable[[str], Any], str] = {
     parse_bool: "",
     parse_number: "N",
     parse_port: "PORT",
+    parse_address: "ADDRESS",
     parse_list: "A,B,…",
     parse_urls: "URL",
     parse_seconds: "TIME",
@@ -355,12 +363,18 @@ def spell_out(arguments: Sequence[str]) -> list[str]:
 
 def parse_arguments(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:
     """Parse, with a hint at the nearest flag when one is unknown."""
-    args, unknown = parser.parse_known_args(spell_out(arguments))
+    words = [f"-{word}" if _ONE_DASH.match(word) else word for word in arguments]
+    args, unknown = parser.parse_known_args(spell_out(words))
     if unknown:
         _refuse(parser, unknown[0])
-    given = {word[2:].partition("=")[0] for word in arguments if word.startswith("--")}
+    given = {word[2:].partition("=")[0] for word in words if word.startswith("--")}
     args.ignored_names = sorted(given & (IGNORED_SWITCHES | IGNORED_VALUES)) if hasattr(args, "ignored") else []
     return args
+
+
+def _names(parser: argparse.ArgumentParser) -> set[str]:
+    """The flags of a command: those of all commands, and its own, which its help lists."""
+    return {*_KNOWN, *re.findall(r"--([\w.-]+)", parser.format_help())}
 
 
 def resolve(args: argparse.Namespace, environment: Mapping[str, str] = os.environ, **defaults: Any) -> Settings:
@@ -452,7 +466,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
         document = tomllib.loads(path.read_text())
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"{path}: {error}") from error
     found: dict[str, Any] = {}
 
@@ -497,4 +511,4 @@ def hint(name: str, known: Iterable[str], prefix: str = "") -> str:
 
 def _refuse(parser: argparse.ArgumentParser, word: str) -> NoReturn:
     name = word.removeprefix("--").partition("=")[0]
-    parser.error(f"unknown flag {word}{hint(name, _KNOWN, '--')}" if word.startswith("-") else f"unexpected argument {word!r}")
+    parser.error(f"unknown flag {word}{hint(name, _names(parser), '--')}" if word.startswith("-") else f"unexpected argument {word!r}")

@@ -1,13 +1,12 @@
 """Run blockchain tests of ethereum/tests and print one record each as a JSON list, as `statetest` does."""
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
+from l2engine.commands import suite
 from l2engine.conformance import blocktest
-from l2engine.conformance.sources import documents
-from l2engine.conformance.statetest import Outcome, fork_named
+from l2engine.conformance.statetest import Case, Outcome, fork_named
 from l2engine.evm.choose import KINDS, executor_factory
 from l2engine.evm.tracers.steps import JsonTracer
 
@@ -23,12 +22,8 @@ def run(args: argparse.Namespace) -> int:
     """0 when every test passes."""
     executor = executor_factory(args.evm)
     fork = args.fork if args.fork is None or "To" in args.fork else fork_named(args.fork)
-    outcomes: list[Outcome] = []
-    for name, document in documents(args.paths):
-        before = len(outcomes)
-        for test in blocktest.read(document, fork):
-            outcomes.append(blocktest.run(test, executor, JsonTracer(sys.stderr) if args.json_trace else None))
-        failed = sum(not outcome.passed for outcome in outcomes[before:])
-        print(f"{name}: {len(outcomes) - before} tests" + (f", {failed} FAILED" if failed else ""), file=sys.stderr)
-    print(json.dumps([outcome.to_json() for outcome in outcomes], indent=1))
-    return 0 if all(outcome.passed for outcome in outcomes) else 1
+
+    def execute(case: Case) -> Outcome:
+        return blocktest.run(case.load(), executor, JsonTracer(sys.stderr) if args.json_trace else None)
+
+    return suite.run(args.paths, "tests", lambda document: blocktest.cases(document, fork), execute)

@@ -5,6 +5,7 @@ HTTP, WebSocket and Engine API are open. The chain lives in memory, or in --data
 
 import argparse
 import asyncio
+import json
 import logging
 import shutil
 import tempfile
@@ -19,17 +20,21 @@ from typing import TYPE_CHECKING, Any
 from genesis.dev import CHAIN_ID, dev_genesis
 from genesis.dev.accounts import DEV_ACCOUNTS, MNEMONIC
 from genesis.loader import load
+from genesis.registry import registry
 from l2engine import __version__, assembly, logs, settings
 from l2engine.assembly import Chain
 from l2engine.commands.run import serve
 from l2engine.errors import ConfigError
 from l2engine.rules.forks import OP_FORKS
 from l2engine.settings import Settings
+from l2engine.store import schema
+from l2engine.types.base import keccak
 from l2engine.types.storage import KeyValue
 
 if TYPE_CHECKING:
     from l2engine.dev.upgrades import Upgrade
     from l2engine.node import Endpoints, Node
+    from l2engine.store.blocks import BlockStore
 
 log = logging.getLogger(__name__)
 
@@ -158,9 +163,14 @@ def _open(chosen: Settings, fork: str | None, later: Mapping[str, int], gives_re
     """The database, with a genesis in it."""
     from l2engine.store.blocks import BlockStore
 
+    if chosen.genesis is not None:  # first, so that a mistake in it creates no directory
+        named = assembly.read_genesis(chosen)
+        _refuse_registered(named.config.chain_id, named.hash, chosen.genesis)
     kv = assembly.memory_database(chosen) if chosen.datadir is None else assembly.open_database(chosen)
     try:
         blocks = BlockStore(kv)
+        if blocks.genesis is not None:
+            _refuse_foreign(kv, blocks, chosen)
         if blocks.genesis is None and chosen.genesis is None:
             fork = fork or (FORK_WITH_REFUNDS if gives_refunds else DEFAULT_FORK)
             assembly.write(kv, load(dev_genesis(fork, int(time.time()), chain_id=chosen.networkid or CHAIN_ID, later=later)))
@@ -176,6 +186,24 @@ def _open(chosen: Settings, fork: str | None, later: Mapping[str, int], gives_re
         kv.close()
         raise
     return kv
+
+
+def _refuse_foreign(kv: KeyValue, blocks: "BlockStore", chosen: Settings) -> None:
+    """`ConfigError` when the data directory has the chain of somebody else: a registered one, or one on which no account of dev's
+    exists, unless --genesis names it."""
+    chain_id = json.loads(blocks.config or b"{}").get("chainId", 0)
+    _refuse_registered(chain_id, blocks.genesis or b"", chosen.datadir)
+    if chosen.genesis is None and not any(kv.get(schema.account_key(keccak(account.address))) for account in DEV_ACCOUNTS):
+        raise ConfigError(
+            f"{chosen.datadir} has chain {chain_id}, on which no account of dev's exists: `l2engine run` follows it; "
+            "to make blocks on it all the same, name its file with --genesis"
+        )
+
+
+def _refuse_registered(chain_id: int, block_0_hash: bytes, where: Path | None) -> None:
+    registered = registry().with_genesis(chain_id, block_0_hash)
+    if registered is not None:
+        raise ConfigError(f"{where} has {registered.name}: dev makes blocks of its own; `l2engine run` follows a real chain")
 
 
 def _upgrades(kv: KeyValue, chosen: Settings, bundle: Path | None, dependency_set: frozenset[int]) -> "Mapping[str, Upgrade]":

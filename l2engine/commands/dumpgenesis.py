@@ -27,7 +27,8 @@ def run(args: argparse.Namespace) -> int:
     chosen = settings.resolve(args)
     document: dict[str, Any]
     if chosen.genesis is not None:
-        document = {**loader.read(chosen.genesis), "config": dict(assembly.read_genesis(chosen).geth_config)}
+        content = {name: value for name, value in loader.read(chosen.genesis).items() if name.lower() != "config"}
+        document = {"config": dict(assembly.read_genesis(chosen).geth_config), **content}
     elif chosen.network is not None:
         document = {"config": override_forks(registry(chosen.chain_file).find(chosen.network).geth_config(), chosen.override)}
     else:

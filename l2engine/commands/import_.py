@@ -1,7 +1,7 @@
-"""Execute the blocks of an RLP chain file (plain or .gz) and make the last one the head.
+"""Execute the blocks of an RLP chain file (plain or .gz), or of a pipe, and make the last one the head.
 
-Blocks that are there already are skipped, so an interrupted import is continued by running it again. Ctrl-C and SIGTERM
-stop after the block at hand. Exit status 0 when the whole file is in.
+Blocks that are there already are skipped, so an interrupted import is continued by running it again. Ctrl-C, SIGTERM and SIGHUP
+stop after the block at hand, with exit status 130. Exit status 0 when the whole file is in.
 """
 
 import argparse
@@ -13,12 +13,14 @@ import sys
 import time
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import BinaryIO, cast
 
 from l2engine import assembly, logs, settings
 from l2engine.commands.progress import Progress
+from l2engine.commands.run import stop_signals
 from l2engine.errors import ConfigError, DecodeError, InvalidBlock, StoreUnavailable, UnknownBlock, UnknownFork
 from l2engine.store.blocks import BlockStore
 from l2engine.types.base import Hash32, keccak
@@ -52,12 +54,13 @@ def run(args: argparse.Namespace) -> int:
     stop = _StopSignal()
     try:
         for path in args.files:
-            if not _import_file(path, chain, stop):
-                print(f"interrupted at block {chain.engine.head.number}; run the command again to go on", file=sys.stderr)
-                return INTERRUPTED
+            _import_file(path, chain, stop)
         head = chain.engine.head
         print(f"head: {head.number} 0x{head.hash.hex()}")
         return 0
+    except KeyboardInterrupt:
+        print(f"interrupted at block {chain.engine.head.number}; run the command again to go on", file=sys.stderr)
+        return INTERRUPTED
     except StoreUnavailable as error:
         print(f"l2engine: stopped at block {chain.engine.head.number}: {error}; run the command again to go on", file=sys.stderr)
         return 1
@@ -65,32 +68,20 @@ def run(args: argparse.Namespace) -> int:
         chain.close()
 
 
-def _import_file(path: Path, chain: assembly.Chain, stop: "_StopSignal") -> bool:
-    """Whether the whole file is in; False after a signal."""
+def _import_file(path: Path, chain: assembly.Chain, stop: "_StopSignal") -> None:
+    """Execute one file; `KeyboardInterrupt` after a signal, between two blocks."""
     known, imported, gas, start = 0, 0, 0, time.monotonic()
-    if not path.is_file():
-        raise ConfigError(f"no such file: {path}")
     at = 0
-    with path.open("rb") as file, Progress("importing", os.path.getsize(path)) as progress:
-        for raw in read_items(_unzipped(file)):
-            if stop.wanted:
-                return False
+    with _open(path, stop) as file, Progress("importing", _size(file)) as progress:
+        for raw in _blocks(path, file, stop):
             if _is_in(raw, chain.blocks):
                 known += 1
             else:
-                block = decode_block(raw)
-                try:
-                    chain.engine.import_block(block)
-                except InvalidBlock as error:
-                    raise InvalidBlock(f"{path}: block {block.number} 0x{block.hash.hex()}: {error}") from error
-                except UnknownFork as error:
-                    raise ConfigError(f"{path}: block {block.number} 0x{block.hash.hex()}: {error}") from error
-                except UnknownBlock as error:
-                    raise ConfigError(f"{path}: {_why_it_does_not_fit(block, chain)}") from error
+                block = _execute(path, raw, chain)
                 imported += 1
                 gas += block.header.gas_used
             elapsed = max(time.monotonic() - start, 1e-9)
-            here = file.tell()  # of the compressed bytes, where there are such
+            here = file.tell() if file.seekable() else 0  # of the compressed bytes, where there are such
             progress.step(
                 here - at, head=chain.engine.head.number, blocks_per_s=round(imported / elapsed), mgas_per_s=round(gas / 1e6 / elapsed, 1)
             )
@@ -100,7 +91,55 @@ def _import_file(path: Path, chain: assembly.Chain, stop: "_StopSignal") -> bool
         + (f"; {known} were there already" if known else ""),
         file=sys.stderr,
     )
-    return True
+
+
+def _open(path: Path, stop: "_StopSignal") -> BinaryIO:
+    """A file or a pipe, to be read from its beginning."""
+    try:
+        with stop.at_once():  # a pipe waits for its writer
+            return path.open("rb")
+    except FileNotFoundError:
+        raise ConfigError(f"no such file: {path}") from None
+
+
+def _size(file: BinaryIO) -> int:
+    """Bytes in all; 0 where that is not known, as of a pipe."""
+    return os.fstat(file.fileno()).st_size if file.seekable() else 0
+
+
+def _blocks(path: Path, file: BinaryIO, stop: "_StopSignal") -> Iterator[bytes]:
+    """The encoded blocks; the error for a damaged place says how many came before it."""
+    count = 0
+    try:
+        with stop.at_once():
+            items = read_items(_unzipped(file))
+        while True:
+            with stop.at_once():
+                raw = next(items, None)
+            if raw is None:
+                return
+            yield raw
+            count += 1
+    except DecodeError as error:
+        raise DecodeError(f"{path}, after {count} blocks: {error}") from error
+
+
+def _execute(path: Path, raw: bytes, chain: assembly.Chain) -> Block:
+    """Decode one block, run it and make it the head; every error names the file and the block."""
+    try:
+        block = decode_block(raw)
+    except DecodeError as error:
+        raise DecodeError(f"{path}: the block after {chain.engine.head.number} does not decode: {error}") from error
+    where = f"{path}: block {block.number} 0x{block.hash.hex()}"
+    try:
+        chain.engine.import_block(block)
+    except InvalidBlock as error:
+        raise InvalidBlock(f"{where}: {error}") from error
+    except UnknownFork as error:
+        raise ConfigError(f"{where}: {error}") from error
+    except UnknownBlock as error:
+        raise ConfigError(f"{path}: {_why_it_does_not_fit(block, chain)}") from error
+    return block
 
 
 def _why_it_does_not_fit(block: Block, chain: assembly.Chain) -> str:
@@ -126,7 +165,10 @@ def read_items(file: BinaryIO) -> Iterator[bytes]:
 
 def _is_in(raw: bytes, blocks: BlockStore) -> bool:
     """Whether the block is on the canonical chain already; only its header is looked at."""
-    block_hash = header_hash(raw)
+    try:
+        block_hash = header_hash(raw)
+    except DecodeError:
+        return False  # decoding all of it will say why
     number = blocks.number(block_hash)
     return number is not None and blocks.canonical_hash(number) == block_hash
 
@@ -146,20 +188,31 @@ def _read(file: BinaryIO, size: int) -> bytes:
 
 
 def _unzipped(file: BinaryIO) -> BinaryIO:
-    magic = file.read(2)
-    file.seek(0)
-    return cast(BinaryIO, gzip.GzipFile(fileobj=file)) if magic == b"\x1f\x8b" else file
+    """The content of a file that may be gzipped; nothing is read twice, so that a pipe serves as well."""
+    buffered = cast(io.BufferedReader, file)
+    return cast(BinaryIO, gzip.GzipFile(fileobj=file)) if buffered.peek(1)[:1] == b"\x1f" else file  # no block begins so
 
 
 class _StopSignal:
-    """Notes the first SIGINT or SIGTERM; a second one interrupts at once."""
+    """Notes the first signal to stop, so that a block is finished; a second one, or one while nothing is executed, interrupts."""
 
     def __init__(self) -> None:
-        self.wanted = False
-        for number in (signal.SIGINT, signal.SIGTERM):
+        self._wanted = self._idle = False
+        for number in stop_signals():
             signal.signal(number, self._note)
 
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Here, where the command may have to wait for its input, a signal interrupts at once."""
+        self._idle = True
+        try:
+            if self._wanted:
+                raise KeyboardInterrupt
+            yield
+        finally:
+            self._idle = False
+
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.wanted:
+        if self._wanted or self._idle:
             raise KeyboardInterrupt
-        self.wanted = True
+        self._wanted = True

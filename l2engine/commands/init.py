@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
         registered = assembly.registered_chain(chosen, genesis.config, genesis.hash)
         for line in assembly.check_forks(genesis.config, genesis.header, registered, time.time()):
             print(f"warning: {line}", file=sys.stderr)
-        if genesis.alloc:
+        if genesis.has_state:
             kv = assembly.open_database(chosen)
             try:
                 assembly.write(kv, genesis)
@@ -38,6 +38,6 @@ def run(args: argparse.Namespace) -> int:
         print(f"genesis mismatch\nexpected: 0x{error.expected.hex()}\ncomputed: 0x{error.got.hex()}", file=sys.stderr)
         return 1
     print(f"genesis hash: 0x{genesis.hash.hex()}")
-    if not genesis.alloc:
+    if not genesis.has_state:
         raise ConfigError("nothing was written: this chain began before Bedrock, and importing its state is not supported yet")
     return 0

@@ -9,10 +9,11 @@ from typing import Any
 
 
 class Progress:
-    """Counts steps towards `total`, of which some may be larger than one; leave the `with` block to end its line."""
+    """Counts steps towards `total`, of which some may be larger than one, or 0 if it is not known; leave the `with` block to end its
+    line."""
 
     def __init__(self, verb: str, total: int) -> None:
-        self._verb, self._total = verb, max(total, 1)
+        self._verb, self._total = verb, total
         self._done = 0
         self._start = self._shown = time.monotonic()
         self._terminal = sys.stderr.isatty()
@@ -35,11 +36,13 @@ class Progress:
             print(f"\r{line}\033[K" if self._terminal else line, end="" if self._terminal else "\n", file=sys.stderr, flush=True)
 
     def _line(self, now: float, facts: dict[str, Any]) -> str:
+        text = " ".join(f"{key}={value}" for key, value in facts.items())
+        if not self._total:
+            return f"{self._verb} {text}"
         share = min(self._done / self._total, 1.0)
         elapsed = now - self._start
         left = elapsed / share - elapsed if share else 0.0
         bar = f"[{'#' * round(share * 24):<24}] " if self._terminal else ""
-        text = " ".join(f"{key}={value}" for key, value in facts.items())
         return f"{self._verb} {bar}{share:6.1%} {text} eta={_duration(left)}"
 
 

@@ -10,6 +10,7 @@ import os
 import signal
 import threading
 from collections.abc import Awaitable, Callable
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from genesis.registry import registry
@@ -55,14 +56,12 @@ def _tell_of_sequencer(chosen: Settings) -> None:
 
 
 def serve(start: "Callable[[], Awaitable[Node]]") -> int:
-    """Run the node that `start` starts until SIGINT, SIGTERM or its own wish to halt; then stop it. The exit status."""
+    """Run the node that `start` starts until a signal or its own wish to halt; then stop it. The exit status."""
     import uvloop
 
     async def main() -> int:
         stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, _on_signal, stop)
+        _set_on_signals(stop, asyncio.get_running_loop())
         starting, stopping = asyncio.ensure_future(start()), asyncio.create_task(stop.wait())
         await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
         if not starting.done():
@@ -89,7 +88,25 @@ def serve(start: "Callable[[], Awaitable[Node]]") -> int:
     return status
 
 
-def _on_signal(stop: asyncio.Event) -> None:
+def stop_signals() -> list[signal.Signals]:
+    """The signals that stop a command in order: Ctrl-C, SIGTERM, and the end of the terminal unless `nohup` ignores it."""
+    hang_up = [] if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else [signal.SIGHUP]
+    return [signal.SIGINT, signal.SIGTERM, *hang_up]
+
+
+def _set_on_signals(stop: asyncio.Event, loop: asyncio.AbstractEventLoop) -> None:
+    """Let signals set `stop`. Not by the loop's own means: when it closes, those bring back the default, by which a second signal
+    would kill the process while it cleans up."""
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(_stop, stop)
+
+    for number in stop_signals():
+        signal.signal(number, on_signal)
+
+
+def _stop(stop: asyncio.Event) -> None:
     if stop.is_set():
         log.warning("Already stopping; another signal does not speed it up")
     stop.set()

@@ -8,13 +8,14 @@ take over. Proof-of-work seals are not checked. Before the merge the head is the
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from functools import partial
+from typing import Any, NoReturn, TypeVar, cast
 
 from eth.vm.forks.homestead.headers import dao_drain_list, dao_refund_contract
 
 from l2engine.chain.process import process_block
-from l2engine.conformance.statetest import FORKS, Outcome, fork_named
-from l2engine.conformance.world import World, from_hex
+from l2engine.conformance.statetest import FORKS, Case, Outcome, fork_named
+from l2engine.conformance.world import World, from_hex, to_int
 from l2engine.errors import DecodeError, InvalidBlock, L2EngineError, UnknownBlock
 from l2engine.evm.executor import Executor
 from l2engine.rules.config import Activation, ChainConfig
@@ -26,6 +27,8 @@ from l2engine.types.header import Header
 from l2engine.types.state import Account, AccountDiff, StateDiff
 from l2engine.types.storage import StateStore
 from l2engine.types.tracing import Tracer
+
+T = TypeVar("T")
 
 MAINNET_DEPOSIT_CONTRACT = bytes.fromhex("00000000219ab540356cbb839cbe05303d7705fa")
 
@@ -41,17 +44,33 @@ class BlockTest:
 
 def read(document: Mapping[str, Any], fork: str | None = None) -> Iterator[BlockTest]:
     """The tests in one file, optionally of one network name only. `DecodeError` for a file of another kind."""
+    return (case.load() for case in cases(document, fork))
+
+
+def cases(document: Mapping[str, Any], fork: str | None = None) -> Iterator[Case]:
+    """The tests in one file before they are read. `DecodeError` for a file of another kind; an entry of another kind among blockchain
+    tests is a case that cannot be read."""
+    if document and not any(map(_is_block_test, document.values())):
+        raise DecodeError(f"{next(iter(document))!r} is not a blockchain test")
     for name, test in document.items():
-        if not isinstance(test, dict) or "network" not in test:
-            raise DecodeError(f"{name!r} is not a blockchain test")
-        if fork is None or test["network"].lower() == fork.lower():
-            yield BlockTest(name, test["network"], test)
+        if not _is_block_test(test):
+            yield Case(name, "", partial(_refuse, f"{name!r} is not a blockchain test"))
+        elif fork is None or test["network"].lower() == fork.lower():
+            yield Case(name, test["network"], partial(BlockTest, name, test["network"], test))
+
+
+def _is_block_test(test: Any) -> bool:
+    return isinstance(test, dict) and isinstance(test.get("network"), str)
+
+
+def _refuse(words: str) -> NoReturn:
+    raise DecodeError(words)
 
 
 def run(test: BlockTest, executor: Callable[[ChainConfig], Executor], tracer: Tracer | None = None) -> Outcome:
-    """Import the test's blocks and compare; never raises for what a test may contain."""
+    """Import the test's blocks and compare. Raises only for a test that is malformed."""
     document = test.document
-    genesis = decode_block(from_hex(document["genesisRLP"])).header
+    genesis = _genesis(document)
     world = World.from_json(document["pre"], lambda number: None)
     if genesis.hash != from_hex(document["genesisBlockHeader"]["hash"]) or world.root != genesis.state_root:
         return Outcome(test.name, test.network, False, world.root, "genesis differs")
@@ -67,6 +86,44 @@ def run(test: BlockTest, executor: Callable[[ChainConfig], Executor], tracer: Tr
             if expected is not None:
                 return Outcome(test.name, test.network, False, None, f"block {index} must be refused: {expected}")
     return _compare(test, chain.head)
+
+
+def _genesis(document: Mapping[str, Any]) -> Header:
+    """Block 0's header, from its bytes or, in files of evmone's, from its fields."""
+    encoded = from_hex(document.get("genesisRLP") or "0x")
+    return decode_block(encoded).header if encoded else _header(document["genesisBlockHeader"])
+
+
+def _header(fields: Mapping[str, Any]) -> Header:
+    number, data = _optional(to_int, fields), _optional(from_hex, fields)
+    return Header(
+        parent_hash=from_hex(fields["parentHash"]),
+        ommers_hash=from_hex(fields["uncleHash"]),
+        beneficiary=from_hex(fields["coinbase"]),
+        state_root=from_hex(fields["stateRoot"]),
+        transactions_root=from_hex(fields["transactionsTrie"]),
+        receipts_root=from_hex(fields["receiptTrie"]),
+        logs_bloom=from_hex(fields["bloom"]),
+        difficulty=to_int(fields["difficulty"]),
+        number=to_int(fields["number"]),
+        gas_limit=to_int(fields["gasLimit"]),
+        gas_used=to_int(fields["gasUsed"]),
+        timestamp=to_int(fields["timestamp"]),
+        extra_data=from_hex(fields["extraData"]),
+        prev_randao=from_hex(fields["mixHash"]),
+        nonce=from_hex(fields["nonce"]),
+        base_fee_per_gas=number("baseFeePerGas"),
+        withdrawals_root=data("withdrawalsRoot"),
+        blob_gas_used=number("blobGasUsed"),
+        excess_blob_gas=number("excessBlobGas"),
+        parent_beacon_block_root=data("parentBeaconBlockRoot"),
+        requests_hash=data("requestsHash"),
+    )
+
+
+def _optional(read: Callable[[str], T], fields: Mapping[str, Any]) -> Callable[[str], T | None]:
+    """Reads a field by name; None when it is absent."""
+    return lambda name: None if fields.get(name) is None else read(fields[name])
 
 
 def _compare(test: BlockTest, head: "Node") -> Outcome:

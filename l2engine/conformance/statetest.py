@@ -6,7 +6,8 @@ and values. Blocks around the transaction do not exist: no reward, no withdrawal
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
+from typing import Any, NoReturn
 
 from l2engine.conformance.world import World, from_hex, to_int
 from l2engine.errors import ConfigError, DecodeError, ExecutorsDisagree, InvalidTransaction
@@ -15,7 +16,7 @@ from l2engine.rules import forks
 from l2engine.rules.config import Activation, ChainConfig
 from l2engine.rules.forks import BlobSchedule, Fork, L1Rules
 from l2engine.types import rlp
-from l2engine.types.base import EMPTY_OMMERS_HASH, EMPTY_ROOT, ZERO_ADDRESS, ZERO_HASH, Hash32, keccak
+from l2engine.types.base import EMPTY_OMMERS_HASH, EMPTY_ROOT, ZERO_ADDRESS, ZERO_HASH, Address, Hash32, keccak
 from l2engine.types.delegation import Authorization
 from l2engine.types.environment import BlockEnv
 from l2engine.types.header import Header
@@ -23,7 +24,7 @@ from l2engine.types.receipt import Log
 from l2engine.types.state import Account, AccountDiff, StateDiff
 from l2engine.types.tracing import Tracer
 from l2engine.types.transaction import AccessListTransaction, BlobTransaction, FeeMarketTransaction, LegacyTransaction, SetCodeTransaction
-from l2engine.types.transaction_codec import signed
+from l2engine.types.transaction_codec import decode_transaction, signed
 
 FORKS: dict[str, Fork] = {
     "Frontier": forks.FRONTIER,
@@ -46,6 +47,7 @@ FORKS: dict[str, Fork] = {
     "Osaka": forks.OSAKA,
 }
 """The suites' names of the forks."""
+_SOME_KEY = bytes(31) + b"\x01"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +58,26 @@ class StateTest:
     fork_name: str
     config: ChainConfig
     env: BlockEnv
-    pre: Mapping[str, Any]
+    world: World
+    """The state before."""
     raw: bytes
     """The signed transaction as the file gives it, or built from its fields where it does not."""
     built: bytes | None
     """The transaction signed by us; None where its fields are none that could be signed."""
+    sender: Address | None
+    """The sender, where the file gives neither a key nor the signed transaction; None where the signature tells it."""
     state_root: Hash32
     logs_hash: Hash32
     expect_exception: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One case of a file: a state test of one fork, or a blockchain test. It is read when it runs, for it may be malformed."""
+
+    name: str
+    fork: str
+    load: Callable[[], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +111,30 @@ def fork_named(name: str) -> str:
 
 def read(document: Mapping[str, Any], fork: str | None = None) -> Iterator[StateTest]:
     """The cases in one test file, optionally of one fork name only. `DecodeError` for a file of another kind."""
+    return (case.load() for case in cases(document, fork))
+
+
+def cases(document: Mapping[str, Any], fork: str | None = None) -> Iterator[Case]:
+    """The cases in one test file before they are read. `DecodeError` for a file of another kind; an entry of another kind among state
+    tests is a case that cannot be read."""
+    if document and not any(map(_is_state_test, document.values())):
+        raise DecodeError(f"{next(iter(document))!r} is not a state test")
     for name, test in document.items():
-        if not isinstance(test, dict) or "post" not in test:
-            raise DecodeError(f"{name!r} is not a state test")
+        if not _is_state_test(test):
+            yield Case(name, "", partial(_refuse, f"{name!r} is not a state test"))
+            continue
         for fork_name, outcomes in test["post"].items():
             if fork is None or fork_name == fork:
-                for outcome in outcomes:
-                    yield _case(name, test, fork_name, outcome)
+                for outcome in outcomes if isinstance(outcomes, list) else [outcomes]:
+                    yield Case(name, fork_name, partial(_case, name, test, fork_name, outcome))
+
+
+def _is_state_test(test: Any) -> bool:
+    return isinstance(test, dict) and isinstance(test.get("post"), dict)
+
+
+def _refuse(words: str) -> NoReturn:
+    raise DecodeError(words)
 
 
 def run(test: StateTest, executor: Callable[[ChainConfig], Executor], tracer: Tracer | None = None) -> Outcome:
@@ -115,12 +146,12 @@ def run(test: StateTest, executor: Callable[[ChainConfig], Executor], tracer: Tr
 
 
 def _run(test: StateTest, executor: Callable[[ChainConfig], Executor], tracer: Tracer | None) -> Outcome:
-    world = World.from_json(test.pre, lambda number: keccak(str(number).encode()))
+    world = test.world
     execution = executor(test.config).begin(world, test.env, lambda diff: ZERO_HASH)  # the receipts are not used
     refused: str | None = None
     logs: tuple[Log, ...] = ()
     try:
-        result = execution.apply(test.raw, tracer=tracer)
+        result = execution.apply(test.raw, test.sender, tracer=tracer)
         logs = result.receipt.logs
     except (InvalidTransaction, DecodeError) as error:
         refused = str(error) or type(error).__name__
@@ -171,20 +202,16 @@ def _case(name: str, test: Mapping[str, Any], fork_name: str, outcome: Mapping[s
             fork, blobs=BlobSchedule(to_int(schedule["target"]), to_int(schedule["max"]), to_int(schedule["baseFeeUpdateFraction"]))
         )
     chain_id = to_int(test.get("config", {}).get("chainid", "0x1"))
-    indexes = outcome["indexes"]
-    given = from_hex(outcome["txbytes"]) if "txbytes" in outcome else None
-    built = _sign(test["transaction"], indexes, chain_id, protected=given is None or _is_protected(given))
-    raw = given or built
-    if raw is None:
-        raise DecodeError(f"{name}: no transaction bytes and no key to sign with")
+    raw, built, sender = _transaction(test["transaction"], outcome, chain_id)
     return StateTest(
         name=name,
         fork_name=fork_name,
         config=ChainConfig(chain_id, (Activation(fork, block=0),), terminal_total_difficulty=0 if fork.has(L1Rules.PARIS) else None),
         env=_env(test["env"], fork),
-        pre=test["pre"],
+        world=World.from_json(test["pre"], lambda number: keccak(str(number).encode())),
         raw=raw,
         built=built,
+        sender=sender,
         state_root=from_hex(outcome["hash"]),
         logs_hash=from_hex(outcome["logs"]),
         expect_exception=outcome.get("expectException"),
@@ -220,19 +247,40 @@ def _parent(number: int) -> Header:
 # ---- signing --------------------------------------------------------------------------------------------------------
 
 
-def _is_protected(raw: bytes) -> bool:
-    """Whether a legacy transaction is bound to its chain (EIP-155); some suites sign all of theirs without."""
-    return raw[0] < 0xC0 or int.from_bytes(rlp.decode(raw)[6], "big") >= 35
+def _transaction(tx: Mapping[str, Any], outcome: Mapping[str, Any], chain_id: int) -> tuple[bytes, bytes | None, Address | None]:
+    """What runs, what we sign of the fields to compare it with, and the sender where no signature tells it.
+
+    evmone's files have a sender and no key: somebody else's signature does then, since the sender is given.
+    """
+    key, indexes = from_hex(tx.get("secretKey") or "0x"), outcome["indexes"]
+    if "txbytes" in outcome:
+        given = from_hex(outcome["txbytes"])
+        protected = _is_protected(given)
+        built = _sign(tx, indexes, chain_id, protected, key) if key and protected is not None else None
+        return given, built, None
+    built = _sign(tx, indexes, chain_id, True, key or _SOME_KEY)
+    if built is None:
+        raise DecodeError("no transaction bytes, and fields that cannot be signed")
+    return (built, built, None) if key else (built, None, from_hex(tx["sender"]))
 
 
-def _sign(tx: Mapping[str, Any], indexes: Mapping[str, int], chain_id: int, protected: bool) -> bytes | None:
-    """The transaction of these indexes, signed with the test's key; None when a field does not fit its type."""
+def _is_protected(raw: bytes) -> bool | None:
+    """Whether a legacy transaction is bound to its chain (EIP-155), as suites' own often are not; None when it does not decode."""
+    try:
+        tx = decode_transaction(raw)
+    except DecodeError:
+        return None
+    return not isinstance(tx, LegacyTransaction) or tx.chain_id is not None
+
+
+def _sign(tx: Mapping[str, Any], indexes: Mapping[str, int], chain_id: int, protected: bool, key: bytes) -> bytes | None:
+    """The transaction of these indexes, signed; None when a field does not fit its type."""
     data = from_hex(tx["data"][indexes["data"]])
     try:
         gas, value = to_int(tx["gasLimit"][indexes["gas"]]), to_int(tx["value"][indexes["value"]])
     except ValueError:
         return None  # the suites write numbers beyond 256 bits as text like 0x:bigint …
-    nonce, to, key = to_int(tx["nonce"]), from_hex(tx["to"]), from_hex(tx["secretKey"])
+    nonce, to = to_int(tx["nonce"]), from_hex(tx["to"])
     entries = tx["accessLists"][indexes["data"]] if "accessLists" in tx else None
     access = tuple((from_hex(entry["address"]), tuple(from_hex(slot) for slot in entry["storageKeys"])) for entry in entries or ())
     if "maxFeePerGas" not in tx:

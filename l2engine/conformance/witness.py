@@ -6,7 +6,6 @@ tries, so a witness must also hold the siblings that deletions pull up.
 """
 
 import gzip
-import json
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,6 +34,7 @@ from l2engine.types.base import (
 )
 from l2engine.types.block import Block, decode_block
 from l2engine.types.header import Header, decode_header
+from l2engine.types.json_file import parse_json
 from l2engine.types.payload import PayloadAttributes
 from l2engine.types.state import Account, StateDiff
 from l2engine.types.storage import StateStore
@@ -58,7 +58,7 @@ def read(path: Path) -> Witness:
     """A witness file, plain or .gz. `DecodeError` when it is neither of the two formats."""
     raw = path.read_bytes()
     try:
-        document = json.loads(gzip.decompress(raw) if path.suffix == ".gz" else raw)
+        document = parse_json(gzip.decompress(raw) if path.suffix == ".gz" else raw)
         return _from_fixture(document) if "executing_payload" in document else from_json(document)
     except (KeyError, TypeError, ValueError, EOFError, gzip.BadGzipFile, zlib.error) as error:
         why = f"{error} is missing" if isinstance(error, KeyError) else error

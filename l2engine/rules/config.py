@@ -119,22 +119,19 @@ _ETHEREUM_TIME_KEYS = (
     ("bpo2Time", forks.BPO2, "bpo2"),
 )
 _OP_TIME_KEYS = tuple((fork.name + "Time", fork) for fork in forks.OP_FORKS[1:])
-_KNOWN_KEYS = frozenset(
-    (
-        *(key for key, _ in _ETHEREUM_BLOCK_KEYS),
-        *(key for key, _, _ in _ETHEREUM_TIME_KEYS),
-        *(key for key, _ in _OP_TIME_KEYS),
-        "mergeNetsplitBlock",
-        "bedrockBlock",
-    )
-)
+ETHEREUM_KEYS = (*(key for key, _ in _ETHEREUM_BLOCK_KEYS), *(key for key, _, _ in _ETHEREUM_TIME_KEYS))
+"""Keys of a genesis `config` that schedule Ethereum's forks, in fork order."""
+OP_KEYS = tuple(key for key, _ in _OP_TIME_KEYS)
+"""Keys that schedule the OP forks after Bedrock, in fork order."""
+FORK_KEYS = frozenset((*ETHEREUM_KEYS, *OP_KEYS, "mergeNetsplitBlock", "bedrockBlock"))
+"""All keys that schedule a fork which this build knows."""
 
 
 def chain_config(config: Mapping[str, Any]) -> ChainConfig:
     """The rules described by a geth genesis `config`. Unknown keys are ignored, but those that look like a fork are listed in
     `unknown_forks`. `ConfigError` for contradictions: forks out of order, OP times that differ from the L1 times they imply."""
     known = _op_config(config) if config.get("optimism") is not None else _ethereum_config(config)
-    return replace(known, unknown_forks=unknown_forks.find(config, _KNOWN_KEYS))
+    return replace(known, unknown_forks=unknown_forks.find(config, FORK_KEYS))
 
 
 def geth_config(config: ChainConfig) -> dict[str, Any]:

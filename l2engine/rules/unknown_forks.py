@@ -12,7 +12,7 @@ from typing import Any
 from l2engine.errors import ConfigError, UnknownFork
 from l2engine.types.base import BlockNumber, Timestamp
 
-SUFFIXES = ("Time", "_time", "Block")
+SUFFIXES = ("Time", "_time", "Block")  # in any case, as Go reads names
 
 NOT_FORKS = frozenset(
     (
@@ -22,6 +22,8 @@ NOT_FORKS = frozenset(
     )
 )
 """Keys that look like forks but change no rule of the engine."""
+_ENDINGS = tuple(suffix.lower() for suffix in SUFFIXES)
+_NOT_FORKS = frozenset(key.lower() for key in NOT_FORKS)
 
 _LAST = {
     "azul": "with it Base left the OP Stack for rules of its own, which Base's own node follows (docs.base.org/upgrades/azul)",
@@ -78,14 +80,14 @@ def find(config: Mapping[str, Any], known: Collection[str]) -> tuple[UnknownActi
     for key, value in config.items():
         if (
             value is None
-            or not key.endswith(SUFFIXES)
+            or not key.lower().endswith(_ENDINGS)
             or key in known
-            or genesis_key(key) in NOT_FORKS
+            or genesis_key(key).lower() in _NOT_FORKS
             or _is_dao_without_effect(config, key)
         ):
             continue
         number = _number(key, value)
-        found.append(UnknownActivation(key, block=number) if key.endswith("Block") else UnknownActivation(key, time=number))
+        found.append(UnknownActivation(key, block=number) if key.lower().endswith("block") else UnknownActivation(key, time=number))
     return tuple(sorted(found, key=lambda fork: (fork.time or 0, fork.block or 0, fork.key)))
 
 
@@ -108,9 +110,9 @@ def _is_dao_without_effect(config: Mapping[str, Any], key: str) -> bool:
 
 
 def _without_suffix(key: str) -> str:
-    for suffix in ("_time", "Time", "Block"):
-        if key.endswith(suffix):
-            return key.removesuffix(suffix)
+    for ending in sorted(_ENDINGS, key=len, reverse=True):
+        if key.lower().endswith(ending):
+            return key[: -len(ending)]
     return key
 
 

@@ -94,7 +94,7 @@ def _locked(directory: Path) -> Iterator[None]:
     with open(directory / "LOCK", "ab") as lock:
         try:
             fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             raise StoreError(f"database {directory} is in use by another process") from error
         yield
 

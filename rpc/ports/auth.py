@@ -8,6 +8,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+import logging
 import secrets
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from typing import Any
 import orjson
 
 from l2engine.errors import ConfigError, L2EngineError
+
+log = logging.getLogger(__name__)
 
 MAX_AGE_SECONDS = 60
 SECRET_LENGTH = 32
@@ -49,11 +52,13 @@ def make_token(secret: bytes, now: float) -> str:
 
 
 def load_secret(path: Path) -> bytes:
-    """The secret in a file of 64 hex digits; a missing file is created with a new one, readable by its owner only."""
-    if not path.exists():
+    """The secret in a file of 64 hex digits. A missing file is created with a new one, readable by its owner only; so is an empty
+    one filled, which a full disk or a kill may have left. `ConfigError` for any other content."""
+    if not path.exists() or (path.is_file() and not path.read_bytes().strip()):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600)
         path.write_text("0x" + secrets.token_bytes(SECRET_LENGTH).hex())
+        log.info("Made a new JWT secret", extra={"fields": {"path": path}})
     try:
         secret = bytes.fromhex(path.read_text().strip().removeprefix("0x"))
     except ValueError:  # includes UnicodeDecodeError

@@ -85,7 +85,7 @@ class Listener:
         except OSError as error:
             # An unknown host name has its own text and no positive errno.
             reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
-            raise ConfigError(f"cannot listen on {self._port.host}:{self._port.port}: {reason}") from error
+            raise ConfigError(f"cannot listen on {in_url(self._port.host, self._port.port)}: {reason}") from error
         address: tuple[Any, ...] = self._runner.addresses[0]
         return int(address[1])
 
@@ -215,3 +215,8 @@ def _is_like(pattern: str, origin: str) -> bool:
 
 def _text(status: int, text: str) -> web.Response:
     return web.Response(status=status, text=text + "\n")
+
+
+def in_url(host: str, port: int) -> str:
+    """Host and port as a URL has them: an IPv6 address in brackets (RFC 3986, 3.2.2)."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -59,6 +59,28 @@ def test_verbosity_is_geths(written: io.StringIO, verbosity: int, told: list[str
     assert [text[0] for text in written.getvalue().splitlines()] == told
 
 
+def test_verbosity_0_silences_loggers_with_a_level_of_their_own(written: io.StringIO) -> None:
+    own = logging.getLogger("l2engine.test.own")
+    own.setLevel(logging.INFO)
+    for verbosity, said in ((0, ""), (1, "words")):
+        logs.configure("terminal", verbosity, written)
+        own.info("words")
+        logging.getLogger("l2engine.test").critical(said)
+        assert said in written.getvalue() and bool(said) == bool(written.getvalue())
+
+
+@pytest.mark.parametrize(("variable", "coloured"), [(None, True), ("", True), ("1", False), ("0", False)])
+def test_no_color(variable: str | None, coloured: bool, monkeypatch: pytest.MonkeyPatch, written: io.StringIO) -> None:
+    """https://no-color.org: any text but the empty one."""
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    if variable is not None:
+        monkeypatch.setenv("NO_COLOR", variable)
+    monkeypatch.setattr(written, "isatty", lambda: True)
+    logs.configure("terminal", 3, written)
+    logging.getLogger("l2engine.test").info("words")
+    assert ("\033[" in written.getvalue()) == coloured
+
+
 @pytest.mark.parametrize("form", ["terminal", "logfmt", "json"])
 def test_errors_come_with_their_trace(written: io.StringIO, form: str) -> None:
     logs.configure(form, 3, written)

@@ -15,6 +15,11 @@ VECTORS = Path(os.environ.get("L2ENGINE_VECTORS", Path(__file__).resolve().paren
 
 needs_vectors = pytest.mark.skipif(not VECTORS.is_dir(), reason=f"no test vectors at {VECTORS} (set L2ENGINE_VECTORS)")
 
+CASES = VECTORS.parent / "cases"
+"""Inputs of users' reports, beside the vectors; each folder has a README with the right answers."""
+
+needs_cases = pytest.mark.skipif(not CASES.is_dir(), reason=f"no reported cases at {CASES}")
+
 
 def archive(relative: str) -> Iterator[tuple[str, bytes]]:
     """Names and contents of the files in a .tar.zst below the vectors folder, in archive order."""
