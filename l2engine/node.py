@@ -219,6 +219,8 @@ class Node:
                 batch_response_max_bytes=settings.rpc_batch_response_max_size,
                 log_range_limit=settings.rpc_rangelimit,
                 rollup_halt=settings.rollup_halt,
+                minimum_suggested_tip=settings.gpo_minsuggestedpriorityfee,
+                keep_forwarded=settings.rollup_retain_forwarded_txs,
                 allow_unprotected=settings.rpc_allow_unprotected_txs,
             ),
             client_version=f"l2engine/v{__version__}/{platform.system().lower()}-{platform.machine()}/python{platform.python_version()}",

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, NoReturn
 
+from l2engine import op_reth_flags
 from l2engine.errors import ConfigError
 from l2engine.rules.forks import OP_FORKS
 from l2engine.types.duration import parse_duration
@@ -22,6 +23,7 @@ from l2engine.types.limits import HISTORY_PROOFS, HISTORY_STATE, BuilderSettings
 
 ENVIRONMENT_PREFIX = "L2ENGINE_"
 API_NAMES = ("eth", "net", "web3", "debug", "txpool", "admin", "miner", "trace", "ots", "testing")
+OTHER_API_NAMES = ("engine", "rpc", "reth", "flashbots", "mev", "personal")  # of geth and op-reth, without a method here or served always
 SDM_POLICIES = ("none", "warming")
 LOCALHOST = "127.0.0.1"
 _POOL, _RPC = PoolSettings(), RpcSettings()
@@ -135,11 +137,13 @@ class Settings:
     network: str | None = _flag("network", None, "registered chain, like op-sepolia or unichain-mainnet", "op-network", "chain", parse=str)
     chain_file: Path | None = _flag("chain-file", None, "file of registered chains, added to the built-in ones", parse=Path)
     genesis: Path | None = _flag("genesis", None, "genesis file in geth's format (.json, .gz, .zst)", parse=Path)
-    networkid: int | None = _flag("networkid", None, "network id (default: the chain id)", parse=parse_number)
+    networkid: int | None = _flag("networkid", None, "network id (default: the chain id)", "network-id", parse=parse_number)
     syncmode: str = _flag("syncmode", "full", "how to catch up from peers", choices=("full", "snap"))
     gcmode: str = _flag("gcmode", "full", "archive keeps all history", choices=("full", "archive"))
-    history_state: int = _flag("history.state", HISTORY_STATE, "blocks whose state stays readable; 0 keeps all")
-    history_proofs: int = _flag("history.proofs", HISTORY_PROOFS, "blocks whose proofs can be made; 0 keeps all")
+    history_state: int = _flag(
+        "history.state", HISTORY_STATE, "blocks whose state stays readable; 0 keeps all", "prune.account-history.distance"
+    )
+    history_proofs: int = _flag("history.proofs", HISTORY_PROOFS, "blocks whose proofs can be made; 0 keeps all", "proofs-history.window")
     cache: int = _flag("cache", 256, "megabytes for the database's caches")
     db_sync: str = _flag("db.sync", "auto", "fsync at base moves and shutdown, or at each acknowledgement", choices=("auto", "always"))
     evm: str = _flag("evm", "auto", "executor", choices=("auto", "py", "native", "both"))
@@ -183,9 +187,26 @@ class Settings:
         "rpc.allow-unprotected-txs", _RPC.allow_unprotected, "take transactions without replay protection"
     )
 
+    gpo_minsuggestedpriorityfee: int = _flag(
+        "gpo.minsuggestedpriorityfee", _RPC.minimum_suggested_tip, "lowest tip in wei that is suggested", "min-suggested-priority-fee"
+    )
+
     # rollup
     rollup_sequencerhttp: str | None = _flag(
-        "rollup.sequencerhttp", None, "sequencer to which raw transactions go", "rollup.sequencer-http", "rollup.sequencer", parse=str
+        "rollup.sequencerhttp",
+        None,
+        "sequencer to which raw transactions go",
+        "rollup.sequencer-http",
+        "rollup.sequencer",
+        "rollup.sequencer-ws",
+        parse=str,
+    )
+    rollup_retain_forwarded_txs: bool = _flag(
+        "rollup.retain-forwarded-txs",
+        _RPC.keep_forwarded,
+        "keep transactions in the pool that went to the sequencer",
+        "rollup.enabletxpooladmission",
+        "rollup.txpool.enable-admission",
     )
     rollup_historicalrpc: str | None = _flag(
         "rollup.historicalrpc", None, "accepted; blocks before Bedrock are not served", "rollup.historical-rpc", parse=str
@@ -195,6 +216,7 @@ class Settings:
         False,
         "transactions do not go to peers",
         "rollup.disable-tx-pool-gossip",
+        "disable-tx-gossip",
         "rollup.txpool.disable-gossip",
     )
     rollup_computependingblock: bool = _flag(
@@ -231,7 +253,7 @@ class Settings:
     miner_gaslimit: int | None = _flag(
         "miner.gaslimit", None, "gas limit of the dev chain's blocks", "builder.gaslimit", parse=parse_number
     )
-    txpool_pricelimit: int = _flag("txpool.pricelimit", _POOL.price_limit, "lowest tip in wei", "txpool.minimal-protocol-fee")
+    txpool_pricelimit: int = _flag("txpool.pricelimit", _POOL.price_limit, "lowest tip in wei", "txpool.minimum-priority-fee")
     txpool_pricebump: int = _flag("txpool.pricebump", _POOL.price_bump, "percent by which a replacement must pay more")
     txpool_accountslots: int = _flag(
         "txpool.accountslots", _POOL.account_slots, "executable transactions kept per account", "txpool.max-account-slots"
@@ -309,13 +331,13 @@ _METAVARS: Mapping[Callable[[str], Any], str] = {
     parse_seconds: "TIME",
     Path: "PATH",
 }
-_SWITCHES = frozenset(name for name, flag in _BY_NAME.items() if flag.parse is parse_bool)
+SWITCHES = frozenset(name for name, flag in _BY_NAME.items() if flag.parse is parse_bool)
 
 _GETH_SWITCHES = """
     snapshot cache.noprefetch cache.preimages history.logs.disable lightkdf usb nousb allow-insecure-unlock mine graphql pprof vmdebug
     discovery.v4 discovery.v5 v5disc metrics.expensive rpc.enabledeprecatedpersonal rollup.superchain-upgrades
     log.rotate log.compress log.debug log.json rollup.sequencertxconditionalenabled rollup.interopmempoolfiltering
-    rollup.enabletxpooladmission rollup.txpool.enable-admission rollup.txpool.trusted-peers-only state.size-tracking
+    rollup.txpool.trusted-peers-only state.size-tracking
     metrics.influxdb metrics.influxdbv2 pprof.cpuprofile
 """
 _GETH_VALUES = """
@@ -323,7 +345,7 @@ _GETH_VALUES = """
     history.chain history.logs datadir.ancient datadir.minfreedisk keystore unlock password miner.etherbase miner.recommit
     miner.extradata miner.gasprice miner.newpayload-timeout http.rpcprefix ws.rpcprefix graphql.corsdomain graphql.vhosts pprof.addr
     pprof.port log.file log.maxsize log.maxage log.maxbackups log.vmodule bloomfilter.size gpo.blocks gpo.percentile gpo.maxprice
-    gpo.ignoreprice gpo.minsuggestedpriorityfee identity ethstats ipcpath maxpendpeers netrestrict discovery.dns nodekeyhex
+    gpo.ignoreprice identity ethstats ipcpath maxpendpeers netrestrict discovery.dns nodekeyhex
     txpool.locals rollup.historicalrpctimeout rollup.interoprpc rollup.txpool.netrestrict
     history.trienode history.logs.export metrics.influxdb.endpoint metrics.influxdb.database metrics.influxdb.username
     metrics.influxdb.password metrics.influxdb.tags metrics.influxdb.token metrics.influxdb.bucket metrics.influxdb.organization
@@ -332,8 +354,8 @@ _GETH_VALUES = """
 """
 NOT_SERVED_YET = frozenset(("syncmode", "rollup.historicalrpc", "bootnodes", "nodekey", "metrics"))
 """Flags of features that are still to come."""
-IGNORED_SWITCHES = frozenset(_GETH_SWITCHES.split())
-IGNORED_VALUES = frozenset(_GETH_VALUES.split())
+IGNORED_SWITCHES = frozenset(_GETH_SWITCHES.split()) | op_reth_flags.IGNORED_SWITCHES
+IGNORED_VALUES = frozenset(_GETH_VALUES.split()) | op_reth_flags.IGNORED_VALUES
 assert not (IGNORED_SWITCHES | IGNORED_VALUES) & _BY_NAME.keys()
 
 
@@ -358,12 +380,13 @@ def add_flags(parser: argparse.ArgumentParser, *listed: str, **defaults: Any) ->
 
 def spell_out(arguments: Sequence[str]) -> list[str]:
     """The arguments with `--http` written as `--http=true`, so that switches take `=false` and never swallow the next word."""
-    return [f"{word}=true" if word[:2] == "--" and (word[2:] in _SWITCHES or word[2:] in IGNORED_SWITCHES) else word for word in arguments]
+    return [f"{word}=true" if word[:2] == "--" and (word[2:] in SWITCHES or word[2:] in IGNORED_SWITCHES) else word for word in arguments]
 
 
 def parse_arguments(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:
     """Parse, with a hint at the nearest flag when one is unknown."""
-    words = [f"-{word}" if _ONE_DASH.match(word) else word for word in arguments]
+    ours = op_reth_flags.in_our_words(arguments, SWITCHES | IGNORED_SWITCHES)
+    words = [f"-{word}" if _ONE_DASH.match(word) else word for word in ours]
     args, unknown = parser.parse_known_args(spell_out(words))
     if unknown:
         _refuse(parser, unknown[0])
@@ -402,7 +425,7 @@ def resolve(args: argparse.Namespace, environment: Mapping[str, str] = os.enviro
     warnings += [f"--{key.replace('_', '.')} is accepted but changes nothing yet: see docs/roadmap.md" for key in unserved]
     settings = Settings(**values, override=override, warnings=tuple(warnings))
     for name in (*settings.http_api, *settings.ws_api):
-        if name not in API_NAMES and name != "engine":
+        if name not in API_NAMES and name not in OTHER_API_NAMES:
             raise ConfigError(f"unknown API {name!r}; known are {', '.join(API_NAMES)}")
     return settings
 

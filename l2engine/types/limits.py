@@ -55,6 +55,9 @@ class RpcSettings:
     body_limit_bytes: int = 5 * 1024 * 1024
     engine_body_limit_bytes: int = 128 * 1024 * 1024
     minimum_suggested_tip: Wei = 1_000_000
+    """The lowest tip that eth_maxPriorityFeePerGas suggests."""
+    keep_forwarded: bool = False
+    """Whether a transaction that went to the sequencer is kept in the local pool as well."""
     rollup_halt: str = ""
     """none, or the smallest part of a protocol version (major, minor, patch) whose increase stops the node."""
     allow_unprotected: bool = False

@@ -27,7 +27,8 @@ MAY_IMPORT = {
     "p2p": _CORE | {"p2p"},
     "conformance": _CORE | {"conformance"},
     "logs": set(),
-    "settings": _BASE | {"rules"},
+    "op_reth_flags": _BASE,
+    "settings": _BASE | {"rules", "op_reth_flags"},
 }
 SEES_EVERYTHING = {"node", "assembly", "commands", "__main__"}
 _CALL = {"rpc.jsonrpc", "rpc.context", "rpc.errors", "rpc.fee_history", "rpc.installed_filters"}  # the call, without I/O

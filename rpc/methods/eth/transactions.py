@@ -81,9 +81,10 @@ def send(context: Context, tx: Transaction) -> Hash32:
         raise PoolError(Reason.REPLAY_PROTECTED)
     if context.forward is not None:
         context.forward("eth_sendRawTransaction", ["0x" + tx.raw.hex()])
-        # the sequencer has accepted it: a refusal by the local pool does not matter
-        with contextlib.suppress(PoolError, JournalUnavailable):
-            context.pool.add_decoded(tx)
+        if context.settings.keep_forwarded:
+            # the sequencer has accepted it: a refusal by the local pool does not matter
+            with contextlib.suppress(PoolError, JournalUnavailable):
+                context.pool.add_decoded(tx)
         return tx.hash
     return context.pool.add_decoded(tx)
 

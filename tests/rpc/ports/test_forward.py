@@ -11,6 +11,7 @@ import pytest
 
 from genesis.dev.accounts import DEV_ACCOUNTS
 from l2engine.types.base import keccak
+from l2engine.types.limits import RpcSettings
 from rpc.context import Context
 from rpc.jsonrpc import handle
 from rpc.ports.forward import forwarder
@@ -62,16 +63,18 @@ def send(context: Context) -> Any:
     return answer.get("result", answer.get("error"))
 
 
-def verifier(sequencer: Sequencer) -> Context:
-    return replace(at_genesis(), forward=forwarder(f"http://127.0.0.1:{sequencer.server_port}"))
+def verifier(sequencer: Sequencer, keep: bool = False) -> Context:
+    return replace(at_genesis(), forward=forwarder(f"http://127.0.0.1:{sequencer.server_port}"), settings=RpcSettings(keep_forwarded=keep))
 
 
+@pytest.mark.parametrize("keep", [False, True])
 @pytest.mark.parametrize("answer", [{"result": "0x"}, {"result": None, "error": None}, {"result": "0x" + "ab" * 32}])
-def test_what_the_sequencer_took_is_kept_and_known_by_its_hash(sequencer: Sequencer, answer: Any) -> None:
-    context = verifier(sequencer)
+def test_what_the_sequencer_took_is_kept_only_on_demand(sequencer: Sequencer, answer: Any, keep: bool) -> None:
+    """As in op-geth (--rollup.enabletxpooladmission) and op-reth (--rollup.retain-forwarded-txs)."""
+    context = verifier(sequencer, keep)
     sequencer.answer = {"jsonrpc": "2.0", "id": 1, **answer}
     assert send(context) == "0x" + keccak(RAW).hex()
-    assert context.pool.get(keccak(RAW)) == RAW
+    assert context.pool.get(keccak(RAW)) == (RAW if keep else None)
     (asked,) = sequencer.asked
     assert (asked["method"], asked["params"]) == ("eth_sendRawTransaction", ["0x" + RAW.hex()])
 
