@@ -6,7 +6,7 @@ from pathlib import Path
 
 from genesis.registry import registry
 from l2engine.__main__ import COMMANDS
-from l2engine.settings import FLAGS, Flag, Settings, shown_value
+from l2engine.settings import FLAGS, IGNORED_SWITCHES, IGNORED_VALUES, Flag, Settings, shown_value
 from rpc.registry import ENGINE_NAMESPACES, methods_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,3 +61,11 @@ def test_the_readme_names_no_chain_that_cannot_be_followed():
     named = [c.name for c in others if re.search(rf"\b{re.escape(c.name)}\b(?! Sepolia)", page("README.md"))]
     assert len(others) > 15 and named == []
     assert [c.name for c in others if c.name.split()[0] not in page("docs/operations.md")] == []
+
+
+def test_flags_for_those_who_come_from_other_clients_are_taken():
+    text = page("docs/coming-from.md").split("## Flags")[1].split("## Answers")[0]
+    named = set(re.findall(r"`--([a-z][\w.-]*\w)", text)) - {"dev", "flag"}
+    known = {name for flag in FLAGS for name in (flag.name, *flag.aliases)} | IGNORED_SWITCHES | IGNORED_VALUES
+    translated = {"full", "instance", "with-unused-ports", "txpool.disable-transactions-backup", "override"}
+    assert len(named) > 80 and named - known - translated == set()
