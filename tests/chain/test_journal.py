@@ -4,6 +4,7 @@ import errno
 import logging
 import os
 import threading
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,7 +64,7 @@ def test_entries_come_back_in_order(path: Path, journal: Journal) -> None:
 
 def test_entries_are_in_the_file_at_once_and_for_the_owner_alone(path: Path, journal: Journal) -> None:
     journal.append(ENTRIES[0])
-    assert path.read_bytes().endswith(b" 1000.500000 local 0x" + ENTRIES[0].raw.hex().encode() + b"\n")
+    assert path.read_bytes().endswith(b" 1000.500000 local " + b64encode(ENTRIES[0].raw) + b"\n")
     assert path.stat().st_mode & 0o777 == 0o600
 
 

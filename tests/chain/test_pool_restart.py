@@ -107,7 +107,7 @@ def test_a_whole_queue_comes_back_behind_a_gap(run: Run) -> None:
     hashes = [run.pool.add(ALICE.sign(nonce=nonce)) for nonce in range(200)]
     run.kill()
     lines = run.path.read_bytes().splitlines(keepends=True)
-    lines[101] = lines[101].replace(b"0x", b"0y")
+    lines[101] = lines[101].replace(b"local", b"loyal")
     run.path.write_bytes(b"".join(lines))
     assert run.start().hashes() == hashes[:100] + hashes[101:]
     assert run.pool.status() == (100, 99)

@@ -181,7 +181,7 @@ def test_without_room_the_answer_is_an_error_and_later_a_hash(tmp_path: Path) ->
     with RunningNode(*SLOWLY, datadir=tmp_path) as node:
         send_transfers(node, 0)
         with file_size_limit((tmp_path / "transactions.journal").stat().st_size + 10, node.process.pid):
-            with pytest.raises(RuntimeError, match="-32000.*the transaction journal cannot be written: File too large"):
+            with pytest.raises(RuntimeError, match=r"-32000.*the transaction journal cannot be written: File too large"):
                 send_transfers(node, 1)
             assert waiting(node) == {"pending": 1, "queued": 0}
         send_transfers(node, 1)
