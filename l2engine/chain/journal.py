@@ -155,11 +155,12 @@ class Journal:
         """Whether the file has grown so much, or failed so badly, that it should be written anew at once."""
         return self._end >= self._rotate_at or self._unsettled
 
-    def rotate(self, snapshot: Callable[[], Iterable[Entry]]) -> None:
+    def rotate(self, snapshot: Callable[[], Iterable[Entry]], if_due: bool = False) -> None:
         """Write the file anew with what `snapshot` gives and with entries that come meanwhile, and put it in place of the old one in
-        one step. `JournalUnavailable` when that fails; the old file then stays in use."""
+        one step. With `if_due` only if no other thread has just done so. `JournalUnavailable` when that fails; the old file then
+        stays in use."""
         with self._rotating:
-            if self._claim.closed:
+            if self._claim.closed or (if_due and not self.is_due):
                 return
             since = self._end  # before the snapshot: what comes in between is then written twice, not lost
             temporary = self.path.with_name(self.path.name + ".new")

@@ -184,8 +184,11 @@ def test_growth_asks_for_a_rotation(monkeypatch: pytest.MonkeyPatch, path: Path)
     while not journal.is_due:
         journal.append(ENTRIES[0])
     assert 400 <= path.stat().st_size < 500
-    journal.rotate(lambda: ENTRIES)
+    journal.rotate(lambda: ENTRIES, if_due=True)
     assert not journal.is_due  # until it has doubled
+    size = path.stat().st_size
+    journal.rotate(list, if_due=True)  # another thread, which has waited for this one
+    assert path.stat().st_size == size
     journal.close()
 
 
