@@ -32,7 +32,7 @@ class Node:
     """`l2engine dev` of a checkout, ready."""
 
     def __init__(self, tree: Path, datadir: Path, *flags: str) -> None:
-        command = [tree / ".venv/bin/python", "-m", "l2engine", "dev", "--block-time=100000", "--log.format=json", *flags]
+        command = [str(tree / ".venv/bin/python"), "-m", "l2engine", "dev", "--block-time=100000", "--log.format=json", *flags]
         ports = ["--http.port=0", "--ws.port=0", "--authrpc.port=0", f"--datadir={datadir}"]
         self.started = time.monotonic()
         self.process = subprocess.Popen([*command, *ports], cwd=tree, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)

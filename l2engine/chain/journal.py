@@ -87,13 +87,22 @@ class Journal:
         if read.torn:
             log.warning("The transaction journal's last entry was cut short and is dropped", extra={"fields": {"file": self.path}})
         if read.damaged:
+            copy = self._keep_damaged()
             said = "The transaction journal is damaged: its other entries are kept"
-            log.warning(said, extra={"fields": {"file": self.path, "damaged": read.damaged, "kept": len(read.entries)}})
+            log.warning(said, extra={"fields": {"damaged": read.damaged, "kept": len(read.entries), "file": self.path, "copy": copy}})
         return read.entries
 
     @property
     def _head(self) -> str:
         return f"{_FORM} 0x{self._chain.hex()}"
+
+    def _keep_damaged(self) -> Path:
+        """Another name for the file as it is, which it keeps when the next `rotate` puts a new one in its place."""
+        copy = self.path.with_name(self.path.name + ".damaged")
+        with suppress(OSError):
+            copy.unlink(missing_ok=True)
+            os.link(self.path, copy)
+        return copy
 
     def _set_aside(self) -> None:
         aside = self.path.with_name(self.path.name + ".other-chain")

@@ -129,7 +129,10 @@ def test_damage_in_the_middle_is_a_warning(path: Path, caplog: pytest.LogCapture
     with caplog.at_level(logging.WARNING):
         assert len(read(path)) == len(ENTRIES) - 1
     assert [record.getMessage() for record in caplog.records] == ["The transaction journal is damaged: its other entries are kept"]
-    assert caplog.records[0].__dict__["fields"] == {"file": path, "damaged": 1, "kept": len(ENTRIES) - 1}
+    copy = path.with_name(f"{path.name}.damaged")
+    assert caplog.records[0].__dict__["fields"] == {"damaged": 1, "kept": len(ENTRIES) - 1, "file": path, "copy": copy}
+    begin(path).close()
+    assert copy.read_bytes() == content
 
 
 def test_a_sound_journal_and_none_at_all_give_no_warning(path: Path, caplog: pytest.LogCaptureFixture) -> None:
