@@ -143,9 +143,10 @@ def test_a_smaller_pool_keeps_the_best_payers(tmp_path: Path) -> None:
     run.pool.close()
 
 
-def test_peers_transactions_are_not_kept(run: Run) -> None:
+@pytest.mark.parametrize("origin", [Origin.PEER, Origin.FORWARDED])
+def test_what_others_keep_is_not_kept_here(run: Run, origin: Origin) -> None:
     mine = run.pool.add(ALICE.sign(nonce=0))
-    run.pool.add(BOB.sign(nonce=0), Origin.PEER)
+    run.pool.add(BOB.sign(nonce=0), origin)
     run.kill()
     assert run.start().hashes() == [mine]
 

@@ -2,6 +2,7 @@
 
 import contextlib
 
+from l2engine.chain.events import Origin
 from l2engine.chain.pool import decode_pooled
 from l2engine.errors import JournalUnavailable, PoolError
 from l2engine.refusals import Reason
@@ -83,7 +84,7 @@ def send(context: Context, tx: Transaction) -> Hash32:
         context.forward("eth_sendRawTransaction", ["0x" + tx.raw.hex()])
         # the sequencer has it: what the local pool thinks of it is nobody's business
         with contextlib.suppress(PoolError, JournalUnavailable):
-            context.pool.add_decoded(tx)
+            context.pool.add_decoded(tx, Origin.FORWARDED)
         return tx.hash
     return context.pool.add_decoded(tx)
 
