@@ -127,7 +127,7 @@ def stop_again_and_again(
             more = threading.Thread(target=wallets.send, args=(node.http, 10**6))
             more.start()
             time.sleep(chance.random() * 0.1)
-            stop(node)
+            assert not stop(node)  # no exit status but 0
             more.join()
 
 
