@@ -241,7 +241,9 @@ def keep_transactions(chain: Chain, settings: Settings) -> None:
     if not settings.txpool_journal or (settings.txpool_nolocals and not settings.txpool_journalremotes):
         return
     origins = tuple(Origin) if settings.txpool_nolocals else (Origin.LOCAL, Origin.CHAIN)
-    path = data_directory(settings) / Path(settings.txpool_journal).expanduser()
+    folder = data_directory(settings)
+    folder.mkdir(parents=True, exist_ok=True)  # another database may be in use in place of the one in it
+    path = folder / Path(settings.txpool_journal).expanduser()
     journal = Journal(path, chain.blocks.genesis or b"", settings.db_sync == "always", origins)
     try:
         chain.engine.pool.restore(journal)

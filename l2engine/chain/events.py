@@ -62,6 +62,8 @@ class Origin(StrEnum):
 
     LOCAL = "local"
     """This node's RPC, or the program around the engine."""
+    FORWARDED = "forwarded"
+    """This node's RPC, but the sequencer has accepted it and keeps it."""
     PEER = "peer"
     CHAIN = "chain"
     """A block that a reorg has taken off the canonical chain."""

@@ -1,6 +1,6 @@
 """The pool's journal: a file of the transactions that were accepted, so that those that still wait come back after a restart.
 
-Each entry is a line of text, `>CRC32 TIME ORIGIN 0xTRANSACTION`; the first line names the chain. A line is in the file before the
+Each entry is a line of text, `>CRC32 TIME ORIGIN TRANSACTION` (base64); the first line names the chain. A line is in the file before the
 transaction's hash is answered, so that kill -9 loses none. A line that was cut short or damaged costs that entry alone: lines
 begin with `>`, which occurs nowhere else, and end with a line feed. `rotate` writes the file anew without what has left the pool.
 """
@@ -10,6 +10,7 @@ import logging
 import os
 import threading
 import zlib
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Container, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ log = logging.getLogger(__name__)
 
 ROTATE_BYTES = 64 << 20  # a file of at least this size is written anew when it has doubled since the last time
 _FORM = "l2engine-transactions-1"
-_LONGEST_LINE = 1 << 20  # a transaction of 128 KiB takes 256 KiB
+_LONGEST_LINE = 1 << 20  # a transaction of 128 KiB takes 171 KiB
 _COPY_BYTES = 1 << 20
 
 
@@ -86,13 +87,22 @@ class Journal:
         if read.torn:
             log.warning("The transaction journal's last entry was cut short and is dropped", extra={"fields": {"file": self.path}})
         if read.damaged:
+            copy = self._keep_damaged()
             said = "The transaction journal is damaged: its other entries are kept"
-            log.warning(said, extra={"fields": {"file": self.path, "damaged": read.damaged, "kept": len(read.entries)}})
+            log.warning(said, extra={"fields": {"damaged": read.damaged, "kept": len(read.entries), "file": self.path, "copy": copy}})
         return read.entries
 
     @property
     def _head(self) -> str:
         return f"{_FORM} 0x{self._chain.hex()}"
+
+    def _keep_damaged(self) -> Path:
+        """Another name for the file as it is, which it keeps when the next `rotate` puts a new one in its place."""
+        copy = self.path.with_name(self.path.name + ".damaged")
+        with suppress(OSError):
+            copy.unlink(missing_ok=True)
+            os.link(self.path, copy)
+        return copy
 
     def _set_aside(self) -> None:
         aside = self.path.with_name(self.path.name + ".other-chain")
@@ -154,11 +164,12 @@ class Journal:
         """Whether the file has grown so much, or failed so badly, that it should be written anew at once."""
         return self._end >= self._rotate_at or self._unsettled
 
-    def rotate(self, snapshot: Callable[[], Iterable[Entry]]) -> None:
+    def rotate(self, snapshot: Callable[[], Iterable[Entry]], if_due: bool = False) -> None:
         """Write the file anew with what `snapshot` gives and with entries that come meanwhile, and put it in place of the old one in
-        one step. `JournalUnavailable` when that fails; the old file then stays in use."""
+        one step. With `if_due` only if no other thread has just done so. `JournalUnavailable` when that fails; the old file then
+        stays in use."""
         with self._rotating:
-            if self._claim.closed:
+            if self._claim.closed or (if_due and not self.is_due):
                 return
             since = self._end  # before the snapshot: what comes in between is then written twice, not lost
             temporary = self.path.with_name(self.path.name + ".new")
@@ -242,7 +253,7 @@ class _Read:
 
 
 def _text(entry: Entry) -> str:
-    return f"{entry.added_at:.6f} {entry.origin} 0x{entry.raw.hex()}"
+    return f"{entry.added_at:.6f} {entry.origin} {b64encode(entry.raw).decode()}"
 
 
 def _entry(text: str) -> Entry | None:
@@ -250,7 +261,7 @@ def _entry(text: str) -> Entry | None:
     added_at, _, rest = text.partition(" ")
     origin, _, raw = rest.partition(" ")
     try:
-        return Entry(float(added_at), Origin(origin), bytes.fromhex(raw.removeprefix("0x")))
+        return Entry(float(added_at), Origin(origin), b64decode(raw, validate=True))
     except ValueError:
         return None
 

@@ -168,7 +168,7 @@ class Pool:
     def add_decoded(self, tx: Transaction, origin: Origin = Origin.LOCAL) -> Hash32:
         """`add` for a transaction that `decode_pooled` or a signer has made. `JournalUnavailable` when it would not survive a restart."""
         if self._journal is not None and self._journal.is_due:
-            self.rejournal()
+            self.rejournal(if_due=True)
         messages = self._check_messages(tx, origin)
         with self._lock:
             pooled, queue, leaving = self._check(tx, origin)
@@ -476,12 +476,12 @@ class Pool:
                 return []
         return self._insert(pooled, queue, leaving)
 
-    def rejournal(self) -> None:
-        """Write the journal anew, without what has left the pool."""
+    def rejournal(self, if_due: bool = False) -> None:
+        """Write the journal anew, without what has left the pool; with `if_due` only if its size still asks for it."""
         if self._journal is None:
             return
         try:
-            self._journal.rotate(self._journaled)
+            self._journal.rotate(self._journaled, if_due)
         except JournalUnavailable as error:
             log.warning("The transaction journal could not be written anew; the old one goes on", extra={"fields": {"err": error}})
 

@@ -4,6 +4,7 @@ import errno
 import logging
 import os
 import threading
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,7 +64,7 @@ def test_entries_come_back_in_order(path: Path, journal: Journal) -> None:
 
 def test_entries_are_in_the_file_at_once_and_for_the_owner_alone(path: Path, journal: Journal) -> None:
     journal.append(ENTRIES[0])
-    assert path.read_bytes().endswith(b" 1000.500000 local 0x" + ENTRIES[0].raw.hex().encode() + b"\n")
+    assert path.read_bytes().endswith(b" 1000.500000 local " + b64encode(ENTRIES[0].raw) + b"\n")
     assert path.stat().st_mode & 0o777 == 0o600
 
 
@@ -128,7 +129,10 @@ def test_damage_in_the_middle_is_a_warning(path: Path, caplog: pytest.LogCapture
     with caplog.at_level(logging.WARNING):
         assert len(read(path)) == len(ENTRIES) - 1
     assert [record.getMessage() for record in caplog.records] == ["The transaction journal is damaged: its other entries are kept"]
-    assert caplog.records[0].__dict__["fields"] == {"file": path, "damaged": 1, "kept": len(ENTRIES) - 1}
+    copy = path.with_name(f"{path.name}.damaged")
+    assert caplog.records[0].__dict__["fields"] == {"damaged": 1, "kept": len(ENTRIES) - 1, "file": path, "copy": copy}
+    begin(path).close()
+    assert copy.read_bytes() == content
 
 
 def test_a_sound_journal_and_none_at_all_give_no_warning(path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -183,8 +187,11 @@ def test_growth_asks_for_a_rotation(monkeypatch: pytest.MonkeyPatch, path: Path)
     while not journal.is_due:
         journal.append(ENTRIES[0])
     assert 400 <= path.stat().st_size < 500
-    journal.rotate(lambda: ENTRIES)
+    journal.rotate(lambda: ENTRIES, if_due=True)
     assert not journal.is_due  # until it has doubled
+    size = path.stat().st_size
+    journal.rotate(list, if_due=True)  # another thread, which has waited for this one
+    assert path.stat().st_size == size
     journal.close()
 
 

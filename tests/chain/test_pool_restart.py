@@ -107,7 +107,7 @@ def test_a_whole_queue_comes_back_behind_a_gap(run: Run) -> None:
     hashes = [run.pool.add(ALICE.sign(nonce=nonce)) for nonce in range(200)]
     run.kill()
     lines = run.path.read_bytes().splitlines(keepends=True)
-    lines[101] = lines[101].replace(b"0x", b"0y")
+    lines[101] = lines[101].replace(b"local", b"loyal")
     run.path.write_bytes(b"".join(lines))
     assert run.start().hashes() == hashes[:100] + hashes[101:]
     assert run.pool.status() == (100, 99)
@@ -143,9 +143,10 @@ def test_a_smaller_pool_keeps_the_best_payers(tmp_path: Path) -> None:
     run.pool.close()
 
 
-def test_peers_transactions_are_not_kept(run: Run) -> None:
+@pytest.mark.parametrize("origin", [Origin.PEER, Origin.FORWARDED])
+def test_what_others_keep_is_not_kept_here(run: Run, origin: Origin) -> None:
     mine = run.pool.add(ALICE.sign(nonce=0))
-    run.pool.add(BOB.sign(nonce=0), Origin.PEER)
+    run.pool.add(BOB.sign(nonce=0), origin)
     run.kill()
     assert run.start().hashes() == [mine]
 

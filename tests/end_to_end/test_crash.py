@@ -65,8 +65,8 @@ def kill_sequencers(rounds: int, evm: str, datadir: Path) -> None:
     nonce = acknowledged = 0
     for _ in range(rounds):
         with RunningNode("dev", f"--evm={evm}", "--verbosity=1", datadir=datadir) as node:
-            assert int(node.call("eth_blockNumber"), 16) >= acknowledged
-            nonce = int(node.call("eth_getTransactionCount", "0x" + DEV_ACCOUNTS[0].address.hex(), "latest"), 16)
+            assert mine_waiting(node) >= acknowledged
+            assert int(node.call("eth_getTransactionCount", "0x" + DEV_ACCOUNTS[0].address.hex(), "latest"), 16) == nonce
             for _ in range(chance.randint(1, 6)):
                 node.call("eth_sendRawTransaction", "0x" + transfer(DEV_ACCOUNTS[0], nonce, DEV_ACCOUNTS[1].address, 1).hex())
                 nonce += 1
@@ -77,13 +77,23 @@ def kill_sequencers(rounds: int, evm: str, datadir: Path) -> None:
         assert head >= acknowledged
         acknowledged = head
     with RunningNode("dev", f"--evm={evm}", datadir=datadir) as node:
-        nonce = int(node.call("eth_getTransactionCount", "0x" + DEV_ACCOUNTS[0].address.hex(), "latest"), 16)
+        head = mine_waiting(node)
+        assert int(node.call("eth_getTransactionCount", "0x" + DEV_ACCOUNTS[0].address.hex(), "latest"), 16) == nonce
         node.call("eth_sendRawTransaction", "0x" + transfer(DEV_ACCOUNTS[0], nonce, DEV_ACCOUNTS[1].address, 1).hex())
         deadline = time.monotonic() + 60
         while int(node.call("eth_blockNumber"), 16) == head and time.monotonic() < deadline:
             time.sleep(0.02)
         assert int(node.call("eth_blockNumber"), 16) == head + 1
         assert node.terminate() == 0
+
+
+def mine_waiting(node: RunningNode) -> int:
+    """Wait until the transactions that were accepted before the kill are mined; the head's number."""
+    deadline = time.monotonic() + 60
+    while int(node.call("txpool_status")["pending"], 16):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return int(node.call("eth_blockNumber"), 16)
 
 
 @each_executor

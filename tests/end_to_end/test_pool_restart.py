@@ -109,7 +109,9 @@ def mine(node: RunningNode) -> None:
         rollup.sequence()
 
 
-def stop_again_and_again(rounds: int, folder: Path, mined: int = MINED, waiting: int = WAITING) -> None:
+def stop_again_and_again(
+    rounds: int, stop: Callable[[RunningNode], object], folder: Path, mined: int = MINED, waiting: int = WAITING
+) -> None:
     """In each round some transactions are mined, others wait, and more are coming in when the node is stopped."""
     (folder / "genesis.json").write_text(json.dumps(GENESIS))
     chance, wallets = random.Random(rounds), Wallets()
@@ -125,20 +127,19 @@ def stop_again_and_again(rounds: int, folder: Path, mined: int = MINED, waiting:
             more = threading.Thread(target=wallets.send, args=(node.http, 10**6))
             more.start()
             time.sleep(chance.random() * 0.1)
-            if number % 2:
-                node.kill()
-            else:
-                assert node.terminate() == 0
+            assert not stop(node)  # no exit status but 0
             more.join()
 
 
-def test_accepted_transactions_survive_stops(tmp_path: Path) -> None:
-    stop_again_and_again(4, tmp_path, mined=20, waiting=100)
+@pytest.mark.parametrize("stop", [RunningNode.terminate, RunningNode.kill])
+def test_accepted_transactions_survive_stops(stop: Callable[[RunningNode], object], tmp_path: Path) -> None:
+    stop_again_and_again(2, stop, tmp_path, mined=20, waiting=100)
 
 
 @pytest.mark.slow
-def test_a_thousand_transactions_survive_fifty_stops(tmp_path: Path) -> None:
-    stop_again_and_again(50, tmp_path)
+@pytest.mark.parametrize("stop", [RunningNode.terminate, RunningNode.kill])
+def test_a_thousand_transactions_survive_fifty_stops(stop: Callable[[RunningNode], object], tmp_path: Path) -> None:
+    stop_again_and_again(50, stop, tmp_path)
 
 
 # ---- a dev chain's life ---------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import contextlib
 
+from l2engine.chain.events import Origin
 from l2engine.chain.pool import decode_pooled
 from l2engine.errors import JournalUnavailable, PoolError
 from l2engine.refusals import Reason
@@ -84,7 +85,7 @@ def send(context: Context, tx: Transaction) -> Hash32:
         if context.settings.keep_forwarded:
             # the sequencer has accepted it: a refusal by the local pool does not matter
             with contextlib.suppress(PoolError, JournalUnavailable):
-                context.pool.add_decoded(tx)
+                context.pool.add_decoded(tx, Origin.FORWARDED)
         return tx.hash
     return context.pool.add_decoded(tx)
 

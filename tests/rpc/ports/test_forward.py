@@ -4,12 +4,14 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
 from genesis.dev.accounts import DEV_ACCOUNTS
+from l2engine.chain.journal import Journal
 from l2engine.types.base import keccak
 from l2engine.types.limits import RpcSettings
 from rpc.context import Context
@@ -77,6 +79,19 @@ def test_what_the_sequencer_took_is_kept_only_on_demand(sequencer: Sequencer, an
     assert context.pool.get(keccak(RAW)) == (RAW if keep else None)
     (asked,) = sequencer.asked
     assert (asked["method"], asked["params"]) == ("eth_sendRawTransaction", ["0x" + RAW.hex()])
+
+
+def test_what_the_sequencer_keeps_is_in_no_journal_here(sequencer: Sequencer, tmp_path: Path) -> None:
+    context = verifier(sequencer)
+    journal = Journal(tmp_path / "journal", bytes(32))
+    context.pool.restore(journal)
+    sequencer.answer = {"jsonrpc": "2.0", "id": 1, "result": "0x" + keccak(RAW).hex()}
+    send(context)
+    assert journal.entries() == []
+    context.pool.drop(keccak(RAW))
+    send(replace(context, forward=None))
+    assert [entry.raw for entry in journal.entries()] == [RAW]
+    context.pool.close()
 
 
 def test_its_refusal_comes_back_unchanged(sequencer: Sequencer) -> None:
