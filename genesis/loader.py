@@ -197,8 +197,6 @@ def _header(config: ChainConfig, has_ethash: bool, fields: Fields, alloc: Mappin
         raise ConfigError(f"number is {header.number}, but a chain begins with block 0")
     if header.gas_used > header.gas_limit:
         raise ConfigError(f"gasUsed is {header.gas_used}, above gasLimit {header.gas_limit}")
-    if not fields.has("gasLimit"):
-        raise ConfigError("gasLimit is missing")
     return header
 
 

@@ -41,10 +41,13 @@ def parse_bool(text: str) -> bool:
 
 
 def parse_number(text: str) -> int:
-    """A whole number that is not negative, also as 0x…."""
-    if not re.fullmatch(r"\d+|0x[0-9a-fA-F]+", text):
-        raise ValueError(f"not a number: {text!r}")
-    return int(text, 16 if text[:2] == "0x" else 10)
+    """A whole number of 64 bits that is not negative, also as 0x…."""
+    if not re.fullmatch(r"[0-9]{1,20}|0x[0-9a-fA-F]{1,16}", text):
+        raise ValueError(f"not a number: {text[:80]!r}")
+    number = int(text, 16 if text[:2] == "0x" else 10)
+    if number >= 1 << 64:
+        raise ValueError(f"not a number of 64 bits: {text!r}")
+    return number
 
 
 def parse_port(text: str) -> int:
@@ -57,13 +60,33 @@ def parse_port(text: str) -> int:
 
 def parse_address(text: str) -> str:
     """A host name or an IP address, IPv6 also in brackets. Empty text, as from an unset variable, means this machine alone."""
-    return text.strip().removeprefix("[").removesuffix("]") or LOCALHOST
+    host = text.strip().removeprefix("[").removesuffix("]") or LOCALHOST
+    try:
+        host.encode("idna")  # as the system's look-up does
+    except UnicodeError:
+        raise ValueError(f"not an address: {text[:80]!r}") from None
+    return host
+
+
+def parse_path(text: str) -> Path:
+    """A path. Empty text, as from an unset variable, would be the current folder, which nobody means."""
+    if not text:
+        raise ValueError("an empty path")
+    return Path(text)
+
+
+def parse_megabytes(text: str) -> int:
+    """Megabytes of memory, so many that they may be counted in bytes."""
+    number = parse_number(text)
+    if number >= 1 << 32:
+        raise ValueError(f"too many megabytes: {text!r}")
+    return number
 
 
 def parse_amount(text: str) -> float:
     """A number, perhaps with a fraction, that is not negative."""
-    if not re.fullmatch(r"\d+(\.\d*)?|\.\d+", text):
-        raise ValueError(f"not an amount: {text!r}")
+    if not re.fullmatch(r"[0-9]{1,20}(\.[0-9]*)?|\.[0-9]+", text):
+        raise ValueError(f"not an amount: {text[:80]!r}")
     return float(text)
 
 
@@ -133,10 +156,12 @@ class Settings:
     """The settings of one node, in the order of `--help`."""
 
     # chain and data
-    datadir: Path | None = _flag("datadir", None, "data directory (default ~/.l2engine; `dev` stays in memory)", "data-dir", parse=Path)
+    datadir: Path | None = _flag(
+        "datadir", None, "data directory (default ~/.l2engine; `dev` stays in memory)", "data-dir", parse=parse_path
+    )
     network: str | None = _flag("network", None, "registered chain, like op-sepolia or unichain-mainnet", "op-network", "chain", parse=str)
-    chain_file: Path | None = _flag("chain-file", None, "file of registered chains, added to the built-in ones", parse=Path)
-    genesis: Path | None = _flag("genesis", None, "genesis file in geth's format (.json, .gz, .zst)", parse=Path)
+    chain_file: Path | None = _flag("chain-file", None, "file of registered chains, added to the built-in ones", parse=parse_path)
+    genesis: Path | None = _flag("genesis", None, "genesis file in geth's format (.json, .gz, .zst)", parse=parse_path)
     networkid: int | None = _flag("networkid", None, "network id (default: the chain id)", "network-id", parse=parse_number)
     syncmode: str = _flag("syncmode", "full", "how to catch up from peers", choices=("full", "snap"))
     gcmode: str = _flag("gcmode", "full", "archive keeps all history", choices=("full", "archive"))
@@ -144,7 +169,7 @@ class Settings:
         "history.state", HISTORY_STATE, "blocks whose state stays readable; 0 keeps all", "prune.account-history.distance"
     )
     history_proofs: int = _flag("history.proofs", HISTORY_PROOFS, "blocks whose proofs can be made; 0 keeps all", "proofs-history.window")
-    cache: int = _flag("cache", 256, "megabytes for the database's caches")
+    cache: int = _flag("cache", 256, "megabytes for the database's caches", parse=parse_megabytes)
     db_sync: str = _flag("db.sync", "auto", "fsync at base moves and shutdown, or at each acknowledgement", choices=("auto", "always"))
     evm: str = _flag("evm", "auto", "executor", choices=("auto", "py", "native", "both"))
 
@@ -166,7 +191,11 @@ class Settings:
     authrpc_addr: str = _flag("authrpc.addr", LOCALHOST, "Engine API address", parse=parse_address)
     authrpc_port: int = _flag("authrpc.port", 8551, "Engine API port; 0 picks a free one", parse=parse_port)
     authrpc_jwtsecret: Path | None = _flag(
-        "authrpc.jwtsecret", None, "file of the shared secret (default: jwtsecret in the data directory)", "authrpc.jwt-secret", parse=Path
+        "authrpc.jwtsecret",
+        None,
+        "file of the shared secret (default: jwtsecret in the data directory)",
+        "authrpc.jwt-secret",
+        parse=parse_path,
     )
     authrpc_vhosts: tuple[str, ...] = _flag("authrpc.vhosts", ("localhost",), "Host names that the Engine port serves; * for all")
 
@@ -289,7 +318,7 @@ class Settings:
     bootnodes: tuple[str, ...] = _flag("bootnodes", (), "enode or enr records to start from")
     nodiscover: bool = _flag("nodiscover", False, "do not look for peers", "disable-discovery")
     maxpeers: int = _flag("maxpeers", 50, "peers at most", "max-peers")
-    nodekey: Path | None = _flag("nodekey", None, "file of the node's private key", "p2p-secret-key", parse=Path)
+    nodekey: Path | None = _flag("nodekey", None, "file of the node's private key", "p2p-secret-key", parse=parse_path)
     nat: str = _flag("nat", "any", "how to learn the public address")
 
     # operation
@@ -329,7 +358,8 @@ _METAVARS: Mapping[Callable[[str], Any], str] = {
     parse_list: "A,B,…",
     parse_urls: "URL",
     parse_seconds: "TIME",
-    Path: "PATH",
+    parse_path: "PATH",
+    parse_megabytes: "N",
 }
 SWITCHES = frozenset(name for name, flag in _BY_NAME.items() if flag.parse is parse_bool)
 
@@ -368,7 +398,7 @@ def add_flags(parser: argparse.ArgumentParser, *listed: str, **defaults: Any) ->
             text += "; accepted, changes nothing yet"
         default = defaults.get(flag.field, Settings.__dataclass_fields__[flag.field].default)
         _add(parser, [flag.name, *flag.aliases], flag.field, flag.parse, text, flag.choices, default)
-    _add(parser, ["config"], "config", Path, "TOML file of settings")
+    _add(parser, ["config"], "config", parse_path, "TOML file of settings")
     for name in OVERRIDES:
         text = f"time at which {name.removeprefix('override.')} begins"
         _add(parser, [name], name, parse_number, text if "override" in listed or not listed else None)
@@ -471,7 +501,7 @@ def _place(values: dict[str, Any], override: dict[str, int], name: str, value: A
     flag = _BY_NAME.get(name)
     try:
         if name in OVERRIDES:
-            override[name.removeprefix("override.")] = int(value)
+            override[name.removeprefix("override.")] = parse_number(str(value))
         elif flag is None:
             raise ConfigError(f"{source}: unknown setting {name!r}{hint(name, _KNOWN)}")
         else:

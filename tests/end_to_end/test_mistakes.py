@@ -60,6 +60,13 @@ def fails(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytes
         (["dev", "--http.port", "99999"], "--http.port: not a port: '99999'"),
         (["run", "--cache", "-5"], "--cache: not a number: '-5'"),
         (["run", "--rpc.txfeecap", "much"], "not an amount: 'much'"),
+        (["run", "--rpc.txfeecap", "9" * 400], "not an amount: '99999"),
+        (["run", "--cache", "4294967296"], "--cache: too many megabytes: '4294967296'"),
+        (["run", "--txpool.globalslots", "18446744073709551616"], "not a number of 64 bits: '18446744073709551616'"),
+        (["run", "--override.karst", "\u0663"], "not a number: '\u0663'"),
+        (["run", "--datadir", ""], "--datadir/--data-dir: an empty path"),
+        (["run", "--authrpc.jwtsecret="], "--authrpc.jwtsecret/--authrpc.jwt-secret: an empty path"),
+        (["run", "--http.addr", "x" * 64], "--http.addr: not an address: 'xxx"),
         (["rewind", "-1"], "NUMBER: not a number: '-1'"),
         (["export", "chain.rlp", "one"], "FIRST: not a number: 'one'"),
         (["import"], "arguments are required: CHAIN.rlp"),
@@ -191,6 +198,12 @@ def test_ports_and_secrets_that_cannot_be_used(fails: Fails, genesis: Path, tmp_
     (tmp_path / "secret").write_text("abc")
     assert "invalid JWT secret in secret: want 64 hex digits" in fails(*words, "0", "--authrpc.jwtsecret", "secret")
     assert "Is a directory" in fails(*words, "0", "--authrpc.jwtsecret", ".")
+
+
+@pytest.mark.parametrize("value", ["[]", "[1]", "1979-05-27", "nan", "-5", "true", '"soon"', "1.5", "18446744073709551616"])
+def test_a_configured_fork_time_that_is_none(fails: Fails, tmp_path: Path, value: str) -> None:
+    (tmp_path / "config.toml").write_text(f"override.karst = {value}")
+    assert "config.toml: bad value for override.karst: " in fails("dumpconfig", "--config", "config.toml")
 
 
 def test_a_configuration_that_is_no_text(fails: Fails, tmp_path: Path) -> None:

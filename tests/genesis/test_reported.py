@@ -85,7 +85,6 @@ def test_other_spellings(plain: dict[str, Any], path: str, value: Any) -> None:
 
 
 WRONG = [
-    ("gasLimit", ..., "gasLimit is missing"),
     ("gasLimit", 2**64, "gasLimit does not fit in 64 bits: 18446744073709551616"),
     ("gasLimit", True, "gasLimit is not a number: True"),
     ("gasLimit", 1.5, "gasLimit is not a number: 1.5"),
