@@ -35,7 +35,7 @@ class JsonText:
         """Add text at the end."""
         self._size += len(text)
         if self._max and self._size > self._max:
-            raise ResponseTooLarge(f"the answer takes more than {self._max} bytes")
+            raise ResponseTooLarge(f"the answer takes more than {self._max} bytes: ask for less, or raise --rpc.max-response-size")
         self._plain += text
         if len(self._plain) > PLAIN_BYTES:
             self._compress()
