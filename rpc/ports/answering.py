@@ -24,7 +24,7 @@ READERS = 4  # threads for reads, and the same number for contract calls
 TRACERS = 2  # threads for traces: more would only take turns, since Python runs one of them at a time
 SENDERS = 2  # threads that compress and uncompress answers
 FORWARDERS = 32  # threads that mostly wait for the sequencer
-NICENESS = 5  # of all these threads: the engine thread and the event loop go first
+NICENESS = 10  # of all these threads: the engine thread and the event loop go first
 
 T = TypeVar("T")
 
