@@ -2,7 +2,7 @@
 
     .venv/bin/python bench/heavy.py [--tree OTHER] [--parts logs,steps,calls,left] [--seconds 20] [--clients 16]
 
-A chain of 150 blocks with 1,000 logs each and one transaction of 27 Mgas. Clients and the rollup node, which makes a block of one
+A chain of 150 blocks with 1,000 logs each and one huge transaction. Clients and the rollup node, which makes a block of one
 deposit and 100 transfers every 0.5 s, are processes of their own.
 """
 
@@ -129,7 +129,7 @@ class Peak:
 
 
 @contextmanager
-def node(root: Path, port: int) -> Iterator[tuple[drivers.Node, str]]:
+def node(root: Path, port: int, rounds: int) -> Iterator[tuple[drivers.Node, str]]:
     """A node with the chain, and the hash of its huge transaction."""
     genesis = drivers.load("genesis").build(FORK, GAS_LIMIT)
     genesis["alloc"] |= {where: {"balance": "0x0", "nonce": "0x1", "code": code} for where, code in ((EMIT, EMIT_CODE), (LOOP, LOOP_CODE))}
@@ -141,7 +141,7 @@ def node(root: Path, port: int) -> Iterator[tuple[drivers.Node, str]]:
             for _ in range(150):
                 data = (200).to_bytes(32, "big")
                 engine.build([common.sign_1559(account, common.unhex(EMIT), data=data, gas=400_000) for account in accounts[:5]])
-            huge = common.sign_1559(accounts[9], common.unhex(LOOP), data=(1_000_000).to_bytes(32, "big"), gas=28_000_000)
+            huge = common.sign_1559(accounts[9], common.unhex(LOOP), data=rounds.to_bytes(32, "big"), gas=28_000_000)
             engine.build([huge])
             yield running, "0x" + common.keccak(huge).hex()
         finally:
@@ -166,24 +166,27 @@ def beside(running: drivers.Node, name: str, method: str, params: Any, clients: 
 
 
 def left(running: drivers.Node, name: str, method: str, params: Any) -> None:
-    """Let 16 clients leave after half a second; the seconds of processor time that the node then uses, each half a second."""
+    """Let 16 clients leave after half a second, and print the processor time that the node used until then and in each half second after."""
+    begun = running.processor_seconds()
     connections = [post(running.url, method, params) for _ in range(16)]
     time.sleep(0.5)
     for connection in connections:
         connection.close()
-    used, row = running.processor_seconds(), []
+    used = running.processor_seconds()
+    row = [f"{used - begun:.2f}"]
     for _ in range(6):
         time.sleep(0.5)
         now = running.processor_seconds()
         row.append(f"{now - used:.2f}")
         used = now
-    print(f"| {name}, 16 clients leave | {' '.join(row)} |", flush=True)
+    print(f"| {name}, 16 clients | {' | '.join(row)} |", flush=True)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tree", type=Path, default=drivers.ROOT, help="another checkout to measure")
     parser.add_argument("--parts", default="logs,steps,calls,left")
+    parser.add_argument("--rounds", type=int, default=1_000_000, help="of 27 gas and 7 steps each, in the huge transaction")
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--clients", type=int, default=16)
     parser.add_argument("--port", type=int, default=18_990)
@@ -194,19 +197,20 @@ def main() -> int:
     calls = {"tracer": "callTracer", "stateOverrides": {ANY: {"code": CALLS_CODE}}}
     everything = ("eth_getLogs", [{"fromBlock": "0x0", "toBlock": "latest"}])
     clients, seconds, parts = arguments.clients, arguments.seconds, arguments.parts.split(",")
-    with node(arguments.tree.resolve(), arguments.port) as (running, huge):
+    with node(arguments.tree.resolve(), arguments.port, arguments.rounds) as (running, huge):
         if "logs" in parts:
             beside(running, "nothing (eth_chainId)", "eth_chainId", [], 1, seconds / 2, 100)
             beside(running, "eth_getLogs, 150,000 logs", *everything, clients, seconds, 1000)
         if "steps" in parts:
-            options = {"disableStack": True, "timeout": "10m"}
-            beside(running, "debug_traceTransaction, struct logs of 27 Mgas", "debug_traceTransaction", [huge, options], 1, 1)
+            name = f"debug_traceTransaction, struct logs of {arguments.rounds * 27 // 10**6} Mgas"
+            beside(running, name, "debug_traceTransaction", [huge, {"timeout": "10m"}], 1, 1)
         if "calls" in parts:
             beside(running, "debug_traceCall, callTracer, 50 Mgas of empty calls", "debug_traceCall", [*CALL, calls], clients, 1)
         if "left" in parts:
             left(running, "eth_call of a loop", "eth_call", [*CALL, loop["stateOverrides"]])
             left(running, "eth_estimateGas", "eth_estimateGas", [{"to": LOOP, "data": "0x" + (900_000).to_bytes(32, "big").hex()}])
-            left(running, "eth_createAccessList of a loop", "eth_createAccessList", [*CALL, loop["stateOverrides"]])
+            free = [{**CALL[0], "gasPrice": "0x0"}, "latest", loop["stateOverrides"]]
+            left(running, "eth_createAccessList of a loop", "eth_createAccessList", free)
             left(running, "debug_traceCall of a loop, struct logs", "debug_traceCall", [*CALL, loop])
             left(running, "debug_traceTransaction of 27 Mgas", "debug_traceTransaction", [huge, {}])
             left(running, "eth_getLogs, 150,000 logs", *everything)

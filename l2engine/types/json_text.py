@@ -19,7 +19,8 @@ _GZIP, _FASTEST = 31, 1  # zlib's window bits for the gzip format, and its level
 
 
 class JsonText:
-    """Text that is written once, from the beginning to the end, and read afterwards. `ResponseTooLarge` beyond `max_bytes` (0: no limit)."""
+    """Text that is written once, from the beginning to the end, and read afterwards. `ResponseTooLarge` beyond `max_bytes` (0: no limit),
+    or when the file takes no more."""
 
     def __init__(self, max_bytes: int = 0) -> None:
         self._size, self._max = 0, max_bytes
@@ -50,7 +51,7 @@ class JsonText:
         if self._file is None:
             return bytes(self._plain)
         self._compress()
-        self._file.write(self._compressor.flush())
+        self._store(self._compressor.flush())
         return self
 
     @property
@@ -80,8 +81,15 @@ class JsonText:
         if self._file is None:
             self._file = tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES)  # noqa: SIM115 (it closes with the last reference)
             self._compressor = zlib.compressobj(_FASTEST, zlib.DEFLATED, _GZIP)
-        self._file.write(self._compressor.compress(self._plain))
+        self._store(self._compressor.compress(self._plain))
         self._plain = bytearray()
+
+    def _store(self, compressed: bytes) -> None:
+        assert self._file is not None
+        try:
+            self._file.write(compressed)
+        except OSError as error:
+            raise ResponseTooLarge(f"no room for the answer in {tempfile.gettempdir()}: {error.strerror}") from error
 
 
 Text: TypeAlias = bytes | JsonText
