@@ -30,7 +30,7 @@ EMIT, LOOP, ANY = (f"0x{number:040x}" for number in (0xF00D2, 0xF00D4, 0x7777))
 EMIT_CODE = "0x6000355b8060006000a16001900380600357" + "00"  # as many logs as the input says
 LOOP_CODE = "0x6000355b600190038060035700"  # as many rounds as the input says
 CALLS_CODE = "0x5b6000600060006000600061fffe5af150600056"
-CALL = [{"to": ANY, "gas": hex(50_000_000)}, "latest"]
+CALL: list[Any] = [{"to": ANY, "gas": hex(50_000_000)}, "latest"]
 processes = get_context("spawn")
 
 
@@ -201,6 +201,9 @@ def main() -> int:
         if "logs" in parts:
             beside(running, "nothing (eth_chainId)", "eth_chainId", [], 1, seconds / 2, 100)
             beside(running, "eth_getLogs, 150,000 logs", *everything, clients, seconds, 1000)
+        if "others" in parts:
+            beside(running, "eth_getBlockReceipts, 1,000 logs", "eth_getBlockReceipts", ["0x10"], clients, seconds / 2, 100)
+            beside(running, "debug_traceCall, callTracer, 50 Mgas of empty calls", "debug_traceCall", [*CALL, calls], clients, 1, 1000)
         if "steps" in parts:
             name = f"debug_traceTransaction, struct logs of {arguments.rounds * 27 // 10**6} Mgas"
             beside(running, name, "debug_traceTransaction", [huge, {"timeout": "10m"}], 1, 1)

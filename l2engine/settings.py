@@ -164,7 +164,7 @@ class Settings:
     rpc_logquerylimit: int = _flag(
         "rpc.logquerylimit", _RPC.log_query_limit, "addresses, and topics of one position, in a filter for logs; 0 is no limit"
     )
-    rpc_max_logs_per_response: int = _flag("rpc.max-logs-per-response", _RPC.log_count_limit, "logs per answer; 0 is no limit")
+    rpc_max_logs_per_response: int = _flag("rpc.max-logs-per-response", _RPC.log_count_limit, "logs per eth_getLogs; 0 is no limit")
     rpc_max_response_size: int = _flag(
         "rpc.max-response-size", _RPC.response_max_bytes // 10**6, "megabytes of one answer with logs or traces; 0 is no limit"
     )

@@ -54,7 +54,7 @@ class RpcSettings:
     log_range_limit: int = 0
     """Blocks per eth_getLogs."""
     log_count_limit: int = 0
-    """Logs per answer of eth_getLogs and of filters."""
+    """Logs per answer of eth_getLogs and eth_getFilterLogs."""
     log_query_limit: int = 1000
     """Addresses in a filter for logs, and topics for one position of it."""
     body_limit_bytes: int = 5 * 1024 * 1024

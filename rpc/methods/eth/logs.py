@@ -26,11 +26,12 @@ def get_logs(context: Context, query: LogQuery) -> Written:
         if header is None:
             raise RpcError(SERVER_ERROR, "unknown block")
         headers = iter((header,))
-    return Written(lambda text: _write(context, text, query.filter, ((header, False) for header in headers)))
+    limit = context.settings.log_count_limit
+    return Written(lambda text: _write(context, text, query.filter, ((header, False) for header in headers), limit))
 
 
 def get_changed_logs(context: Context, changes: Changes, query: LogQuery) -> Written:
-    """The logs of `changed_logs`."""
+    """The logs of `changed_logs`, however many: a poll that is refused would lose them."""
     return Written(lambda text: _write(context, text, query.filter, _changed(changes, query)))
 
 
@@ -76,9 +77,9 @@ def _candidates(context: Context, wanted: LogFilter, first: BlockNumber, last: B
             yield header
 
 
-def _write(context: Context, text: JsonText, wanted: LogFilter, headers: Iterable[tuple[Header, bool]]) -> None:
-    """Write the matching logs of blocks, each with a flag whether it has left the chain."""
-    writer, limit, count = LogWriter(wanted), context.settings.log_count_limit, 0
+def _write(context: Context, text: JsonText, wanted: LogFilter, headers: Iterable[tuple[Header, bool]], limit: int = 0) -> None:
+    """Write the matching logs of blocks, each with a flag whether it has left the chain; at most `limit` of them (0: any number)."""
+    writer, count = LogWriter(wanted), 0
     text.write(b"[")
     for header, removed in headers:
         context.request_time.check()
