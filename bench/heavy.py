@@ -1,6 +1,6 @@
 """Costly requests: the memory that their answers take, the Engine calls beside them, and how soon they end when their client leaves.
 
-    .venv/bin/python bench/heavy.py [--tree OTHER] [--parts logs,steps,calls,left] [--seconds 20] [--clients 16]
+    .venv/bin/python bench/heavy.py [--tree OTHER] [--parts logs,others,steps,gigabyte,calls,left] [--seconds 20] [--clients 16]
 
 A chain of 150 blocks with 1,000 logs each and one huge transaction. Clients and the rollup node, which makes a block of one
 deposit and 100 transfers every 0.5 s, are processes of their own.
@@ -185,7 +185,7 @@ def left(running: drivers.Node, name: str, method: str, params: Any) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tree", type=Path, default=drivers.ROOT, help="another checkout to measure")
-    parser.add_argument("--parts", default="logs,steps,calls,left")
+    parser.add_argument("--parts", default="logs,others,steps,gigabyte,calls,left")
     parser.add_argument("--rounds", type=int, default=1_000_000, help="of 27 gas and 7 steps each, in the huge transaction")
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--clients", type=int, default=16)
@@ -207,6 +207,9 @@ def main() -> int:
         if "steps" in parts:
             name = f"debug_traceTransaction, struct logs of {arguments.rounds * 27 // 10**6} Mgas"
             beside(running, name, "debug_traceTransaction", [huge, {"timeout": "10m"}], 1, 1)
+        if "gigabyte" in parts:
+            endless = [*CALL, {"stateOverrides": {ANY: {"code": "0x5b5f50600056"}}, "timeout": "10m"}]
+            beside(running, "debug_traceCall, struct logs of 50 Mgas", "debug_traceCall", endless, 1, 1)
         if "calls" in parts:
             beside(running, "debug_traceCall, callTracer, 50 Mgas of empty calls", "debug_traceCall", [*CALL, calls], clients, 1)
         if "left" in parts:

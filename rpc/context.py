@@ -1,11 +1,13 @@
 """The context of RPC methods: the chain, the pool, the settings, and the few look-ups that all namespaces share."""
 
 import math
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Any
+from weakref import WeakSet
 
 from l2engine.chain.engine import Engine
 from l2engine.chain.pool import Pool
@@ -38,7 +40,8 @@ class RequestTime:
     """
 
     def __init__(self, seconds: float = math.inf) -> None:
-        self._deadlines: list[Deadline] = []
+        self._deadlines: WeakSet[Deadline] = WeakSet()
+        self._lock = threading.Lock()
         self._client_left = False
         self._end = self.deadline(seconds)
 
@@ -54,16 +57,18 @@ class RequestTime:
     def deadline(self, seconds: float) -> Deadline:
         """A deadline for work that begins now."""
         deadline = Deadline(time.monotonic() + seconds)
-        self._deadlines.append(deadline)
-        if self._client_left:
-            deadline.at = 0.0
+        with self._lock:
+            self._deadlines.add(deadline)
+            if self._client_left:
+                deadline.at = 0.0
         return deadline
 
     def client_left(self) -> None:
         """End all work for the request. Any thread may call it."""
-        self._client_left = True
-        for deadline in list(self._deadlines):
-            deadline.at = 0.0
+        with self._lock:
+            self._client_left = True
+            for deadline in self._deadlines:
+                deadline.at = 0.0
 
 
 def begin_request() -> RequestTime:

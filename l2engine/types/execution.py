@@ -54,7 +54,7 @@ class Deadline:
     It can be compared with floats, so that `time.monotonic() > deadline` works for a `Deadline` and for a plain float.
     """
 
-    __slots__ = ("_at", "native")
+    __slots__ = ("__weakref__", "_at", "native")
 
     def __init__(self, at: float) -> None:
         self._at = at

@@ -121,7 +121,8 @@ fn put_place(json: &mut Vec<u8>, place: &Place, tx_hash: &[u8], tx_index: usize,
     put_hex(json, tx_hash);
     json.extend_from_slice(format!(",\"transactionIndex\":\"{tx_index:#x}\",\"blockHash\":").as_bytes());
     put_hex(json, block_hash);
-    let rest = format!(",\"blockTimestamp\":\"{timestamp:#x}\",\"logIndex\":\"{log_index:#x}\",\"removed\":{removed}}}");
+    let rest =
+        format!(",\"blockTimestamp\":\"{timestamp:#x}\",\"logIndex\":\"{log_index:#x}\",\"removed\":{removed}}}");
     json.extend_from_slice(rest.as_bytes());
 }
 
