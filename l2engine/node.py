@@ -12,6 +12,7 @@ import functools
 import hashlib
 import logging
 import platform
+import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -43,6 +44,7 @@ ready_log.setLevel(logging.INFO)  # scripts wait for the ready line, whatever th
 
 STOP_SECONDS = 3.0  # for the running call; together with closing the ports, stopping takes at most 5
 FORK_LOOK_SECONDS = 60.0  # between two checks for forks that this build does not know
+SWITCH_SECONDS = 0.001  # until a Python thread lets another go on: the engine thread often waits for several readers in turn
 QUIET_SECONDS = 60.0  # without a new head, until the log says that the node waits for a rollup node
 
 
@@ -172,6 +174,7 @@ class Node:
                     websocket_origins=settings.ws_origins,
                 )
             )
+        sys.setswitchinterval(SWITCH_SECONDS)
         server = Server(context, ports, engine_thread)
         self._stops.append(server.stop)
         numbers = await server.start()
@@ -202,7 +205,10 @@ class Node:
                 tx_fee_cap_wei=int(settings.rpc_txfeecap * 10**18),
                 batch_request_limit=settings.rpc_batch_request_limit,
                 batch_response_max_bytes=settings.rpc_batch_response_max_size,
+                response_max_bytes=settings.rpc_max_response_size * 10**6,
                 log_range_limit=settings.rpc_rangelimit,
+                log_count_limit=settings.rpc_max_logs_per_response,
+                log_query_limit=settings.rpc_logquerylimit,
                 rollup_halt=settings.rollup_halt,
                 allow_unprotected=settings.rpc_allow_unprotected_txs,
             ),
