@@ -14,7 +14,6 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import orjson
 
 from bench import drivers
 from genesis import loader
@@ -25,6 +24,7 @@ from l2engine.evm.native import machine as native
 from l2engine.evm.reference.machine import ReferenceExecutor
 from l2engine.types.base import ZERO_HASH
 from l2engine.types.environment import BlockEnv
+from l2engine.types.json_text import JsonText
 
 TRACERS: dict[str, dict[str, Any] | None] = {
     "no tracer": None,
@@ -39,10 +39,11 @@ def milliseconds(executor: Executor, world: World, env: BlockEnv, raws: list[byt
     started = time.process_time()
     execution = executor.begin(world, env)
     for raw in raws:
-        tracer = None if options is None else tracers.make(options)
+        text = JsonText()
+        tracer = None if options is None else tracers.make(options, text)
         execution.apply(raw, tracer=tracer)
         if tracer is not None:
-            orjson.dumps(tracer.result())
+            tracer.finish(text)
     return (time.process_time() - started) * 1000
 
 

@@ -14,6 +14,7 @@
     ├── UnsupportedFork        a method version that does not fit the payload's fork            -38005
     ├── UnknownFork            a block or attributes of a fork that this build has no rules for -32000
     ├── RequestTooLarge        a request for more than is served at once                        -38004
+    ├── ResponseTooLarge       an answer that is larger than is sent at once                    -32003
     ├── ExecutionReverted      a call reverted; carries the revert data                         3
     ├── ExecutionTimeout       a call or build ran past its deadline
     ├── UnknownBlock           no such block
@@ -108,6 +109,10 @@ class UnknownFork(L2EngineError):
 
 class RequestTooLarge(L2EngineError):
     """A request for more than is served at once."""
+
+
+class ResponseTooLarge(L2EngineError):
+    """An answer that is larger than is sent at once."""
 
 
 class ExecutionReverted(L2EngineError):

@@ -12,6 +12,7 @@ import functools
 import hashlib
 import logging
 import platform
+import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -47,6 +48,7 @@ ready_log.setLevel(logging.INFO)  # scripts wait for the ready line, whatever th
 STOP_SECONDS = 3.0  # for the running call; together with closing the ports, stopping takes at most 5
 MESSAGE_LOOK_SECONDS = 1.0  # between two looks at waiting transactions with messages, and at the filters' failsafe
 FORK_LOOK_SECONDS = 60.0  # between two checks for forks that this build does not know
+SWITCH_SECONDS = 0.001  # until a Python thread lets another go on: the engine thread often waits for several readers in turn
 QUIET_SECONDS = 60.0  # without a new head, until the log says that the node waits for a rollup node
 
 
@@ -187,6 +189,7 @@ class Node:
                     websocket_origins=settings.ws_origins,
                 )
             )
+        sys.setswitchinterval(SWITCH_SECONDS)
         server = Server(context, ports, engine_thread)
         self._stops.append(server.stop)
         numbers = await server.start()
@@ -217,7 +220,10 @@ class Node:
                 tx_fee_cap_wei=int(settings.rpc_txfeecap * 10**18),
                 batch_request_limit=settings.rpc_batch_request_limit,
                 batch_response_max_bytes=settings.rpc_batch_response_max_size,
+                response_max_bytes=settings.rpc_max_response_size * 10**6,
                 log_range_limit=settings.rpc_rangelimit,
+                log_count_limit=settings.rpc_max_logs_per_response,
+                log_query_limit=settings.rpc_logquerylimit,
                 rollup_halt=settings.rollup_halt,
                 minimum_suggested_tip=settings.gpo_minsuggestedpriorityfee,
                 keep_forwarded=settings.rollup_retain_forwarded_txs,

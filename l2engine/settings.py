@@ -212,6 +212,13 @@ class Settings:
     rpc_rangelimit: int = _flag(
         "rpc.rangelimit", _RPC.log_range_limit, "blocks per eth_getLogs; 0 is no limit", "rpc.max-blocks-per-filter"
     )
+    rpc_logquerylimit: int = _flag(
+        "rpc.logquerylimit", _RPC.log_query_limit, "addresses, and topics of one position, in a filter for logs; 0 is no limit"
+    )
+    rpc_max_logs_per_response: int = _flag("rpc.max-logs-per-response", _RPC.log_count_limit, "logs per eth_getLogs; 0 is no limit")
+    rpc_max_response_size: int = _flag(
+        "rpc.max-response-size", _RPC.response_max_bytes // 10**6, "megabytes of one answer with logs or traces; 0 is no limit"
+    )
     rpc_allow_unprotected_txs: bool = _flag(
         "rpc.allow-unprotected-txs", _RPC.allow_unprotected, "take transactions without replay protection"
     )
@@ -380,7 +387,7 @@ _GETH_VALUES = """
     history.trienode history.logs.export metrics.influxdb.endpoint metrics.influxdb.database metrics.influxdb.username
     metrics.influxdb.password metrics.influxdb.tags metrics.influxdb.token metrics.influxdb.bucket metrics.influxdb.organization
     metrics.influxdb.interval pprof.memprofilerate pprof.blockprofilerate fdlimit crypto.kzg blobpool.datadir blobpool.datacap
-    blobpool.pricebump miner.pending.fee rpc.logquerylimit rpc.txsync.defaulttimeout rpc.txsync.maxtimeout
+    blobpool.pricebump miner.pending.fee rpc.txsync.defaulttimeout rpc.txsync.maxtimeout
 """
 NOT_SERVED_YET = frozenset(("syncmode", "rollup.historicalrpc", "bootnodes", "nodekey", "metrics"))
 """Flags of features that are still to come."""

@@ -1,9 +1,13 @@
 """The context of RPC methods: the chain, the pool, the settings, and the few look-ups that all namespaces share."""
 
+import math
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Any
+from weakref import WeakSet
 
 from l2engine.chain.engine import Engine
 from l2engine.chain.pool import Pool
@@ -15,7 +19,7 @@ from l2engine.store.blocks import BlockStore
 from l2engine.types.base import Address, Hash32
 from l2engine.types.block import Block
 from l2engine.types.environment import BlockEnv
-from l2engine.types.execution import AccountOverride, Call
+from l2engine.types.execution import AccountOverride, Call, Deadline
 from l2engine.types.header import Header
 from l2engine.types.limits import RpcSettings
 from l2engine.types.receipt import Receipt
@@ -29,11 +33,17 @@ from rpc.read.blocks import BlockReference, CanonicalHash
 REQUEST_SECONDS = 30.0  # the time limit of geth's HTTP server for a request
 
 
-class TimeLimit:
-    """The time limit of one request, which starts when this object is made."""
+class RequestTime:
+    """The time that one request has, and for how long its client is there to wait for it.
 
-    def __init__(self) -> None:
-        self._end = time.monotonic() + REQUEST_SECONDS
+    What takes long asks `check` now and then, or runs with a `deadline`: both end when the client leaves.
+    """
+
+    def __init__(self, seconds: float = math.inf) -> None:
+        self._deadlines: WeakSet[Deadline] = WeakSet()
+        self._lock = threading.Lock()
+        self._client_left = False
+        self._end = self.deadline(seconds)
 
     @property
     def over(self) -> bool:
@@ -43,6 +53,27 @@ class TimeLimit:
         """Raise `RpcError` when the time is over."""
         if self.over:
             raise RpcError(TIMEOUT, "request timed out")
+
+    def deadline(self, seconds: float) -> Deadline:
+        """A deadline for work that begins now."""
+        deadline = Deadline(time.monotonic() + seconds)
+        with self._lock:
+            self._deadlines.add(deadline)
+            if self._client_left:
+                deadline.at = 0.0
+        return deadline
+
+    def client_left(self) -> None:
+        """End all work for the request. Any thread may call it."""
+        with self._lock:
+            self._client_left = True
+            for deadline in self._deadlines:
+                deadline.at = 0.0
+
+
+def begin_request() -> RequestTime:
+    """The time of a request that comes in now."""
+    return RequestTime(REQUEST_SECONDS)
 
 
 class Network:
@@ -87,6 +118,8 @@ class Context:
     """The names of --http.api, for rpc_modules."""
     filters: Filters = field(default_factory=Filters)
     paid_tips: PaidTips = field(default_factory=PaidTips)
+    request_time: RequestTime = field(default_factory=RequestTime)
+    """Of the request that is answered (`for_request`)."""
     blocks: BlockStore = field(init=False)
     state: StateStore = field(init=False)
     pool: Pool = field(init=False)
@@ -102,6 +135,12 @@ class Context:
             engine.config,
             engine.executor,
         )
+
+    def for_request(self, request_time: RequestTime) -> "Context":
+        """This context, for the methods of one request."""
+        context = copy(self)
+        context.request_time = request_time
+        return context
 
     # ---- blocks -----------------------------------------------------------------------------------------------------
 
@@ -164,8 +203,7 @@ class Context:
 
     def deadline(
         self, env: BlockEnv, message: Call, overrides: Mapping[Address, AccountOverride] | None = None, traced: bool = False
-    ) -> float | None:
-        """Deadline (time.monotonic) for a call that starts now; None for no limit. Imports the modules that calls need first."""
+    ) -> Deadline:
+        """The deadline of a call that starts now. Imports the modules that calls need first."""
         self.executor.prepare(env, message, overrides, traced)
-        limit = self.settings.evm_timeout_seconds
-        return time.monotonic() + limit if limit else None
+        return self.request_time.deadline(self.settings.evm_timeout_seconds or math.inf)

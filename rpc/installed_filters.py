@@ -11,6 +11,7 @@ from typing import Any
 from l2engine.types.base import Hash32
 from l2engine.types.header import Header
 from rpc.errors import SERVER_ERROR, RpcError
+from rpc.jsonrpc import Written
 from rpc.read.logs import LogQuery
 
 LIFETIME_SECONDS = 300  # geth forgets a filter that is not polled for five minutes
@@ -23,7 +24,7 @@ MAX_PENDING = 10_000  # transactions that one filter remembers between two polls
 class Filter:
     """One installed filter."""
 
-    poll: Callable[..., list[Any]]
+    poll: "Callable[..., list[Any] | Written]"
     """A function (this filter, the context) → the new results."""
     head: Header
     """The head at the last poll."""

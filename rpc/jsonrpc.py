@@ -1,7 +1,8 @@
 """JSON-RPC 2.0 without I/O: from the bytes of a request to the calls in it, and from results to the bytes of the answer.
 
 `parse` splits a body into calls and ready answers, `run` executes one call, `join` puts the answers together. The server
-does these three steps and chooses the thread for `run`; `handle` does all three in the calling thread.
+does these three steps and chooses the thread for `run`; `handle` does all three in the calling thread. An answer is bytes, or
+a `JsonText` when it is large.
 Malformed requests get the same answers as from op-geth (recordings, "raw" requests).
 """
 
@@ -15,6 +16,7 @@ from typing import Any, TypeAlias
 import orjson
 
 from l2engine.errors import InvalidParams, StoreError, StoreUnavailable
+from l2engine.types.json_text import JsonText, Text, pieces
 from rpc.errors import (
     INTERNAL_ERROR,
     INVALID_PARAMS,
@@ -38,8 +40,16 @@ class RunsOn(Enum):
     LOOP = auto()  # answers at once
     READ = auto()  # may take long: a small pool of threads
     CALL = auto()  # runs contracts up to their time limit: a separate small pool of threads
+    TRACE = auto()  # runs contracts with Python listening to them: another pool
     ENGINE = auto()  # changes the chain: the one engine thread
     FORWARD = auto()  # waits for another node
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The result of a method whose results may be too large to have as values: `write` writes it as JSON."""
+
+    write: Callable[[JsonText], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +143,7 @@ def _invalid(request_id: Any, text: str = "invalid request") -> bytes:
     return error_answer(request_id, {"code": INVALID_REQUEST, "message": text})
 
 
-def run(call: Call, methods: Methods, context: Any) -> bytes:
+def run(call: Call, methods: Methods, context: Any) -> Text:
     """Execute one call and encode its answer (empty for a notification). Never raises: unexpected exceptions are logged
     once and answered as an internal error."""
     try:
@@ -141,7 +151,11 @@ def run(call: Call, methods: Methods, context: Any) -> bytes:
         if entry is None:
             raise RpcError(METHOD_NOT_FOUND, f"the method {call.method} does not exist/is not available")
         result = entry.function(context, *arguments(entry, call.params))
-        return b"" if call.notification else _encode({"jsonrpc": "2.0", "id": call.id, "result": result})
+        if call.notification:
+            return b""
+        if isinstance(result, Written):
+            return _write(call, result, context)
+        return _encode({"jsonrpc": "2.0", "id": call.id, "result": result})
     except Exception as error:
         answer = error_object(error)
         if answer is None:
@@ -150,6 +164,15 @@ def run(call: Call, methods: Methods, context: Any) -> bytes:
         elif isinstance(error, StoreError) and not isinstance(error, StoreUnavailable):  # the engine logs StoreUnavailable itself, once
             log.error("Database error", extra={"fields": {"method": call.method, "err": error}})
         return b"" if call.notification else error_answer(call.id, answer)
+
+
+def _write(call: Call, result: Written, context: Any) -> Text:
+    """The answer to a call whose result writes itself."""
+    text = JsonText(context.settings.response_max_bytes)
+    text.write(b'{"jsonrpc":"2.0","id":' + orjson.dumps(call.id) + b',"result":')
+    result.write(text)
+    text.write(b"}")
+    return text.finish()
 
 
 def arguments(entry: Method, params: Any) -> list[Any]:
@@ -174,11 +197,12 @@ def arguments(entry: Method, params: Any) -> list[Any]:
     return values
 
 
-def join(request: Request, answers: Sequence[bytes], limits: Limits) -> bytes:
+def join(request: Request, answers: Sequence[Text], limits: Limits) -> Text:
     """The body of the response; empty when no call needs an answer."""
     if not request.batch:
         return answers[0] if answers else b""
-    kept, size = [], 0
+    kept: list[Text] = []
+    size = 0
     for item, answer in zip(request.items, answers, strict=True):
         if not answer:
             continue
@@ -186,7 +210,14 @@ def join(request: Request, answers: Sequence[bytes], limits: Limits) -> bytes:
         if limits.batch_response_bytes and size > limits.batch_response_bytes:
             answer = too_large(item)
         kept.append(answer)
-    return b"[" + b",".join(kept) + b"]" if kept else b""
+    if not kept:
+        return b""
+    whole = JsonText()
+    for index, answer in enumerate(kept):
+        whole.write(b"," if index else b"[")
+        whole.copy(answer)
+    whole.write(b"]")
+    return whole.finish()
 
 
 def too_large(item: Call | bytes) -> bytes:
@@ -205,7 +236,8 @@ def handle(body: bytes, methods: Methods, context: Any, limits: Limits | None = 
     """Answer a request body in the calling thread."""
     limits = limits or Limits()
     request = parse(body, limits)
-    answers, size = [], 0
+    answers: list[Text] = []
+    size = 0
     for item in request.items:
         if isinstance(item, bytes):
             answers.append(item)
@@ -214,7 +246,7 @@ def handle(body: bytes, methods: Methods, context: Any, limits: Limits | None = 
         else:
             answers.append(run(item, methods, context))
         size += len(answers[-1])
-    return join(request, answers, limits)
+    return b"".join(pieces(join(request, answers, limits)))
 
 
 def error_answer(request_id: Any, error: dict[str, Any]) -> bytes:

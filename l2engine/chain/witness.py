@@ -29,6 +29,7 @@ from l2engine.store.layers import hash_address, hash_slot
 from l2engine.store.trie import Trie, prove
 from l2engine.types.base import EMPTY_CODE_HASH, EMPTY_ROOT, Address, BlockNumber, Hash32
 from l2engine.types.block import Block
+from l2engine.types.execution import NO_DEADLINE, Deadline
 from l2engine.types.header import Header
 from l2engine.types.payload import PayloadAttributes
 from l2engine.types.state import Account, StateDiff, TrieView
@@ -98,38 +99,41 @@ class Witnesses:
     def __init__(self, config: ChainConfig, state: StateStore, blocks: BlockStore) -> None:
         self._config, self._state, self._blocks = config, state, blocks
 
-    def of_block(self, executors: Sequence[Executor], parent: Header, block: Block) -> ExecutionWitness:
-        """The witness of a block: what each of the executors reads, taken together."""
-        return self._witness(executors, parent, [block])
+    def of_block(self, executors: Sequence[Executor], parent: Header, block: Block, deadline: Deadline = NO_DEADLINE) -> ExecutionWitness:
+        """The witness of a block: what each of the executors reads, taken together. `ExecutionTimeout` past `deadline`."""
+        return self._witness(executors, parent, [block], deadline)
 
-    def of_attributes(self, executor: Executor, parent: Header, attributes: PayloadAttributes) -> ExecutionWitness:
+    def of_attributes(
+        self, executor: Executor, parent: Header, attributes: PayloadAttributes, deadline: Deadline = NO_DEADLINE
+    ) -> ExecutionWitness:
         """The witness of the block that these attributes, without the pool, make on `parent`. When one of the transactions
-        is invalid, the deposits are tried alone (Holocene): the witness is enough for both."""
+        is invalid, the deposits are tried alone (Holocene): the witness is enough for both. `ExecutionTimeout` past `deadline`."""
         block = draft_block(self._config, parent, attributes)
         deposits = tuple(raw for raw in block.transactions if raw[:1] == bytes([DEPOSIT_TYPE]))
         drafts = [block, Block(block.header, Transactions(deposits), (), block.withdrawals)]
-        return self._witness([executor], parent, drafts if len(deposits) < len(block.transactions) else drafts[:1])
+        return self._witness([executor], parent, drafts if len(deposits) < len(block.transactions) else drafts[:1], deadline)
 
-    def _witness(self, executors: Sequence[Executor], parent: Header, blocks: Sequence[Block]) -> ExecutionWitness:
+    def _witness(self, executors: Sequence[Executor], parent: Header, blocks: Sequence[Block], deadline: Deadline) -> ExecutionWitness:
         recorded = RecordingView(self._state.view(parent.hash))
-        diffs = [diff for block in blocks for executor in executors if (diff := self._execute(executor, recorded, parent, block))]
+        runs = [(executor, block) for block in blocks for executor in executors]
+        diffs = [diff for executor, block in runs if (diff := self._execute(executor, recorded, parent, block, deadline))]
         for block in blocks:
             self._touch_what_others_read(recorded, block)
         for diff in diffs:
             for address, change in diff.accounts.items():
                 recorded.touch(address, change.storage)
-        state = _nodes(recorded, diffs)
+        state = _nodes(recorded, diffs, deadline)
         keys = [key for address, slots in recorded.slots.items() for key in (address, *(slot.to_bytes(32, "big") for slot in slots))]
         return ExecutionWitness(state, tuple(recorded.codes.values()), tuple(keys), self._headers(parent, recorded.oldest))
 
-    def _execute(self, executor: Executor, view: RecordingView, parent: Header, block: Block) -> StateDiff | None:
+    def _execute(self, executor: Executor, view: RecordingView, parent: Header, block: Block, deadline: Deadline) -> StateDiff | None:
         """The block's state changes, leaving out invalid transactions; None if the block is invalid even then."""
         try:
             env = block_env(self._config, block, parent)
             execution = executor.begin(view, env, lambda diff: self._state.prepare(parent.hash, diff).root)
             for raw in block.transactions:
                 with suppress(InvalidTransaction, DecodeError):
-                    execution.apply(raw)
+                    execution.apply(raw, None, deadline)
             return execution.finish().diff
         except InvalidBlock:
             return None
@@ -172,13 +176,14 @@ def _fixed_reads(fork: Fork, beneficiary: Address) -> Mapping[Address, Sequence[
     return reads
 
 
-def _nodes(recorded: RecordingView, diffs: Iterable[StateDiff]) -> tuple[bytes, ...]:
+def _nodes(recorded: RecordingView, diffs: Iterable[StateDiff], deadline: Deadline) -> tuple[bytes, ...]:
     """The nodes on the way to everything recorded, and those that deleting what the diffs delete pulls up."""
     view = recorded.view
     read: dict[bytes, bytes | None] = {}
 
     def node(key: bytes) -> bytes | None:
         if key not in read:
+            deadline.check()
             read[key] = view.node(key)
         return read[key]
 

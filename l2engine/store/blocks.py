@@ -8,7 +8,7 @@ import heapq
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Generic, TypeVar
 
 from l2engine.errors import StoreError
@@ -23,6 +23,8 @@ from l2engine.types.storage import Batch, KeyValue
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+_ROWS_BETWEEN_CHECKS = 1024
 
 TopicFilter = Sequence[Sequence[Hash32]]
 """Alternatives for each topic position; an empty position matches anything."""
@@ -78,6 +80,11 @@ class BlockStore:
             self._receipts.put(block_hash, receipts)
         return receipts
 
+    def receipts_row(self, block_hash: Hash32) -> bytes | None:
+        """The block's receipts as they are stored: the RLP list of their network forms."""
+        number = self.number(block_hash)
+        return None if number is None else self._need(schema.receipts_key(number, block_hash))
+
     def is_complete(self, block_hash: Hash32) -> bool:
         """Whether header, body and receipts are all stored, not only the number."""
         number = self.number(block_hash)
@@ -105,21 +112,32 @@ class BlockStore:
         return (block_hash, int.from_bytes(row[8:], "big")) if block_hash else None
 
     def log_candidates(
-        self, first: BlockNumber, last: BlockNumber, addresses: Iterable[Address], topics: TopicFilter
+        self,
+        first: BlockNumber,
+        last: BlockNumber,
+        addresses: Iterable[Address],
+        topics: TopicFilter,
+        check: Callable[[], None] = lambda: None,
     ) -> Iterator[BlockNumber]:
         """Numbers, ascending, of the canonical blocks in [first, last] that may hold a matching log.
 
         Such a block has one of the addresses and one of the topics for each position, but not necessarily in the same log or
-        at that position. Without any condition, all numbers are returned.
+        at that position. Without any condition, all numbers are returned. `check` is called now and then, and may raise.
         """
         conditions = [list(addresses), *(list(position) for position in topics)]
-        streams = [self._blocks_with(alternatives, first, last) for alternatives in conditions if alternatives]
+        streams = [self._blocks_with(alternatives, first, last, check) for alternatives in conditions if alternatives]
         return _common(streams) if streams else iter(range(first, last + 1))
 
-    def _blocks_with(self, items: Iterable[bytes], first: BlockNumber, last: BlockNumber) -> Iterator[BlockNumber]:
+    def _blocks_with(
+        self, items: Iterable[bytes], first: BlockNumber, last: BlockNumber, check: Callable[[], None]
+    ) -> Iterator[BlockNumber]:
         digests = {keccak(item)[:8] for item in items}
         rows = (self._kv.iterate(schema.log_key(digest, first), schema.log_key(digest, last + 1)) for digest in digests)
-        return heapq.merge(*((int.from_bytes(key[9:], "big") for key, _ in run) for run in rows))
+        merged = heapq.merge(*((int.from_bytes(key[9:], "big") for key, _ in run) for run in rows))
+        for count, number in enumerate(merged):
+            if count % _ROWS_BETWEEN_CHECKS == 0:
+                check()
+            yield number
 
     # ---- the markers ------------------------------------------------------------------------------------------------
 

@@ -6,11 +6,15 @@ a Python and a native form.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from math import inf
+from time import monotonic
+from typing import Any, TypeAlias
 
+from l2engine.errors import ExecutionTimeout
 from l2engine.types.base import Address, Gas, Hash32, Wei
 from l2engine.types.delegation import Authorization
 from l2engine.types.failure import Failure
+from l2engine.types.native_core import core as _native
 from l2engine.types.receipt import Log, Receipt
 from l2engine.types.state import StateDiff
 
@@ -50,10 +54,27 @@ class Deadline:
     It can be compared with floats, so that `time.monotonic() > deadline` works for a `Deadline` and for a plain float.
     """
 
-    __slots__ = ("at",)
+    __slots__ = ("__weakref__", "_at", "native")
 
     def __init__(self, at: float) -> None:
-        self.at = at
+        self._at = at
+        self.native: Any = None if _native is None else _native.Deadline(at - monotonic())
+        """This deadline for the native core, which looks at it while it runs."""
+
+    @property
+    def at(self) -> float:
+        return self._at
+
+    @at.setter
+    def at(self, at: float) -> None:
+        self._at = at
+        if self.native is not None:
+            self.native.set(at - monotonic())
+
+    def check(self) -> None:
+        """Raise `ExecutionTimeout` when the moment has passed."""
+        if monotonic() > self.at:
+            raise ExecutionTimeout("execution aborted (timeout)")
 
     def __lt__(self, now: float) -> bool:
         return self.at < now
@@ -67,6 +88,8 @@ class Deadline:
     def __ge__(self, now: float) -> bool:
         return self.at >= now
 
+
+NO_DEADLINE = Deadline(inf)
 
 RefundRule: TypeAlias = Callable[[Gas], Gas]
 """A function from the gas that a transaction has used to the part of it that is refunded (Lagoon)."""

@@ -50,8 +50,14 @@ class RpcSettings:
     """The highest fee of a transaction that eth_sendRawTransaction takes."""
     batch_request_limit: int = 1000
     batch_response_max_bytes: int = 25_000_000
+    response_max_bytes: int = 4_000_000_000
+    """Of one answer with logs or traces; these are kept compressed, and in a file, until they are sent."""
     log_range_limit: int = 0
     """Blocks per eth_getLogs."""
+    log_count_limit: int = 0
+    """Logs per answer of eth_getLogs and eth_getFilterLogs."""
+    log_query_limit: int = 1000
+    """Addresses in a filter for logs, and topics for one position of it."""
     body_limit_bytes: int = 5 * 1024 * 1024
     engine_body_limit_bytes: int = 128 * 1024 * 1024
     minimum_suggested_tip: Wei = 1_000_000

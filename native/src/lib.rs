@@ -24,6 +24,7 @@ mod execute {
     pub mod fees;
     pub mod frame_failure;
     pub mod machine;
+    pub mod moment;
     pub mod phases;
     pub mod post_execution;
     pub mod precompiles;
@@ -50,10 +51,12 @@ mod python {
     pub mod block;
     pub mod call;
     pub mod convert;
+    pub mod deadline;
     pub mod diff;
     pub mod errors;
     pub mod functions;
     pub mod kv;
+    pub mod logs;
     pub mod state;
     pub mod tracer;
     pub mod tracer_view;
@@ -76,7 +79,9 @@ fn l2engine_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<python::block::BlockUnderExecution>()?;
     module.add_class::<python::block::Receipts>()?;
     module.add_class::<python::transactions::Transactions>()?;
+    module.add_class::<python::deadline::Deadline>()?;
     module.add_class::<python::diff::Diff>()?;
+    module.add_class::<python::logs::LogFilter>()?;
     module.add_class::<python::tracer_view::LiveState>()?;
     module.add_class::<python::tracer_view::Frame>()?;
     module.add_function(wrap_pyfunction!(python::call::call_message, module)?)?;

@@ -4,22 +4,24 @@ Sources: geth internal/ethapi (raw objects), eth/tracers/api.go (options and err
 debug_executePayload. The tracers are in `evm/tracers`, what a witness is in `chain/witness.py`.
 """
 
-import time
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from l2engine.chain.process import block_env
-from l2engine.errors import DecodeError, ExecutionTimeout, InvalidBlock, InvalidParams, InvalidTransaction, RequestTooLarge
+from l2engine.errors import DecodeError, ExecutionTimeout, InvalidBlock, InvalidParams, InvalidTransaction
 from l2engine.evm import tracers
 from l2engine.evm.executor import BlockExecution
 from l2engine.types.base import Hash32, keccak
 from l2engine.types.block import Block, decode_block
 from l2engine.types.duration import parse_duration
+from l2engine.types.execution import Deadline
+from l2engine.types.json_text import JsonText
 from l2engine.types.payload import PayloadAttributes
 from rpc.context import Context
-from rpc.errors import RESPONSE_TOO_LARGE, SERVER_ERROR, RpcError
-from rpc.jsonrpc import RunsOn, method
+from rpc.errors import SERVER_ERROR, RpcError
+from rpc.jsonrpc import RunsOn, Written, method
 from rpc.read.blocks import BlockReference, BlockTag, block_reference, block_tag, or_latest
 from rpc.read.calls import to_call, transaction_args
 from rpc.read.payloads import payload_attributes
@@ -79,7 +81,8 @@ def execution_witness(context: Context, reference: BlockReference) -> dict[str, 
     if block.number == 0:
         raise RpcError(SERVER_ERROR, "genesis has no witness: nothing was executed")
     parent = context.header_or_error(block.header.parent_hash)
-    return show_witness(context.engine.witnesses.of_block([context.executor], parent, block))
+    deadline = context.request_time.deadline(math.inf)
+    return show_witness(context.engine.witnesses.of_block([context.executor], parent, block, deadline))
 
 
 def execute_payload(context: Context, parent_hash: Hash32, attributes: PayloadAttributes) -> dict[str, list[str]]:
@@ -88,44 +91,45 @@ def execute_payload(context: Context, parent_hash: Hash32, attributes: PayloadAt
     if parent is None:
         raise RpcError(SERVER_ERROR, "parent block not found")
     context.engine.builder.validate(attributes)
-    return show_witness(context.engine.witnesses.of_attributes(context.executor, parent, attributes))
+    deadline = context.request_time.deadline(math.inf)
+    return show_witness(context.engine.witnesses.of_attributes(context.executor, parent, attributes, deadline))
 
 
 # ---- traces ---------------------------------------------------------------------------------------------------------
 
 
-def trace_transaction(context: Context, tx_hash: Hash32, options: dict[str, Any] | None) -> Any:
+def trace_transaction(context: Context, tx_hash: Hash32, options: dict[str, Any] | None) -> Written:
     """Run a mined transaction again."""
     mined = context.mined(tx_hash)
     if mined is None:
         raise RpcError(SERVER_ERROR, "transaction not found")
     block, index = mined
-    return next(_trace(context, block, options or {}, index))["result"]
+    return Written(lambda text: _trace(context, block, options or {}, text, index))
 
 
-def trace_block(context: Context, reference: Hash32 | BlockTag, options: dict[str, Any] | None) -> list[Any]:
+def trace_block(context: Context, reference: Hash32 | BlockTag, options: dict[str, Any] | None) -> Written:
     """Run all transactions of a block again."""
     block = context.block(reference)
     if block is None:
         raise _not_found(reference)
-    return list(_trace(context, block, options or {}))
+    return Written(lambda text: _trace(context, block, options or {}, text))
 
 
 def _not_found(reference: BlockReference) -> RpcError:
     return RpcError(SERVER_ERROR, f"block {'0x' + reference.hex() if isinstance(reference, bytes) else f'#{reference}'} not found")
 
 
-def trace_raw_block(context: Context, raw: bytes, options: dict[str, Any] | None) -> list[Any]:
+def trace_raw_block(context: Context, raw: bytes, options: dict[str, Any] | None) -> Written:
     """Run the transactions of a block given as RLP, on the state of its parent."""
     try:
         block = decode_block(raw)
     except DecodeError as error:
         raise RpcError(SERVER_ERROR, f"could not decode block: {error}") from None
-    return list(_trace(context, block, options or {}))
+    return Written(lambda text: _trace(context, block, options or {}, text))
 
 
-def _trace(context: Context, block: Block, options: dict[str, Any], only: int | None = None) -> Iterator[dict[str, Any]]:
-    """The traces of a block's transactions, or of the one at index `only`."""
+def _trace(context: Context, block: Block, options: dict[str, Any], text: JsonText, only: int | None = None) -> None:
+    """Write the traces of a block's transactions, or the one of the transaction at index `only`."""
     if block.number == 0:
         raise RpcError(SERVER_ERROR, "genesis is not traceable")
     parent = context.header_or_error(block.header.parent_hash)
@@ -134,44 +138,57 @@ def _trace(context: Context, block: Block, options: dict[str, Any], only: int | 
     except InvalidBlock as error:
         raise RpcError(SERVER_ERROR, f"tracing failed: {error}") from None
     context.executor.prepare(env, None, None, traced=True)
-    deadline = _deadline(options)
+    deadline = _deadline(context, options)
     execution = context.executor.begin(context.view(parent), env)
     logs_before = 0
     for index, raw in enumerate(block.transactions if only is None else block.transactions[: only + 1]):
         if only is not None and index < only:
             logs_before += len(_apply(execution, raw, deadline, None))
             continue
-        tx_hash = "0x" + keccak(raw).hex()
-        place = {
-            "blockHash": "0x" + block.hash.hex(),
-            "blockNumber": block.number,
-            "transactionHash": tx_hash,
-            "transactionPosition": index,
-        }
-        tracer = _make(options, place, logs_before)
+        if only is None:
+            text.write((b"," if index else b"[") + f'{{"txHash":"0x{keccak(raw).hex()}","result":'.encode())
+        tracer = _make(options, text, _place(block, index), logs_before)
         logs_before += len(_apply(execution, raw, deadline, tracer))
-        yield {"txHash": tx_hash, "result": tracer.result()}
+        tracer.finish(text)
+        if only is None:
+            text.write(b"}")
+    if only is None:
+        text.write(b"]" if block.transactions else b"[]")
 
 
-def _apply(execution: BlockExecution, raw: bytes, deadline: float, tracer: tracers.NoopTracer | None) -> tuple[Any, ...]:
+def _place(block: Block, index: int) -> dict[str, Any]:
+    """Where a transaction is, as flatCallTracer shows it."""
+    return {
+        "blockHash": "0x" + block.hash.hex(),
+        "blockNumber": block.number,
+        "transactionHash": "0x" + keccak(block.transactions[index]).hex(),
+        "transactionPosition": index,
+    }
+
+
+def _apply(execution: BlockExecution, raw: bytes, deadline: Deadline, tracer: tracers.NoopTracer | None) -> tuple[Any, ...]:
     with _failures():
         return execution.apply(raw, None, deadline, tracer).receipt.logs
 
 
-def trace_call(context: Context, args: dict[str, Any], reference: BlockReference, options: dict[str, Any] | None) -> Any:
+def trace_call(context: Context, args: dict[str, Any], reference: BlockReference, options: dict[str, Any] | None) -> Written:
     """Run a message on the state of a block, as eth_call does."""
     options = options or {}
     header = context.header(reference)
     if header is None:
         raise _not_found(reference)
     message = to_call(args, context.config.chain_id, context.settings.gas_cap)
-    tracer = _make(options, None, 0)
     env = context.environment(header, options.get("blockOverrides"))
     overrides = options.get("stateOverrides")
     context.executor.prepare(env, message, overrides, traced=True)
-    with _failures():
-        context.executor.call(context.view(header), env, message, overrides, _deadline(options), tracer)
-    return tracer.result()
+
+    def write(text: JsonText) -> None:
+        tracer = _make(options, text, None, 0)
+        with _failures():
+            context.executor.call(context.view(header), env, message, overrides, _deadline(context, options), tracer)
+        tracer.finish(text)
+
+    return Written(write)
 
 
 @contextmanager
@@ -181,29 +198,27 @@ def _failures() -> Iterator[None]:
         yield
     except ExecutionTimeout:
         raise RpcError(SERVER_ERROR, "execution timeout") from None
-    except RequestTooLarge as error:
-        raise RpcError(RESPONSE_TOO_LARGE, str(error)) from None
     except InvalidTransaction as error:
         raise RpcError(SERVER_ERROR, f"tracing failed: {error}") from None
 
 
-def _make(options: dict[str, Any], place: dict[str, Any] | None, logs_before: int) -> tracers.NoopTracer:
+def _make(options: dict[str, Any], text: JsonText, place: dict[str, Any] | None, logs_before: int) -> tracers.NoopTracer:
     try:
-        return tracers.make(options, place, logs_before)
+        return tracers.make(options, text, place, logs_before)
     except InvalidParams as error:
         raise RpcError(SERVER_ERROR, str(error)) from None
 
 
-def _deadline(options: dict[str, Any]) -> float:
+def _deadline(context: Context, options: dict[str, Any]) -> Deadline:
     """When the trace must end, from the option `timeout` in Go's form ("5s", "1m30s")."""
     text = options.get("timeout")
     if not text:
-        return time.monotonic() + TRACE_TIMEOUT_SECONDS
+        return context.request_time.deadline(TRACE_TIMEOUT_SECONDS)
     try:
         seconds = parse_duration(text)
     except ValueError:
         raise RpcError(SERVER_ERROR, f'time: invalid duration "{text}"') from None
-    return time.monotonic() + min(seconds, 10 * TRACE_TIMEOUT_SECONDS)
+    return context.request_time.deadline(min(seconds, 10 * TRACE_TIMEOUT_SECONDS))
 
 
 METHODS = {
@@ -213,9 +228,9 @@ METHODS = {
     "debug_getRawTransaction": method(get_raw_transaction, hash32),
     "debug_executionWitness": method(execution_witness, block_reference, runs_on=RunsOn.CALL),
     "debug_executePayload": method(execute_payload, hash32, payload_attributes, runs_on=RunsOn.CALL),
-    "debug_traceTransaction": method(trace_transaction, hash32, trace_options, runs_on=RunsOn.CALL),
-    "debug_traceBlockByNumber": method(trace_block, block_tag, trace_options, runs_on=RunsOn.CALL),
-    "debug_traceBlockByHash": method(trace_block, hash32, trace_options, runs_on=RunsOn.CALL),
-    "debug_traceBlock": method(trace_raw_block, data, trace_options, runs_on=RunsOn.CALL),
-    "debug_traceCall": method(trace_call, transaction_args, or_latest, trace_call_options, runs_on=RunsOn.CALL),
+    "debug_traceTransaction": method(trace_transaction, hash32, trace_options, runs_on=RunsOn.TRACE),
+    "debug_traceBlockByNumber": method(trace_block, block_tag, trace_options, runs_on=RunsOn.TRACE),
+    "debug_traceBlockByHash": method(trace_block, hash32, trace_options, runs_on=RunsOn.TRACE),
+    "debug_traceBlock": method(trace_raw_block, data, trace_options, runs_on=RunsOn.TRACE),
+    "debug_traceCall": method(trace_call, transaction_args, or_latest, trace_call_options, runs_on=RunsOn.TRACE),
 }

@@ -3,6 +3,7 @@
 Numbers are JSON numbers and names snake_case, unlike elsewhere. Source: op-reth, post-exec-replay `types.rs`.
 """
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +14,7 @@ from l2engine.types.block import Block
 from l2engine.types.transaction import DEPOSIT_TYPE, POST_EXECUTION_TYPE, PostExecutionTransaction
 from l2engine.types.transaction_codec import decode_transaction
 from l2engine.types.transactions import Transactions
-from rpc.context import Context, TimeLimit
+from rpc.context import Context
 from rpc.errors import SERVER_ERROR, RpcError
 from rpc.jsonrpc import RunsOn, method
 from rpc.read.blocks import BlockReference, block_reference
@@ -70,12 +71,12 @@ def _gas_without_refunds(context: Context, block: Block) -> list[Gas]:
     parent = context.header_or_error(block.header.parent_hash)
     plain = replace(block, transactions=Transactions(raw for raw in block.transactions if raw[0] != POST_EXECUTION_TYPE))
     env = block_env(context.config, plain, parent)
-    execution, limit = context.executor.begin(context.view(parent), env), TimeLimit()
+    execution, deadline = context.executor.begin(context.view(parent), env), context.request_time.deadline(math.inf)
     used: list[Gas] = []
     for raw in plain.transactions:
-        limit.check()
+        context.request_time.check()
         try:
-            used.append(execution.apply(raw).gas_used)
+            used.append(execution.apply(raw, None, deadline).gas_used)
         except (InvalidTransaction, DecodeError) as error:
             raise RpcError(SERVER_ERROR, f"transaction {len(used)} cannot run without refunds: {error}") from error
     return used

@@ -19,6 +19,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_exceptions import HTTPRequestEntityTooLarge
 
 from l2engine.errors import ConfigError
+from l2engine.types.json_text import JsonText, Text
 from rpc.jsonrpc import Methods
 from rpc.ports import auth
 from rpc.ports.answering import Answering
@@ -64,6 +65,7 @@ class Listener:
         self._runner = web.ServerRunner(
             web.Server(
                 self._serve,
+                handler_cancellation=True,  # when the client leaves
                 request_factory=self._make_request,
                 keepalive_timeout=KEEP_ALIVE_SECONDS,
                 logger=_log,
@@ -99,7 +101,7 @@ class Listener:
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         response = await self._handle(request)
         try:
-            async with transfer_time():
+            async with transfer_time(response.content_length or 0):
                 await response.prepare(request)
                 await response.write_eof()
         except TimeoutError:
@@ -148,11 +150,19 @@ class Listener:
         except TimeoutError:
             return _text(408, "the body came too slowly")
         answer = await self._answering.answer(body, self._port.methods)
+        return await self._response(answer, "gzip" in request.headers.get("Accept-Encoding", ""))
+
+    async def _response(self, answer: Text, takes_gzip: bool) -> web.Response:
+        """The response with an answer; a large one is sent piece by piece as the client takes it, its length told before."""
         headers = {"Content-Type": "application/json"}
-        if len(answer) >= GZIP_FROM_BYTES and "gzip" in request.headers.get("Accept-Encoding", ""):
-            answer = await asyncio.get_running_loop().run_in_executor(self._answering.readers, gzip.compress, answer, GZIP_LEVEL)
-            headers["Content-Encoding"] = "gzip"
-            headers["Vary"] = "Accept-Encoding"
+        zips = takes_gzip and len(answer) >= GZIP_FROM_BYTES
+        if zips:
+            headers |= {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
+        if isinstance(answer, JsonText):
+            length, pieces = (answer.compressed_size, answer.compressed()) if zips else (len(answer), answer.pieces())
+            return web.Response(body=self._answering.sending(pieces), headers={**headers, "Content-Length": str(length)})
+        if zips:
+            answer = await asyncio.get_running_loop().run_in_executor(self._answering.senders, gzip.compress, answer, GZIP_LEVEL)
         return web.Response(body=answer, headers=headers)
 
     def _host_allowed(self, header: str) -> bool:

@@ -3,10 +3,12 @@
 import asyncio
 import contextlib
 import logging
+import struct
 from typing import Any
 
 from aiohttp import WSMsgType, web
 
+from l2engine.types.json_text import Text
 from rpc.context import Context
 from rpc.jsonrpc import Method, Methods, RunsOn, method
 from rpc.ports.answering import Answering
@@ -18,6 +20,7 @@ log = logging.getLogger(__name__)
 
 PING_SECONDS = 30.0
 BACKLOG = 4096  # messages that may wait for a slow client before its connection is dropped
+TEXT, CONTINUATION, FINAL, LENGTH_IN_8_BYTES = 0x1, 0x0, 0x80, 127  # RFC 6455, 5.2
 CALLS_AT_ONCE = 8  # per connection; a call counts until its answer is sent
 
 
@@ -33,7 +36,7 @@ class Connection:
         methods: Methods,
     ) -> None:
         self._answering, self._subscriptions, self._request, self._socket = answering, subscriptions, request, socket
-        self._outgoing: asyncio.Queue[tuple[bytes, bool]] = asyncio.Queue(BACKLOG)
+        self._outgoing: asyncio.Queue[tuple[Text, bool]] = asyncio.Queue(BACKLOG)
         """Messages, each with a flag whether it is an answer; an answer keeps its call's slot until it is sent."""
         self._slots = asyncio.Semaphore(CALLS_AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -90,12 +93,29 @@ class Connection:
             while True:
                 message, is_answer = await self._outgoing.get()
                 try:
-                    async with transfer_time():
-                        await self._socket.send_str(message.decode())
+                    async with transfer_time(len(message)):
+                        await self._send(message)
                 except TimeoutError:
                     return hang_up(self._request)
                 if is_answer:
                     self._slots.release()
+
+    async def _send(self, message: Text) -> None:
+        if isinstance(message, bytes):
+            return await self._socket.send_str(message.decode())
+        opcode = TEXT
+        async for piece in self._answering.sending(message.pieces()):
+            await self._send_frame(opcode, piece)
+            opcode = CONTINUATION
+        await self._send_frame(FINAL | CONTINUATION, b"")
+
+    async def _send_frame(self, first_byte: int, payload: bytes) -> None:
+        """Send a part of a message (RFC 6455, 5.4), which aiohttp has no function for."""
+        transport = self._request.transport
+        if transport is None or transport.is_closing():
+            raise ConnectionResetError
+        transport.write(struct.pack("!BBQ", first_byte, LENGTH_IN_8_BYTES, len(payload)) + payload)
+        await self._request.writer.drain()
 
     def _subscribe(self, context: Context, *params: Any) -> str:
         """The method eth_subscribe on this connection."""

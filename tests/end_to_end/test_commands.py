@@ -127,8 +127,8 @@ def test_flags_of_the_contract_exist():
         http.corsdomain http.vhosts ws ws.addr ws.port ws.api ws.origins authrpc.addr authrpc.port authrpc.jwtsecret authrpc.vhosts port
         discovery.port bootnodes nodiscover maxpeers nodekey nat rollup.sequencerhttp rollup.disabletxpoolgossip rollup.halt
         engine.allow-unwind-canonical-header rpc.gascap rpc.evmtimeout rpc.txfeecap rpc.batch-request-limit
-        rpc.batch-response-max-size rpc.rangelimit gcmode history.proofs cache db.sync ipcdisable rollup.historicalrpc
-        rollup.computependingblock rollup.txpool.disable-gossip miner.gaslimit metrics metrics.addr metrics.port log.format verbosity"""
+        rpc.batch-response-max-size rpc.rangelimit rpc.logquerylimit rpc.max-logs-per-response rpc.max-response-size gcmode
+        history.proofs cache db.sync ipcdisable rollup.historicalrpc rollup.computependingblock rollup.txpool.disable-gossip miner.gaslimit metrics metrics.addr metrics.port log.format verbosity"""
     assert not set(contract.split()) - names
 
 

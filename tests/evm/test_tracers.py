@@ -13,6 +13,7 @@ from l2engine.errors import InvalidParams
 from l2engine.evm import tracers
 from l2engine.evm.native.machine import NativeExecutor, available
 from l2engine.evm.reference.machine import ReferenceExecutor
+from l2engine.types.json_text import JsonText, pieces
 from l2engine.types.transaction_codec import decode_transaction
 from tests.evm.recordings import blocks, config
 from tests.helpers.vectors import VECTORS, needs_vectors
@@ -55,12 +56,18 @@ def differences(chain: Path, executor_class: Any = ReferenceExecutor) -> tuple[l
                 "transactionPosition": position,
             }
             wanted = recorded.get(digest, [])
-            traced = [tracers.make(options, place, log_index) for options, _ in wanted]
-            mux = tracers.MuxTracer({str(index): tracer for index, tracer in enumerate(traced)})
+            texts = [JsonText() for _ in wanted]
+            traced = [tracers.make(options, text, place, log_index) for (options, _), text in zip(wanted, texts, strict=True)]
+            mux = tracers.MuxTracer()
+            for index, (tracer, text) in enumerate(zip(traced, texts, strict=True)):
+                mux.add(str(index), tracer, text)
             log_index += len(execution.apply(raw, tracer=mux if traced else None).receipt.logs)
-            for tracer, (options, expected) in zip(traced, wanted, strict=True):
+            whole = JsonText()
+            mux.finish(whole)
+            results = orjson.loads(b"".join(pieces(whole.finish())))
+            for index, (options, expected) in enumerate(wanted):
                 compared += 1
-                got = orjson.loads(orjson.dumps(tracer.result()))
+                got = results[str(index)]
                 if got != expected:
                     wrong.append((digest, options, got, expected))
     return wrong, compared
@@ -93,4 +100,4 @@ def test_native_traces_equal_op_geth(chain: Path) -> None:
 
 def test_unknown_tracer_is_refused() -> None:
     with pytest.raises(InvalidParams, match="nopeTracer is not defined"):
-        tracers.make({"tracer": "nopeTracer"})
+        tracers.make({"tracer": "nopeTracer"}, JsonText())

@@ -1,6 +1,7 @@
 """Calls, access lists and traces of small contracts given as overrides, on the reference and on the native executor."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -129,7 +130,7 @@ def test_proofs_are_limited(context):
 
 
 def test_a_trace_of_a_long_loop_is_refused_before_it_fills_the_memory(context, monkeypatch):
-    monkeypatch.setattr("l2engine.evm.tracers.steps.MAX_BYTES", 100_000)
+    monkeypatch.setattr(context, "settings", replace(context.settings, response_max_bytes=100_000))
     options = {"stateOverrides": {CODE: {"code": "0x5b5f56"}}}  # forever
     answer = ask(context, "debug_traceCall", {"to": CODE, "gas": hex(10**6)}, "latest", options)
     assert answer["code"] == -32003 and "more than 100000 bytes" in answer["message"]

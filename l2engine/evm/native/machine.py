@@ -87,7 +87,7 @@ class NativeExecutor:
             return self.reference.call(view, env, call, overrides, deadline, tracer)
         hooks = _hooks(tracer, env, fork)
         failed, output, gas_used, gas_refund, created, logs = _native.call(
-            _native_view(view), _row(fork), self.config.chain_id, env, call, overrides and dict(overrides), _seconds(deadline), hooks
+            _native_view(view), _row(fork), self.config.chain_id, env, call, overrides and dict(overrides), _deadline(deadline), hooks
         )
         failure = None if failed is None else Failure(FailureKind(failed[0]), failed[1])
         if failure is not None and failure.kind is FailureKind.PRECOMPILE_FAILED:
@@ -128,7 +128,7 @@ class NativeMachine:
         refund: RefundRule | None,
     ) -> TransactionResult:
         hooks = _hooks(tracer, self._env, self._fork)
-        receipt, gas_used, output, l1_fee, operator_fee = self._block.apply(raw, sender, _seconds(deadline), hooks, refund)
+        receipt, gas_used, output, l1_fee, operator_fee = self._block.apply(raw, sender, _deadline(deadline), hooks, refund)
         return TransactionResult(_receipt(receipt), gas_used, output, l1_fee, operator_fee)
 
     def run_all(self, transactions: Transactions) -> tuple[int, Exception] | None:
@@ -237,8 +237,8 @@ def _receipt(fields: tuple[Any, ...]) -> Receipt:
     return Receipt(kind, status, cumulative_gas, tuple(Log(*log) for log in logs), None, deposit_nonce, version)
 
 
-def _seconds(deadline: float | Deadline | None) -> float | None:
-    """Seconds until a `time.monotonic` deadline. One brought forward later ends the block after the running transaction."""
+def _deadline(deadline: float | Deadline | None) -> Any:
+    """The deadline as Rust takes it."""
     if deadline is None:
         return None
-    return (deadline.at if isinstance(deadline, Deadline) else deadline) - monotonic()
+    return deadline.native if isinstance(deadline, Deadline) else _native.Deadline(deadline - monotonic())

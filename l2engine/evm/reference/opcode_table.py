@@ -22,7 +22,7 @@ STACK_LIMIT_REACHED = "stack limit reached 1024 (1023)"
 _WORD = 2**256
 _MAX = _WORD - 1
 _SIGN = 2**255
-_CLZ, _RETURNDATACOPY, _JUMP, _JUMPI, _JUMPDEST, _TLOAD, _TSTORE = 0x1E, 0x3E, 0x56, 0x57, 0x5B, 0x5C, 0x5D
+_SHA3, _CLZ, _RETURNDATACOPY, _JUMP, _JUMPI, _JUMPDEST, _TLOAD, _TSTORE = 0x20, 0x1E, 0x3E, 0x56, 0x57, 0x5B, 0x5C, 0x5D
 _CREATE, _CREATE2 = 0xF0, 0xF5
 
 
@@ -30,6 +30,7 @@ def metered(opcodes: dict[int, Any], fork: Fork) -> dict[int, Any]:
     """py-evm's table of the fork's Ethereum rules, made whole."""
     table = dict(opcodes)
     table[_JUMPDEST] = as_opcode(_check_deadline, "JUMPDEST", 1)
+    table[_SHA3] = _timed(table[_SHA3])
     # py-evm calls a jump into push data an invalid instruction; geth, whose words traces show, an invalid destination.
     table[_JUMP] = as_opcode(_metered_jump, "JUMP", 8)
     table[_JUMPI] = as_opcode(_metered_jumpi, "JUMPI", 10)
@@ -70,6 +71,16 @@ def _checked(code: int, plain: Any) -> Function:
 def _check_deadline(computation: Any) -> None:
     if computation.state.deadline is not None:
         computation.state.check_deadline()
+
+
+def _timed(plain: Function) -> Function:
+    """An opcode that looks at the deadline first, since code without a loop may have thousands of it."""
+
+    def opcode(computation: Any) -> None:
+        _check_deadline(computation)
+        plain(computation)
+
+    return opcode
 
 
 def _limited(create: Function) -> Function:

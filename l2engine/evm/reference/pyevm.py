@@ -237,6 +237,7 @@ class LeanComputation(BaseComputation):
         try:
             precompile = state.precompiles.get(message.code_address)
             if precompile is not None:
+                state.check_deadline()
                 if not message.is_delegation:
                     precompile(computation)
             elif message.code:
@@ -349,7 +350,7 @@ class LeanState:
         """py-evm asks for it where a contract is created; no account with storage comes that far (EIP-7610)."""
 
     def check_deadline(self) -> None:
-        """`ExecutionTimeout` past the deadline. Asked at each JUMPDEST and each frame: no loop runs without one."""
+        """`ExecutionTimeout` past the deadline. Asked at each JUMPDEST, which every loop passes, each KECCAK256, and each frame."""
         if self.deadline is not None and time.monotonic() > self.deadline:
             raise ExecutionTimeout("execution aborted (timeout)")
 

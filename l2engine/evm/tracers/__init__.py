@@ -3,27 +3,32 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import orjson
+
 from l2engine.errors import InvalidParams
 from l2engine.evm.tracers.base import NoopTracer
-from l2engine.evm.tracers.calls import CallTracer, FlatCallTracer, FourByteTracer, revert_reason
+from l2engine.evm.tracers.calls import CallTracer, FourByteTracer
+from l2engine.evm.tracers.flat_calls import FlatCallTracer
 from l2engine.evm.tracers.prestate import PrestateTracer
 from l2engine.evm.tracers.steps import StructLogger
 from l2engine.types.base import Address, Gas, Hash32, Wei
 from l2engine.types.failure import Failure
+from l2engine.types.json_text import JsonText
 from l2engine.types.tracing import TracedFrame, TracedTransaction
 
-__all__ = ["MuxTracer", "NoopTracer", "make", "revert_reason"]
+__all__ = ["MuxTracer", "NoopTracer", "make"]
 
 
-def make(options: Mapping[str, Any] | None, place: Mapping[str, Any] | None = None, first_log_index: int = 0) -> NoopTracer:
-    """The tracer that a debug_trace* options object asks for. `place` and `first_log_index` say where the transaction
-    is in its block. `InvalidParams` for an unknown tracer name or a malformed configuration."""
+def make(options: Mapping[str, Any] | None, text: JsonText, place: Mapping[str, Any] | None = None, first_log_index: int = 0) -> NoopTracer:
+    """The tracer that a debug_trace* options object asks for, which writes its result to `text`. `place` and `first_log_index`
+    say where the transaction is in its block. `InvalidParams` for an unknown tracer name or a malformed configuration."""
     options = options or {}
     name, config = options.get("tracer"), options.get("tracerConfig") or {}
     if not isinstance(config, dict):
         raise InvalidParams(f"tracerConfig of {name}: not an object")
     if not name:
         return StructLogger(
+            text,
             bool(options.get("enableMemory")),
             bool(options.get("disableStack")),
             bool(options.get("disableStorage")),
@@ -31,32 +36,43 @@ def make(options: Mapping[str, Any] | None, place: Mapping[str, Any] | None = No
             int(options.get("limit") or 0),
         )
     if name == "muxTracer":
-        return MuxTracer({key: make({"tracer": key, "tracerConfig": value}, place, first_log_index) for key, value in config.items()})
+        mux = MuxTracer()
+        for key, value in config.items():
+            own = JsonText()
+            mux.add(key, make({"tracer": key, "tracerConfig": value}, own, place, first_log_index), own)
+        return mux
     if name not in _TRACERS:
         raise InvalidParams(f"ReferenceError: {name} is not defined at <eval>:1:2(0)")
     if config.get("diffMode") and config.get("includeEmpty"):
         raise InvalidParams("cannot use diffMode with includeEmpty")
-    return _TRACERS[name](config, place, first_log_index)
+    return _TRACERS[name](config, text, place, first_log_index)
 
 
-_TRACERS: dict[str, Callable[[Mapping[str, Any], Mapping[str, Any] | None, int], NoopTracer]] = {
-    "callTracer": lambda c, place, index: CallTracer(bool(c.get("onlyTopCall")), bool(c.get("withLog")), index),
-    "flatCallTracer": lambda c, place, index: FlatCallTracer(place, bool(c.get("convertParityErrors")), bool(c.get("includePrecompiles"))),
-    "4byteTracer": lambda c, place, index: FourByteTracer(),
-    "prestateTracer": lambda c, place, index: PrestateTracer(
+_TRACERS: dict[str, Callable[[Mapping[str, Any], JsonText, Mapping[str, Any] | None, int], NoopTracer]] = {
+    "callTracer": lambda c, text, place, index: CallTracer(text, bool(c.get("onlyTopCall")), bool(c.get("withLog")), index),
+    "flatCallTracer": lambda c, text, place, index: FlatCallTracer(
+        place, bool(c.get("convertParityErrors")), bool(c.get("includePrecompiles"))
+    ),
+    "4byteTracer": lambda c, text, place, index: FourByteTracer(),
+    "prestateTracer": lambda c, text, place, index: PrestateTracer(
         bool(c.get("diffMode")), bool(c.get("disableCode")), bool(c.get("disableStorage")), bool(c.get("includeEmpty"))
     ),
-    "noopTracer": lambda c, place, index: NoopTracer(),
+    "noopTracer": lambda c, text, place, index: NoopTracer(),
 }
 
 
 class MuxTracer(NoopTracer):
     """Several tracers at once, by name."""
 
-    def __init__(self, tracers: Mapping[str, NoopTracer]) -> None:
-        self._tracers = dict(tracers)
-        self.steps = frozenset().union(*(tracer.steps for tracer in tracers.values()))
-        self.memory = any(tracer.memory for tracer in tracers.values())
+    def __init__(self) -> None:
+        self._tracers: dict[str, NoopTracer] = {}
+        self._texts: dict[str, JsonText] = {}
+
+    def add(self, name: str, tracer: NoopTracer, text: JsonText) -> None:
+        """Let another tracer listen, which writes to a text of its own."""
+        self._tracers[name], self._texts[name] = tracer, text
+        self.steps |= tracer.steps
+        self.memory |= tracer.memory
 
     def begin(self, transaction: TracedTransaction) -> None:
         for tracer in self._tracers.values():
@@ -86,5 +102,12 @@ class MuxTracer(NoopTracer):
         for tracer in self._tracers.values():
             tracer.end(gas_used, error)
 
-    def result(self) -> Any:
-        return {name: tracer.result() for name, tracer in self._tracers.items()}
+    def finish(self, text: JsonText) -> None:
+        separator = b"{"
+        for name, tracer in self._tracers.items():
+            own = self._texts[name]
+            tracer.finish(own)
+            text.write(separator + orjson.dumps(name) + b":")
+            text.copy(own.finish())
+            separator = b","
+        text.write(b"}" if self._tracers else b"{}")

@@ -2,8 +2,11 @@
 
 from typing import Any
 
+import orjson
+
 from l2engine.types.base import Address, Gas, Hash32, Wei
 from l2engine.types.failure import Failure
+from l2engine.types.json_text import JsonText
 from l2engine.types.tracing import TracedFrame, TracedTransaction
 
 
@@ -23,8 +26,12 @@ class NoopTracer:
     def step_done(self, frame: TracedFrame, cost: Gas, error: str | None) -> None: ...
     def end(self, gas_used: Gas, error: str | None) -> None: ...
 
+    def finish(self, text: JsonText) -> None:
+        """Write the result, for the RPC answer. A tracer with much to tell is made with this text and has begun to write already."""
+        text.write(orjson.dumps(self.result()))
+
     def result(self) -> Any:
-        """The result for the RPC answer, ready for JSON."""
+        """The result, ready for JSON."""
         return {}
 
 

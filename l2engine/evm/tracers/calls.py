@@ -1,87 +1,142 @@
-"""callTracer, flatCallTracer and 4byteTracer: who called whom with what (geth, eth/tracers/native)."""
+"""callTracer and 4byteTracer: who called whom with what (geth, eth/tracers/native)."""
 
-from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
+
+import orjson
 
 from l2engine.evm.tracers.base import NoopTracer, to_hex
 from l2engine.types.base import ZERO_ADDRESS, Address, Gas, Hash32, Wei
 from l2engine.types.failure import Failure, FailureKind
+from l2engine.types.json_text import JsonText, pieces
+
+CREATES = ("CREATE", "CREATE2")
+
+
+@dataclass(slots=True)
+class _OpenCall:
+    """A running call: what is still to be written of it."""
+
+    kind: str
+    tail: dict[str, Any]
+    """The fields that are known only when it ends."""
+    spans_before: int
+    """The number of spans with logs before it began."""
+    calls: int = 0
+    logs: list[dict[str, Any]] = field(default_factory=list)
 
 
 class CallTracer(NoopTracer):
-    """The tree of calls, with the logs when asked (`withLog`), or only its top (`onlyTopCall`)."""
+    """The tree of calls, with the logs when asked (`withLog`), or only its top (`onlyTopCall`).
 
-    def __init__(self, only_top_call: bool = False, with_log: bool = False, first_log_index: int = 0) -> None:
+    A call is written while it runs, its own calls in the middle, so that only the open ones take memory. Logs of a call that fails
+    are not shown, nor those of the calls in it, which are written by then: where logs are asked for, a text of its own is
+    copied without them in the end.
+    """
+
+    def __init__(self, text: JsonText, only_top_call: bool = False, with_log: bool = False, first_log_index: int = 0) -> None:
         self._only_top, self._with_log, self._log_index = only_top_call, with_log, first_log_index
-        self._stack: list[dict[str, Any]] = []
+        self._text = JsonText() if with_log else text
+        self._open: list[_OpenCall] = []
         self._depth = 0
+        self._spans: list[tuple[int, int]] = []
+        """Where the logs of the calls that have not failed are in the text, ascending."""
+        self._dropped: list[tuple[int, int]] = []
 
     def enter(self, kind: str, sender: Address, to: Address, value: Wei, gas: Gas, data: bytes) -> None:
         self._depth += 1
         if self._only_top and self._depth > 1:
             return
         shown_gas = self.transaction.gas if self._depth == 1 else gas
-        frame = {"from": to_hex(sender), "gas": hex(shown_gas), "gasUsed": "0x0", "to": to_hex(to), "input": to_hex(data)}
+        head = {"from": to_hex(sender), "gas": hex(shown_gas), "input": to_hex(data), "type": kind}
         if kind != "STATICCALL":
-            frame["value"] = hex(value)
-        frame["type"] = kind
-        self._stack.append(frame)
+            head["value"] = hex(value)
+        tail: dict[str, Any] = {"to": to_hex(to)}
+        if self._open:
+            self._text.write(b"," if self._open[-1].calls else b',"calls":[')
+            self._open[-1].calls += 1
+        self._text.write(orjson.dumps(head)[:-1])
+        self._open.append(_OpenCall(kind, tail, len(self._spans)))
 
     def leave(self, output: bytes, gas_used: Gas, failure: Failure | None) -> None:
         self._depth -= 1
         if self._only_top and self._depth > 0:
             return
-        frame = self._stack[-1]
-        _finish(frame, output, failure)
+        call = self._open[-1]
+        call.tail |= outcome(output, failure)
+        if failure is not None:
+            call.logs.clear()
+            self._dropped += self._spans[call.spans_before :]
+            del self._spans[call.spans_before :]
+            if call.kind in CREATES:
+                del call.tail["to"]
         if self._depth:
-            self._stack.pop()
-            frame["gasUsed"] = hex(gas_used)
-            self._stack[-1].setdefault("calls", []).append(frame)
+            self._open.pop()
+            self._close(call, gas_used)
 
     def log(self, address: Address, topics: tuple[Hash32, ...], data: bytes) -> None:
         index, self._log_index = self._log_index, self._log_index + 1
         if not self._with_log or (self._only_top and self._depth > 1):
             return
-        frame = self._stack[-1]
-        position = hex(len(frame.get("calls", ())))
+        call = self._open[-1]
         entry = {"address": to_hex(address), "topics": [to_hex(topic) for topic in topics], "data": to_hex(data)}
-        frame.setdefault("logs", []).append({**entry, "index": hex(index), "position": position})
+        call.logs.append({**entry, "index": hex(index), "position": hex(call.calls)})
 
     def end(self, gas_used: Gas, error: str | None) -> None:
-        if not self._stack:  # a deposit that failed before it ran: geth shows its frame as it was made
-            self._stack.append({"from": to_hex(ZERO_ADDRESS), "gas": "0x0", "gasUsed": hex(gas_used), "input": "0x", "type": "STOP"})
-            if error is not None:
-                self._stack[0]["error"] = error
+        if self._open:
+            self._close(self._open.pop(), gas_used)
         else:
-            self._stack[0]["gasUsed"] = hex(gas_used)
-            _drop_failed_logs(self._stack[0], False)
+            self._text.write(orjson.dumps(unopened(gas_used, error)))
 
-    def result(self) -> Any:
-        return self._stack[0] if self._stack else {}
+    def finish(self, text: JsonText) -> None:
+        if self._with_log:
+            _copy_without(sorted(self._dropped), self._text, text)
+
+    def _close(self, call: _OpenCall, gas_used: Gas) -> None:
+        """Write the rest of a call that has ended."""
+        if call.calls:
+            self._text.write(b"]")
+        if call.logs:
+            start = len(self._text)
+            self._text.write(b',"logs":' + orjson.dumps(call.logs))
+            self._spans.append((start, len(self._text)))
+        self._text.write(b"," + orjson.dumps({"gasUsed": hex(gas_used), **call.tail})[1:])
 
 
-def _finish(frame: dict[str, Any], output: bytes, failure: Failure | None) -> None:
+def _copy_without(spans: list[tuple[int, int]], source: JsonText, text: JsonText) -> None:
+    """Copy `source` to `text` without some spans, which are ascending and apart."""
+    left = spans[::-1]
+    offset = 0
+    for piece in pieces(source.finish()):
+        position, end = offset, offset + len(piece)
+        while left and left[-1][0] < end:
+            start, stop = left[-1]
+            text.write(piece[position - offset : max(start - offset, 0)])
+            position = min(stop, end)
+            if stop > end:
+                break  # it goes on in the next piece
+            left.pop()
+        text.write(piece[position - offset :])
+        offset = end
+
+
+def outcome(output: bytes, failure: Failure | None) -> dict[str, Any]:
+    """The fields of a call that tell how it ended."""
     if failure is None:
-        if output:
-            frame["output"] = to_hex(output)
-        return
-    frame["error"] = failure.text
-    if frame["type"] in ("CREATE", "CREATE2"):
-        frame.pop("to", None)
+        return {"output": to_hex(output)} if output else {}
+    fields: dict[str, Any] = {"error": failure.text}
     if failure.kind is FailureKind.REVERTED and output:
-        frame["output"] = to_hex(output)
+        fields["output"] = to_hex(output)
         reason = revert_reason(output)
         if reason is not None:
-            frame["revertReason"] = reason
+            fields["revertReason"] = reason
+    return fields
 
 
-def _drop_failed_logs(frame: dict[str, Any], failed: bool) -> None:
-    """Remove the logs of failed calls and of all calls inside them."""
-    failed = failed or "error" in frame
-    if failed:
-        frame.pop("logs", None)
-    for call in frame.get("calls", ()):
-        _drop_failed_logs(call, failed)
+def unopened(gas_used: Gas, error: str | None) -> dict[str, Any]:
+    """The call of a deposit that failed before it ran, as geth shows it."""
+    call = {"from": to_hex(ZERO_ADDRESS), "gas": "0x0", "gasUsed": hex(gas_used), "input": "0x", "type": "STOP"}
+    return call if error is None else {**call, "error": error}
 
 
 _ERROR, _PANIC = b"\x08\xc3\x79\xa0", b"\x4e\x48\x7b\x71"  # selectors
@@ -113,80 +168,6 @@ def revert_reason(output: bytes) -> str | None:
         return _PANICS.get(code, f"unknown panic code: {code:#x}")
     except (DecodingError, UnicodeDecodeError, OverflowError):
         return None
-
-
-class FlatCallTracer(CallTracer):
-    """The calls in one list, in the form of Parity's trace API. `place` names block and transaction in each entry."""
-
-    def __init__(self, place: Mapping[str, Any] | None = None, convert_errors: bool = False, include_precompiles: bool = False) -> None:
-        super().__init__()
-        self._place, self._convert, self._include_precompiles = place or _NOWHERE, convert_errors, include_precompiles
-
-    def leave(self, output: bytes, gas_used: Gas, failure: Failure | None) -> None:
-        self._stack[-1]["failure"] = failure  # not for JSON: entries are made of the tree
-        super().leave(output, gas_used, failure)
-
-    def result(self) -> Any:
-        entries: list[dict[str, Any]] = []
-        if self._stack:
-            self._flatten(self._stack[0], [], entries)
-        return entries
-
-    def _flatten(self, frame: dict[str, Any], address: list[int], entries: list[dict[str, Any]]) -> None:
-        calls = [call for call in frame.get("calls", ()) if self._include_precompiles or not self._is_precompile(call)]
-        entries.append(self._entry(frame, address, len(calls)))
-        for index, call in enumerate(calls):
-            self._flatten(call, [*address, index], entries)
-
-    def _is_precompile(self, frame: dict[str, Any]) -> bool:
-        """Calls of precompiled contracts are left out."""
-        return frame["type"] in ("CALL", "STATICCALL") and bytes.fromhex(frame["to"][2:]) in self.transaction.precompiles
-
-    def _entry(self, frame: dict[str, Any], address: list[int], subtraces: int) -> dict[str, Any]:
-        kind = frame["type"]
-        if kind in ("CREATE", "CREATE2"):
-            action = {"creationMethod": kind.lower(), "from": frame["from"], "gas": frame["gas"], "init": frame["input"]}
-            action["value"] = frame["value"]
-            result: dict[str, Any] = {"code": frame.get("output", "0x"), "gasUsed": frame["gasUsed"]}
-            if "to" in frame:
-                result["address"] = frame["to"]
-            type_name = "create"
-        elif kind == "SELFDESTRUCT":
-            action = {"address": frame["from"], "refundAddress": frame["to"], "balance": frame["value"]}
-            result, type_name = {}, "suicide"
-        else:
-            action = {"callType": kind.lower(), "from": frame["from"], "gas": frame["gas"], "input": frame["input"]}
-            if "to" in frame:
-                action |= {"to": frame["to"], "value": frame.get("value", "0x0")}
-            result = {"gasUsed": frame["gasUsed"], "output": frame.get("output", "0x")}
-            type_name = "call"
-        entry: dict[str, Any] = {"action": action, **self._place, "subtraces": subtraces, "traceAddress": address, "type": type_name}
-        error, failure = frame.get("error"), frame.get("failure")
-        if error is not None:
-            entry["error"] = _PARITY_WORDS.get(failure.kind, error) if self._convert and failure is not None else error
-        reverted = failure is not None and failure.kind is FailureKind.REVERTED
-        if reverted or (error is None and kind != "SELFDESTRUCT"):
-            entry["result"] = result
-        return entry
-
-
-_PARITY_WORDS = {
-    FailureKind.CODE_STORAGE_OUT_OF_GAS: "Out of gas",
-    FailureKind.OUT_OF_GAS: "Out of gas",
-    FailureKind.GAS_OVERFLOW: "Out of gas",
-    FailureKind.CODE_TOO_LARGE: "Out of gas",
-    FailureKind.INVALID_JUMP: "Bad jump destination",
-    FailureKind.REVERTED: "Reverted",
-    FailureKind.RETURN_DATA_OUT_OF_BOUNDS: "Out of bounds",
-    FailureKind.PRECOMPILE_INPUT_LENGTH: "Built-in failed",
-    FailureKind.INVALID_OPCODE: "Bad instruction",
-    FailureKind.STACK_UNDERFLOW: "Stack underflow",
-    FailureKind.STACK_OVERFLOW: "Out of stack",
-}
-"""Parity's words; it has none for the other kinds."""
-
-_NOWHERE = {"blockHash": None, "blockNumber": 0, "transactionHash": None, "transactionPosition": 0}
-"""The place of a call that is in no block."""
 
 
 class FourByteTracer(NoopTracer):

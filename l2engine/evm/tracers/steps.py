@@ -4,27 +4,25 @@ from typing import Any, TextIO
 
 import orjson
 
-from l2engine.errors import RequestTooLarge
 from l2engine.evm import opcodes
 from l2engine.evm.tracers.base import NoopTracer, to_hex
 from l2engine.types.base import Address, Gas, Wei
 from l2engine.types.failure import Failure
+from l2engine.types.json_text import JsonText
 from l2engine.types.tracing import TracedFrame
-
-MAX_BYTES = 256 * 1024 * 1024
-"""As much as the steps of one transaction may take as JSON. Loops, and storage shown again with every access, go far beyond."""
 
 
 class StructLogger(NoopTracer):
     """Every step with stack, memory and storage as the options ask, as debug_trace* answers without a tracer.
 
-    `limit` is in bytes of JSON: the step that passes it is the last one (0: none). `RequestTooLarge` beyond `MAX_BYTES`.
+    Each step is written when it is done. `limit` is in bytes of JSON: the step that passes it is the last one (0: none).
     """
 
     steps = opcodes.EVERY_OPCODE
 
     def __init__(
         self,
+        text: JsonText,
         enable_memory: bool = False,
         disable_stack: bool = False,
         disable_storage: bool = False,
@@ -33,7 +31,7 @@ class StructLogger(NoopTracer):
     ) -> None:
         self.memory, self._stack, self._storage = enable_memory, not disable_stack, not disable_storage
         self._return_data, self._limit = enable_return_data, limit
-        self._logs: list[orjson.Fragment] = []
+        self._text, self._separator = text, b'{"structLogs":['
         self._entry: dict[str, Any] = {}
         self._size = 0
         self._seen_storage: dict[Address, dict[str, str]] = {}
@@ -74,18 +72,17 @@ class StructLogger(NoopTracer):
         if self._limit and self._size > self._limit:
             return
         log = orjson.dumps(entry)
-        self._logs.append(orjson.Fragment(log))
+        self._text.write(self._separator + log)
+        self._separator = b","
         self._size += len(log)
-        if self._size > MAX_BYTES:
-            raise RequestTooLarge(
-                f"the trace takes more than {MAX_BYTES} bytes: set limit, disableStack or disableStorage, or use a tracer"
-            )
 
     def end(self, gas_used: Gas, error: str | None) -> None:
         self._gas_used = gas_used
 
-    def result(self) -> Any:
-        return {"gas": self._gas_used, "failed": self._failed, "returnValue": to_hex(self._output), "structLogs": self._logs}
+    def finish(self, text: JsonText) -> None:
+        if not self._size:
+            text.write(self._separator)
+        text.write(b"]," + orjson.dumps({"gas": self._gas_used, "failed": self._failed, "returnValue": to_hex(self._output)})[1:])
 
 
 def _memory_words(memory: bytes) -> list[str]:

@@ -6,6 +6,7 @@ use crate::execute::checks;
 use crate::execute::deadline::with_deadline;
 use crate::execute::frame_failure;
 use crate::execute::machine::{FramesResult, Listener};
+use crate::execute::moment::Moment;
 use crate::execute::phases::{Phases, Plan};
 use crate::failures::FrameFailure;
 use crate::fork::Fork;
@@ -18,7 +19,6 @@ use revm::primitives::{Address, B256, Bytes, HashMap, Log, TxKind, U256};
 use revm::state::EvmStorageSlot;
 use std::mem::take;
 use std::sync::Arc;
-use std::time::Instant;
 
 /// A `types.execution.Call`.
 pub struct CallMessage {
@@ -66,7 +66,7 @@ pub fn run(
     mut block: BlockEnv,
     message: CallMessage,
     overrides: Vec<(Address, Override)>,
-    deadline: Option<Instant>,
+    deadline: Option<Arc<Moment>>,
     listener: Option<Box<dyn Listener>>,
 ) -> Result<CallOutcome, ExecutionError> {
     let base_fee = U256::from(block.basefee);

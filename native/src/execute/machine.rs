@@ -15,7 +15,7 @@ use revm::handler::instructions::EthInstructions;
 use revm::handler::{
     EthFrame, EvmTr, FrameResult, Handler, ItemOrResult, PrecompileProvider, post_execution, pre_execution,
 };
-use revm::interpreter::gas::{JUMPDEST as JUMPDEST_GAS, calculate_initial_tx_gas_for_tx};
+use revm::interpreter::gas::{JUMPDEST as JUMPDEST_GAS, KECCAK256 as KECCAK256_GAS, calculate_initial_tx_gas_for_tx};
 use revm::interpreter::interpreter::EthInterpreter;
 use revm::interpreter::interpreter_action::FrameInit;
 use revm::interpreter::interpreter_types::{Jumps, LegacyBytecode};
@@ -132,10 +132,11 @@ impl Machine {
         if let Some(heard) = &mut evm.ctx.chain {
             heard.listener.refund(refund);
         }
-        let mut frame = self.run_frames(&initial)?;
+        let frame = self.run_frames(&initial);
         if deadline::expired() {
             return Err(ExecutionError::Timeout);
         }
+        let mut frame = frame?;
         post_execution::refund(spec, frame.gas_mut(), refund);
         let needed = frame.gas().limit() - frame.gas().remaining();
         if spec.is_enabled_in(SpecId::PRAGUE) {
@@ -214,7 +215,9 @@ impl Machine {
 
     /// Stop what runs past this thread's deadline; see `deadline.rs`.
     pub fn watch_deadline(&mut self) {
-        self.0.instruction.insert_instruction(opcode::JUMPDEST, Instruction::new(deadline::jumpdest, JUMPDEST_GAS));
+        let instructions = &mut self.0.instruction;
+        instructions.insert_instruction(opcode::JUMPDEST, Instruction::new(deadline::jumpdest, JUMPDEST_GAS));
+        instructions.insert_instruction(opcode::KECCAK256, Instruction::new(deadline::keccak256, KECCAK256_GAS));
     }
 
     // ---- listening --------------------------------------------------------------------------------------------------
@@ -293,6 +296,7 @@ impl Handler for FrameLoop {
                     tell(&mut evm.ctx, |listener, context| listener.leave(context, &result))?;
                     result
                 }
+                ItemOrResult::Item(_) if deadline::passed() => return Err(EVMError::Custom("out of time".to_owned())),
                 ItemOrResult::Item(next) => match open(evm, next)? {
                     ItemOrResult::Result(result) => result,
                     ItemOrResult::Item(_) => continue,

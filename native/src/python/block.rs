@@ -5,11 +5,13 @@ use crate::execute::apply::Outcome;
 use crate::execute::block::{BlockExecution, RefundRule};
 use crate::execute::deadline::with_deadline;
 use crate::execute::machine::Listener;
+use crate::execute::moment::Moment;
 use crate::execute::receipt::{BLOOM_BYTES, Receipt};
 use crate::execute::recovery::{Recovered, remembered_sender};
 use crate::execute::transaction::{self, Transaction};
 use crate::fork::Fork;
-use crate::python::convert::{block_env, instant, receipt_tuple};
+use crate::python::convert::{block_env, receipt_tuple};
+use crate::python::deadline::Deadline;
 use crate::python::diff::Diff;
 use crate::python::tracer;
 use crate::python::transactions::Transactions;
@@ -23,7 +25,6 @@ use pyo3::types::{PyBytes, PyList, PyTuple};
 use rayon::prelude::*;
 use revm::primitives::{Address, Bytes, HashSet, keccak256};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 /// A block under execution; Python knows it as `Block`.
 #[pyclass(frozen, name = "Block", module = "l2engine_native")]
@@ -49,22 +50,22 @@ impl BlockUnderExecution {
         Ok(Self { execution: Mutex::new(execution), receipts: Mutex::new(Vec::new()) })
     }
 
-    /// Execute one transaction: (receipt, gas used, output, L1 fee, operator fee). `timeout` in seconds; `hooks` of a tracer;
+    /// Execute one transaction: (receipt, gas used, output, L1 fee, operator fee). `hooks` of a tracer;
     /// `refund` maps the gas used to the part of it that a block builder refunds.
-    #[pyo3(signature = (raw, sender=None, timeout=None, hooks=None, refund=None))]
+    #[pyo3(signature = (raw, sender=None, deadline=None, hooks=None, refund=None))]
     fn apply<'py>(
         &self,
         py: Python<'py>,
         raw: &[u8],
         sender: Option<&[u8]>,
-        timeout: Option<f64>,
+        deadline: Option<Bound<'py, Deadline>>,
         hooks: Option<Bound<'py, PyAny>>,
         refund: Option<Py<PyAny>>,
     ) -> PyResult<Bound<'py, PyTuple>> {
         let listener = hooks.as_ref().map(tracer::listener).transpose()?;
         let raw = Bytes::copy_from_slice(raw);
         let known = sender.map(address).transpose()?;
-        let deadline = instant(timeout);
+        let deadline = deadline.map(|deadline| deadline.get().0.clone());
         let outcome = py.detach(|| {
             let tx = transaction::decode(raw).map_err(|reason| ExecutionError::Decode(reason.to_owned()))?;
             let mut execution = self.lock();
@@ -254,7 +255,7 @@ fn apply_in_time(
     execution: &mut BlockExecution,
     tx: &Transaction,
     sender: Address,
-    deadline: Option<Instant>,
+    deadline: Option<Arc<Moment>>,
     listener: Option<Box<dyn Listener>>,
 ) -> Result<Outcome, ExecutionError> {
     if deadline.is_some() {

@@ -10,12 +10,6 @@ use pyo3::types::{PyBytes, PyTuple};
 use revm::context::BlockEnv;
 use revm::context_interface::block::BlobExcessGasAndPrice;
 use revm::primitives::{Bytes, Log, U256};
-use std::time::{Duration, Instant};
-
-/// The moment that is so many seconds from now.
-pub fn instant(seconds: Option<f64>) -> Option<Instant> {
-    seconds.map(|seconds| Instant::now() + Duration::from_secs_f64(seconds.max(0.0)))
-}
 
 /// The fixed part of a block, read from a `types.environment.BlockEnv`.
 pub fn block_env(env: &Bound<'_, PyAny>, fork: &Fork) -> PyResult<BlockEnv> {

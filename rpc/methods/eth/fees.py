@@ -8,7 +8,7 @@ from l2engine.types.base import Wei
 from l2engine.types.header import Header
 from l2engine.types.transaction import POST_EXECUTION_TYPE, effective_tip
 from l2engine.types.transaction_codec import decode_transaction
-from rpc.context import Context, TimeLimit
+from rpc.context import Context
 from rpc.errors import SERVER_ERROR, RpcError
 from rpc.fee_history import TipSteps, steps
 from rpc.jsonrpc import RunsOn, method
@@ -84,9 +84,9 @@ def fee_history(context: Context, count: int, last: BlockTag, percentiles: list[
     result["baseFeePerBlobGas"] = [hex(fee) for fee in [*blob_fees, blob_fees[-1]]]
     result["blobGasUsedRatio"] = [_blob_ratio(context, header) for header in headers]
     if percentiles:
-        limit, rewards = TimeLimit(), []
+        rewards = []
         for header in headers:
-            limit.check()
+            context.request_time.check()
             tips = _tips(context, header)
             rewards.append([hex(tips.at(int(header.gas_used * percentile / 100))) for percentile in percentiles])
         result["reward"] = rewards

@@ -7,7 +7,7 @@ from l2engine.types.base import Hash32
 from rpc.context import Context
 from rpc.errors import SERVER_ERROR, RpcError
 from rpc.installed_filters import MAX_PENDING, Filter
-from rpc.jsonrpc import RunsOn, method
+from rpc.jsonrpc import RunsOn, Written, method
 from rpc.methods.eth import changes, logs
 from rpc.methods.eth.transactions import get_transaction
 from rpc.read.logs import LogQuery, log_query
@@ -21,7 +21,7 @@ def new_block_filter(context: Context) -> str:
 
 def new_filter(context: Context, criteria: LogQuery) -> str:
     """Watch for matching logs in new blocks."""
-    logs.check(criteria)
+    logs.check(context, criteria)
     return context.filters.install(lambda now: Filter(_poll_logs, context.engine.head, now, criteria))
 
 
@@ -31,13 +31,13 @@ def new_pending_transaction_filter(context: Context, full: bool) -> str:
     return context.filters.install(lambda now: Filter(_poll_pending, context.engine.head, now, None, waiting, full))
 
 
-def get_filter_changes(context: Context, identity: str) -> list[Any]:
+def get_filter_changes(context: Context, identity: str) -> list[Any] | Written:
     """The events since the last poll."""
     found = context.filters.get(identity)
     return found.poll(found, context)
 
 
-def get_filter_logs(context: Context, identity: str) -> list[dict[str, Any]]:
+def get_filter_logs(context: Context, identity: str) -> Written:
     """All logs of a log filter's own range."""
     found = context.filters.get(identity)
     if found.criteria is None:
@@ -54,9 +54,9 @@ def _poll_blocks(found: Filter, context: Context) -> list[Any]:
     return ["0x" + header.hash.hex() for header in _advance(found, context).added]
 
 
-def _poll_logs(found: Filter, context: Context) -> list[Any]:
+def _poll_logs(found: Filter, context: Context) -> Written:
     assert found.criteria is not None
-    return logs.changed_logs(context, _advance(found, context), found.criteria)
+    return logs.get_changed_logs(context, _advance(found, context), found.criteria)
 
 
 def _poll_pending(found: Filter, context: Context) -> list[Any]:

@@ -1,33 +1,38 @@
 """eth_getLogs: matching logs by range, by block, and between two heads."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from l2engine.types.base import MAX_UINT64, BlockNumber, Hash32, keccak
-from l2engine.types.block import Block
+from l2engine.types.base import MAX_UINT64, BlockNumber
+from l2engine.types.header import Header
+from l2engine.types.json_text import JsonText
 from l2engine.types.log_filter import LogFilter
-from l2engine.types.receipt import Receipt
-from rpc.context import Context, TimeLimit
+from rpc.context import Context
 from rpc.errors import INVALID_PARAMS, SERVER_ERROR, RpcError
-from rpc.jsonrpc import RunsOn, method
+from rpc.jsonrpc import RunsOn, Written, method
 from rpc.methods.eth.changes import Changes
 from rpc.read.blocks import BlockTag
 from rpc.read.logs import LogQuery, log_query
-from rpc.show.logs import show_log
-
-MAX_ADDRESSES = 1000  # what geth's --rpc.logquerylimit is unless set
+from rpc.show.logs import LogWriter, matching_logs
 
 
-def get_logs(context: Context, query: LogQuery) -> list[dict[str, Any]]:
+def get_logs(context: Context, query: LogQuery) -> Written:
     """The logs of the canonical chain that match, in order."""
-    check(query)
-    if query.block_hash is not None:
-        block = context.blocks.block(query.block_hash)
-        if block is None:
+    check(context, query)
+    if query.block_hash is None:
+        headers = _candidates(context, query.filter, *_range(context, query))
+    else:
+        header = context.header(query.block_hash)
+        if header is None:
             raise RpcError(SERVER_ERROR, "unknown block")
-        return list(logs_of_block(block, context.receipts(block.hash), query.filter))
-    first, last = _range(context, query)
-    return list(_logs_of_range(context, query.filter, first, last))
+        headers = iter((header,))
+    limit = context.settings.log_count_limit
+    return Written(lambda text: _write(context, text, query.filter, ((header, False) for header in headers), limit))
+
+
+def get_changed_logs(context: Context, changes: Changes, query: LogQuery) -> Written:
+    """The logs of `changed_logs`, however many: a poll that is refused would lose them."""
+    return Written(lambda text: _write(context, text, query.filter, _changed(changes, query)))
 
 
 def _range(context: Context, query: LogQuery) -> tuple[BlockNumber, BlockNumber]:
@@ -43,9 +48,10 @@ def _range(context: Context, query: LogQuery) -> tuple[BlockNumber, BlockNumber]
     return first, last
 
 
-def check(query: LogQuery) -> None:
-    """Refuse more addresses than can be looked for and a range that no block can be in, whatever the head."""
-    if len(query.filter.addresses) > MAX_ADDRESSES:
+def check(context: Context, query: LogQuery) -> None:
+    """Refuse more addresses or topics than can be looked for and a range that no block can be in, whatever the head."""
+    limit, wanted = context.settings.log_query_limit, query.filter
+    if limit and max(len(wanted.addresses), *map(len, wanted.topics), 0) > limit:
         raise RpcError(SERVER_ERROR, "exceed max addresses or topics per search position")
     first, last = query.from_block, query.to_block
     if "pending" in (first, last):
@@ -60,41 +66,56 @@ def _number(context: Context, reference: BlockTag | None) -> BlockNumber:
     return context.header_or_error(reference or "latest").number
 
 
-def _logs_of_range(context: Context, wanted: LogFilter, first: BlockNumber, last: BlockNumber) -> Iterator[dict[str, Any]]:
-    may_match, limit = wanted.bloom_test(), TimeLimit()
-    for number in context.blocks.log_candidates(first, last, wanted.addresses, [list(group) for group in wanted.topics]):
-        limit.check()
-        block = context.block(number)
-        if block is not None and may_match(block.header.logs_bloom):
-            yield from logs_of_block(block, context.receipts(block.hash), wanted)
+def _candidates(context: Context, wanted: LogFilter, first: BlockNumber, last: BlockNumber) -> Iterator[Header]:
+    """The headers in a range whose blocks may have matching logs."""
+    may_match, check_time = wanted.bloom_test(), context.request_time.check
+    topics = [list(group) for group in wanted.topics]
+    for number in context.blocks.log_candidates(first, last, wanted.addresses, topics, check_time):
+        check_time()
+        header = context.header(number)
+        if header is not None and may_match(header.logs_bloom):
+            yield header
+
+
+def _write(context: Context, text: JsonText, wanted: LogFilter, headers: Iterable[tuple[Header, bool]], limit: int = 0) -> None:
+    """Write the matching logs of blocks, each with a flag whether it has left the chain; at most `limit` of them (0: any number)."""
+    writer, count = LogWriter(wanted), 0
+    text.write(b"[")
+    for header, removed in headers:
+        context.request_time.check()
+        block, receipts = context.blocks.block(header.hash), context.blocks.receipts_row(header.hash)
+        if block is None or receipts is None:
+            continue
+        found, shown = writer.of_block(block, receipts, removed)
+        if found:
+            text.write(b"," + shown if count else shown)
+        count += found
+        if limit and count > limit:
+            raise RpcError(INVALID_PARAMS, f"query exceeds max results {limit}")
+    text.write(b"]")
 
 
 def changed_logs(context: Context, changes: Changes, query: LogQuery) -> list[dict[str, Any]]:
     """The matching logs of the blocks that left the chain, marked as removed, and then of those that joined it, each the
     oldest first. Of the range only its numbers count."""
     found: list[dict[str, Any]] = []
+    for header, removed in _changed(changes, query):
+        block = context.blocks.block(header.hash)
+        if block is not None:
+            logs = [receipt.logs for receipt in context.receipts(header.hash)]
+            found.extend(matching_logs(block, logs, query.filter, removed))
+    return found
+
+
+def _changed(changes: Changes, query: LogQuery) -> Iterator[tuple[Header, bool]]:
+    """The blocks that may have matching logs, each with a flag whether it has left the chain."""
     may_match = query.filter.bloom_test()
     first = query.from_block if isinstance(query.from_block, int) else 0
     last = query.to_block if isinstance(query.to_block, int) else MAX_UINT64
     for headers, removed in ((reversed(changes.removed), True), (iter(changes.added), False)):
         for header in headers:
             if first <= header.number <= last and may_match(header.logs_bloom):
-                block = context.blocks.block(header.hash)
-                if block is not None:
-                    found.extend(logs_of_block(block, context.receipts(block.hash), query.filter, removed))
-    return found
-
-
-def logs_of_block(block: Block, receipts: Sequence[Receipt], wanted: LogFilter, removed: bool = False) -> Iterator[dict[str, Any]]:
-    """The matching logs of one block."""
-    header, log_index = block.header, 0
-    for tx_index, receipt in enumerate(receipts):
-        tx_hash: Hash32 | None = None
-        for item in receipt.logs:
-            if wanted.matches(item):
-                tx_hash = tx_hash or keccak(block.transactions[tx_index])
-                yield show_log(item, header.hash, header.number, header.timestamp, tx_hash, tx_index, log_index, removed)
-            log_index += 1
+                yield header, removed
 
 
 METHODS = {"eth_getLogs": method(get_logs, log_query, runs_on=RunsOn.READ)}

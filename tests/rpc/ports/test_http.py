@@ -88,6 +88,7 @@ async def test_bodies_are_limited():
 async def test_slow_clients_are_hung_up_on(monkeypatch):
     """One that does not send the body it announced, one that does not read its answer, and a WebSocket that does not."""
     monkeypatch.setattr("rpc.ports.transfer.TRANSFER_SECONDS", 0.3)
+    monkeypatch.setattr("rpc.ports.transfer.SLOWEST_BYTES_PER_SECOND", 1_000_000_000)
     methods = {"long": method(lambda context: "x" * 20_000_000, runs_on=RunsOn.READ)}
     long = b'{"jsonrpc":"2.0","id":1,"method":"long"}'
     post = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"

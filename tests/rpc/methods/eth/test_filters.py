@@ -1,6 +1,7 @@
 """Filters follow the head, forward and back, over recorded blocks."""
 
 from l2engine.types.base import keccak
+from l2engine.types.limits import RpcSettings
 from tests.helpers.vectors import needs_vectors
 from tests.rpc.heads import ask, header, move
 
@@ -56,6 +57,27 @@ def test_pending_filters_tell_what_the_pool_announced(context):
     assert ask(context, "eth_getFilterChanges", hashes) == []
     (shown,) = ask(context, "eth_getFilterChanges", full)  # nobody knows the other one any more
     assert shown["hash"] == "0x" + keccak(in_chain).hex()
+
+
+def test_limits_that_an_operator_sets(context, monkeypatch):
+    last, wanted = context.engine.head, {"fromBlock": "0x1", "toBlock": "latest"}
+    count = len(ask(context, "eth_getLogs", wanted))
+    move(context, header(context, 0))
+    identity = ask(context, "eth_newFilter", wanted)
+    move(context, last)
+    monkeypatch.setattr(context, "settings", RpcSettings(log_count_limit=count, log_query_limit=1, log_range_limit=last.number))
+    assert len(ask(context, "eth_getLogs", wanted)) == len(ask(context, "eth_getFilterLogs", identity)) == count
+    assert ask(context, "eth_getLogs", {"fromBlock": "0x0"}) == {"code": -32602, "message": f"exceed maximum block range: {last.number}"}
+    two = [["0x" + "00" * 32, "0x" + "11" * 32]]
+    for criteria in ({"address": ["0x" + "00" * 20, "0x" + "11" * 20]}, {"topics": [None, *two]}):
+        assert ask(context, "eth_getLogs", criteria)["message"] == "exceed max addresses or topics per search position"
+    monkeypatch.setattr(context, "settings", RpcSettings(log_count_limit=count - 1))
+    refused = {"code": -32602, "message": f"query exceeds max results {count - 1}"}
+    for name, argument in (("eth_getLogs", wanted), ("eth_getFilterLogs", identity)):
+        assert ask(context, name, argument) == refused
+    assert len(ask(context, "eth_getFilterChanges", identity)) == count  # which it would not tell again
+    monkeypatch.setattr(context, "settings", RpcSettings(response_max_bytes=1000))
+    assert ask(context, "eth_getLogs", wanted)["code"] == -32003
 
 
 def test_addresses_of_a_filter_are_limited(context):
