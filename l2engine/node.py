@@ -203,6 +203,7 @@ class Node:
                 batch_request_limit=settings.rpc_batch_request_limit,
                 batch_response_max_bytes=settings.rpc_batch_response_max_size,
                 log_range_limit=settings.rpc_rangelimit,
+                max_connections=settings.rpc_max_connections,
                 rollup_halt=settings.rollup_halt,
                 allow_unprotected=settings.rpc_allow_unprotected_txs,
             ),

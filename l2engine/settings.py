@@ -161,6 +161,9 @@ class Settings:
     rpc_rangelimit: int = _flag(
         "rpc.rangelimit", _RPC.log_range_limit, "blocks per eth_getLogs; 0 is no limit", "rpc.max-blocks-per-filter"
     )
+    rpc_max_connections: int = _flag(
+        "rpc.max-connections", _RPC.max_connections, "connections to the HTTP and WebSocket ports together; 0: as many as files may be open"
+    )
     rpc_allow_unprotected_txs: bool = _flag(
         "rpc.allow-unprotected-txs", _RPC.allow_unprotected, "take transactions without replay protection"
     )

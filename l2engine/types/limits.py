@@ -51,6 +51,8 @@ class RpcSettings:
     batch_response_max_bytes: int = 25_000_000
     log_range_limit: int = 0
     """Blocks per eth_getLogs."""
+    max_connections: int = 1000
+    """Connections to the HTTP and WebSocket ports together; 0 for as many as the process may open files."""
     body_limit_bytes: int = 5 * 1024 * 1024
     engine_body_limit_bytes: int = 128 * 1024 * 1024
     minimum_suggested_tip: Wei = 1_000_000

@@ -1,12 +1,10 @@
 """eth_new*Filter and their polling. A filter remembers the head that its owner has seen; a poll tells what changed since."""
 
-from collections import deque
 from typing import Any
 
-from l2engine.types.base import Hash32
 from rpc.context import Context
 from rpc.errors import SERVER_ERROR, RpcError
-from rpc.installed_filters import MAX_PENDING, Filter
+from rpc.installed_filters import Filter
 from rpc.jsonrpc import RunsOn, method
 from rpc.methods.eth import changes, logs
 from rpc.methods.eth.transactions import get_transaction
@@ -27,8 +25,7 @@ def new_filter(context: Context, criteria: LogQuery) -> str:
 
 def new_pending_transaction_filter(context: Context, full: bool) -> str:
     """Watch for transactions that enter the pool and could be included."""
-    waiting: deque[Hash32] = deque(maxlen=MAX_PENDING)
-    return context.filters.install(lambda now: Filter(_poll_pending, context.engine.head, now, None, waiting, full))
+    return context.filters.install(lambda now: Filter(_poll_pending, context.engine.head, now, full=full))
 
 
 def get_filter_changes(context: Context, identity: str) -> list[Any]:
@@ -60,8 +57,7 @@ def _poll_logs(found: Filter, context: Context) -> list[Any]:
 
 
 def _poll_pending(found: Filter, context: Context) -> list[Any]:
-    assert found.pending is not None
-    new = [found.pending.popleft() for _ in range(len(found.pending))]
+    new = context.filters.pooled_since(found)
     if not found.full:
         return ["0x" + tx_hash.hex() for tx_hash in new]
     return [shown for tx_hash in new if (shown := get_transaction(context, tx_hash)) is not None]
