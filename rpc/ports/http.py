@@ -34,6 +34,7 @@ _log.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_inf
 
 CONTENT_TYPES = frozenset(("application/json", "application/json-rpc", "application/jsonrequest"))
 KEEP_ALIVE_SECONDS = 120.0  # as geth
+LINGERING_SECONDS = 2.0  # for a client that goes on sending a body that is refused already
 GZIP_FROM_BYTES = 2048  # for smaller answers, compressing costs more than it saves
 GZIP_LEVEL = 1
 LARGE_BODY_BYTES = 64 * 1024
@@ -73,6 +74,7 @@ class Listener:
                 self._serve,
                 request_factory=self._make_request,
                 keepalive_timeout=KEEP_ALIVE_SECONDS,
+                lingering_time=LINGERING_SECONDS,
                 logger=_log,
                 access_log=None,
                 auto_decompress=False,  # as geth: a compressed body is not JSON
