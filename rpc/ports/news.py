@@ -27,6 +27,7 @@ from rpc.show.transactions import show_transaction
 Pushes: TypeAlias = Sequence[tuple[Subscriber, Push]]
 
 TRANSACTIONS_AT_ONCE = 64
+COMPARED_AT_ONCE = 20_000  # logs with filters, before the connections that have their messages get them
 MAX_COMPARED = 1_000_000  # logs that are compared with the filters of one connection, a block: about half a second
 
 
@@ -44,22 +45,31 @@ class News:
             return
         change = changes.between(self._context.blocks, old, self._head)
         for header in reversed(change.removed):
-            yield list(self._of_block(header, removed=True))
+            yield from self._logs_of(header, removed=True)
         for header in change.added:
-            yield list(self._of_block(header, removed=False))
+            yield from self._header(header)
+            yield from self._logs_of(header, removed=False)
 
-    def _of_block(self, header: Header, removed: bool) -> Iterator[tuple[Subscriber, Push]]:
-        heads = {} if removed else self._subscriptions.of_kind("newHeads")
+    def _header(self, header: Header) -> Iterator[Pushes]:
+        """The header of a block that joined the chain; before its logs, which may take longer."""
+        wanted = self._subscriptions.of_kind("newHeads")
+        shown = [orjson.dumps(show_header(header))] if wanted else []
+        yield [(owner, _same(subscriptions, shown)) for owner, subscriptions in wanted.items()]
+
+    def _logs_of(self, header: Header, removed: bool) -> Iterator[Pushes]:
+        """The logs of a block, for some connections at a time when that is much work."""
         wanted = self._subscriptions.of_kind("logs")
-        shown = orjson.dumps(show_header(header)) if heads else b""
         logs = self._logs(header, removed) if wanted else BlockLogs(header, (), removed)
-        for owner in {**heads, **wanted}:
-            push = Push()
-            for subscription in heads.get(owner, ()):
-                push.add(subscription.id, (shown,))
-            _add_logs(push, wanted.get(owner, ()), logs)
+        pushes: list[tuple[Subscriber, Push]] = []
+        compared = 0
+        for owner, subscriptions in wanted.items():
+            push = _matching(subscriptions, logs)
             if push.count or push.too_large:
-                yield owner, push
+                pushes.append((owner, push))
+            if logs.compared > compared + COMPARED_AT_ONCE:
+                yield pushes
+                pushes, compared = [], logs.compared
+        yield pushes
 
     def _logs(self, header: Header, removed: bool) -> "BlockLogs":
         block = self._context.blocks.block(header.hash) if any(header.logs_bloom) else None
@@ -96,16 +106,25 @@ class News:
         return orjson.dumps(None if raw is None else show_transaction(decode_transaction(raw)))
 
 
-def _add_logs(push: Push, subscriptions: Sequence[Subscription], logs: "BlockLogs") -> None:
-    """Add the logs of a block to a connection's push. It ends up too large when that is more than a connection may have."""
-    end = logs.compared + MAX_COMPARED
+def _same(subscriptions: Sequence[Subscription], results: Sequence[bytes]) -> Push:
+    """A push of the same results for all subscriptions of a connection."""
+    push = Push()
+    for subscription in subscriptions:
+        push.add(subscription.id, results)
+    return push
+
+
+def _matching(subscriptions: Sequence[Subscription], logs: "BlockLogs") -> Push:
+    """The push of a block's logs to one connection; too large when that is more than a connection may have."""
+    push, end = Push(), logs.compared + MAX_COMPARED
     for subscription in subscriptions:
         assert isinstance(subscription.option, LogQuery)
         push.add(subscription.id, logs.matching(subscription.option))
         if logs.compared > end:
             push.refuse()
         if push.too_large:
-            return
+            break
+    return push
 
 
 def _found(block: Block, receipts: Sequence[Receipt]) -> Iterator[tuple[Log, Hash32, int]]:
@@ -117,7 +136,8 @@ def _found(block: Block, receipts: Sequence[Receipt]) -> Iterator[tuple[Log, Has
 
 
 class BlockLogs:
-    """The logs of a block that joined or left the chain. Each is rendered at most once, and equal filters are compared once."""
+    """The logs of a block that joined or left the chain. Each is rendered at most once, and filters that come to the same are compared
+    with them once."""
 
     def __init__(self, header: Header, found: Sequence[tuple[Log, Hash32, int]], removed: bool) -> None:
         self._header, self._found, self._removed = header, found, removed
@@ -132,18 +152,22 @@ class BlockLogs:
         """The matching logs in JSON, in order. Of the query's range only its numbers count."""
         first = query.from_block if isinstance(query.from_block, int) else 0
         last = query.to_block if isinstance(query.to_block, int) else MAX_UINT64
-        if not first <= self._header.number <= last or not self._may_match(query.filter):
+        wanted = self._narrow(query.filter) if first <= self._header.number <= last else None
+        if wanted is None:
             return ()
-        if query.filter not in self._matching:
+        if wanted not in self._matching:
             self.compared += len(self._found)
-            matches = [index for index, (item, _, _) in enumerate(self._found) if query.filter.matches(item)]
-            self._matching[query.filter] = [self._render(index) for index in matches]
-        return self._matching[query.filter]
+            matches = [index for index, (item, _, _) in enumerate(self._found) if wanted.matches(item)]
+            self._matching[wanted] = [self._render(index) for index in matches]
+        return self._matching[wanted]
 
-    def _may_match(self, wanted: LogFilter) -> bool:
-        """A quick look, which rules most filters out: is each condition met by some log of the block?"""
-        conditions = ((wanted.addresses, self._addresses), *zip(wanted.topics, self._topics, strict=False))
-        return bool(self._found) and not any(group and group.isdisjoint(present) for group, present in conditions)
+    def _narrow(self, wanted: LogFilter) -> LogFilter | None:
+        """The same filter without what no log of the block has; None when nothing can match. So filters that differ in other
+        things become equal."""
+        addresses = wanted.addresses & self._addresses
+        topics = tuple(group & present for group, present in zip(wanted.topics, self._topics, strict=False))
+        emptied = any(group and not left for group, left in zip((wanted.addresses, *wanted.topics), (addresses, *topics), strict=True))
+        return None if emptied or not self._found else LogFilter(addresses, topics)
 
     def _render(self, index: int) -> bytes:
         if index not in self._rendered:

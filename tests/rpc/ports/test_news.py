@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from rpc.context import Context
-from rpc.ports.news import News
+from rpc.ports.news import BlockLogs, News, _found
 from rpc.ports.push import MAX_PUSH, Push, Subscriber
 from rpc.ports.subscriptions import Subscriptions
+from rpc.read.logs import log_query
 from tests.helpers.vectors import needs_vectors
 from tests.rpc.heads import ask, header, move
 from tests.rpc.ports.test_subscriptions import Client, joined
@@ -115,13 +116,27 @@ def test_work_for_one_connection_is_bounded(context: Context, subscriptions: Sub
     monkeypatch.setattr("rpc.ports.news.MAX_COMPARED", 3)
     busy, modest = joined(subscriptions), joined(subscriptions)
     everything: Any = ask(context, "eth_getLogs", {"fromBlock": "0x1"})
-    addresses = sorted({log["address"] for log in everything})
-    for i in range(50):
-        subscriptions.subscribe(busy, ["logs", {"address": [*addresses, "0x" + f"{i:040x}"]}])
+    for log in everything:
+        for topics in ([], [None], [None, None], log["topics"], [None, *log["topics"][1:]]):
+            subscriptions.subscribe(busy, ["logs", {"topics": topics}])
     subscriptions.subscribe(modest, ["newHeads"])
     found = news_of_all(context, subscriptions)
     assert any(owner is busy and push.too_large for owner, push in found)
     assert not any(owner is modest and push.too_large for owner, push in found)
+
+
+def test_filters_that_come_to_the_same_are_compared_once(context: Context) -> None:
+    block = next(found for n in range(1, context.engine.head.number + 1) if any((found := header(context, n)).logs_bloom))
+    whole = context.blocks.block(block.hash)
+    assert whole is not None
+    logs = BlockLogs(block, list(_found(whole, context.receipts(block.hash))), False)
+    (address, *_), expected = logs._addresses, logs.matching(log_query({}))
+    assert expected
+    compared = logs.compared
+    for i in range(100):
+        query = log_query({"address": ["0x" + address.hex(), "0x" + f"{i:040x}"], "topics": [None]})
+        assert set(logs.matching(query)) <= set(expected)
+    assert logs.compared == 2 * compared
 
 
 def test_equal_results_are_rendered_once(context: Context, subscriptions: Subscriptions) -> None:
