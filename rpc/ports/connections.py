@@ -34,7 +34,7 @@ def open_connections(wanted: int) -> int:
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     room = max(files - DATABASE_FILES - ENGINE_CONNECTIONS, FEWEST)
     if room < wanted:
-        log.warning("The limit of open files bounds the connections", extra={"fields": {"files": files, "connections": room}})
+        log.info("The limit of open files bounds the connections", extra={"fields": {"files": files, "connections": room}})
     return min(wanted or room, room)
 
 

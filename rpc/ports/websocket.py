@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -111,21 +111,22 @@ class Connection:
             pass  # the client has left
 
     async def _send_answer(self, answer: bytes) -> None:
-        await self._send([answer])
+        async with transfer_time():
+            await self._send(answer)
         self._slots.release()
 
     async def _send_push(self, push: Push) -> None:
         messages = push.messages()
         while few := list(islice(messages, SENT_AT_ONCE)):
-            await self._send(few)
+            async with transfer_time():
+                for message in few:
+                    await self._send(message)
             self._waiting -= len(few)
             await asyncio.sleep(0)  # sending does not wait as long as the client reads
         self._waiting_bytes -= push.size
 
-    async def _send(self, messages: Sequence[bytes]) -> None:
-        async with transfer_time():
-            for message in messages:
-                await self._socket.send_str(message.decode())
+    async def _send(self, message: bytes) -> None:
+        await self._socket.send_str(message.decode())
 
     def _subscribe(self, context: Context, *params: Any) -> str:
         """The method eth_subscribe on this connection."""
