@@ -6,8 +6,10 @@ new one, otherwise the one that is idle for the longest time. When all are busy,
 """
 
 import asyncio
+import contextlib
 import logging
 import resource
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
@@ -26,12 +28,15 @@ FEWEST = 64  # connections of the open ports, however low the file limit is
 def raise_file_limit() -> None:
     """Let the process open as many files as the system allows it to."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    with contextlib.suppress(ValueError):  # macOS has a lower bound than the hard limit says
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def open_connections(wanted: int) -> int:
     """The bound of the open ports: `wanted`, or what the limit of open files leaves room for (which 0 asks for)."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files == resource.RLIM_INFINITY:
+        files = sys.maxsize
     room = max(files - DATABASE_FILES - ENGINE_CONNECTIONS, FEWEST)
     if room < wanted:
         log.info("The limit of open files bounds the connections", extra={"fields": {"files": files, "connections": room}})

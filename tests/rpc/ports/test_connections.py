@@ -88,6 +88,8 @@ def test_the_file_limit_bounds_the_open_ports(monkeypatch: pytest.MonkeyPatch, c
     assert [record.message for record in caplog.records] == ["The limit of open files bounds the connections"]
     monkeypatch.setattr(resource, "getrlimit", lambda what: (1_000_000, 1_000_000))
     assert open_connections(0) > 900_000
+    monkeypatch.setattr(resource, "getrlimit", lambda what: (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    assert open_connections(1000) == 1000
     monkeypatch.setattr(resource, "getrlimit", lambda what: (256, 256))
     assert open_connections(1000) == connections.FEWEST
 
