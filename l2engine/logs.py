@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
 TRACE = 5
@@ -25,6 +25,7 @@ _NAMES = {
 }
 _COLOURS = {"CRIT": 35, "ERROR": 31, "WARN": 33, "INFO": 32, "DEBUG": 36, "TRACE": 34}
 _NAMES_BY_NUMBER = frozenset(("chain",))  # their digits are not grouped
+SAME_A_MINUTE = 20  # warnings or errors from one place in the code
 _MESSAGE_WIDTH = 40  # the same as geth's, so that the fields begin in one column
 
 
@@ -33,6 +34,7 @@ def configure(form: str = "terminal", verbosity: int = 3, stream: TextIO | None 
     stream = stream or sys.stderr
     handler = logging.StreamHandler(stream)
     handler.setFormatter(_FORMS[form](stream.isatty() and not os.environ.get("NO_COLOR")))  # https://no-color.org
+    handler.addFilter(FloodLimit())
     logging.addLevelName(TRACE, "TRACE")
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -41,6 +43,36 @@ def configure(form: str = "terminal", verbosity: int = 3, stream: TextIO | None 
         handler.setLevel(_SILENT)  # also for a logger with a level of its own
     for chatty in ("asyncio", "aiohttp.access", "eth", "urllib3"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    logging.getLogger("aiohttp.websocket").setLevel(logging.ERROR)  # it warns of what clients ask for
+
+
+class FloodLimit(logging.Filter):
+    """Bounds the warnings and errors from one line of code, so that strangers who cause them cannot fill a disk.
+
+    The last one of a minute that is shown says `more="left out"`, the first one afterwards how many were `left_out`.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._since: dict[tuple[str, int], tuple[float, int]] = {}
+        """By place in the code: when its minute began, and how many records came since."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno < logging.WARNING:
+            return True
+        place, now = (record.pathname, record.lineno), self._clock()
+        began, count = self._since.get(place, (now, 0))
+        told: dict[str, Any] = {}
+        if now - began >= 60:
+            told = {"left_out": count - SAME_A_MINUTE} if count > SAME_A_MINUTE else {}
+            began, count = now, 0
+        self._since[place] = began, count + 1
+        if count + 1 == SAME_A_MINUTE:
+            told = {"more": "left out"}
+        if told:
+            vars(record)["fields"] = {**fields_of(record), **told}
+        return count < SAME_A_MINUTE
 
 
 class Terminal(logging.Formatter):

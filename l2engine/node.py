@@ -224,6 +224,7 @@ class Node:
                 log_range_limit=settings.rpc_rangelimit,
                 log_count_limit=settings.rpc_max_logs_per_response,
                 log_query_limit=settings.rpc_logquerylimit,
+                max_connections=settings.rpc_max_connections,
                 rollup_halt=settings.rollup_halt,
                 minimum_suggested_tip=settings.gpo_minsuggestedpriorityfee,
                 keep_forwarded=settings.rollup_retain_forwarded_txs,

@@ -219,6 +219,9 @@ class Settings:
     rpc_max_response_size: int = _flag(
         "rpc.max-response-size", _RPC.response_max_bytes // 10**6, "megabytes of one answer with logs or traces; 0 is no limit"
     )
+    rpc_max_connections: int = _flag(
+        "rpc.max-connections", _RPC.max_connections, "connections to the HTTP and WebSocket ports together; 0: as many as files may be open"
+    )
     rpc_allow_unprotected_txs: bool = _flag(
         "rpc.allow-unprotected-txs", _RPC.allow_unprotected, "take transactions without replay protection"
     )

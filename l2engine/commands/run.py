@@ -59,6 +59,10 @@ def serve(start: "Callable[[], Awaitable[Node]]") -> int:
     """Run the node that `start` starts until a signal or its own wish to halt; then stop it. The exit status."""
     import uvloop
 
+    from rpc.ports.connections import raise_file_limit
+
+    raise_file_limit()
+
     async def main() -> int:
         stop = asyncio.Event()
         _set_on_signals(stop, asyncio.get_running_loop())

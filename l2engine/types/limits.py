@@ -58,6 +58,8 @@ class RpcSettings:
     """Logs per answer of eth_getLogs and eth_getFilterLogs."""
     log_query_limit: int = 1000
     """Addresses in a filter for logs, and topics for one position of it."""
+    max_connections: int = 1000
+    """Connections to the HTTP and WebSocket ports together; 0 for as many as the process may open files."""
     body_limit_bytes: int = 5 * 1024 * 1024
     engine_body_limit_bytes: int = 128 * 1024 * 1024
     minimum_suggested_tip: Wei = 1_000_000

@@ -9,6 +9,7 @@ import gzip
 import ipaddress
 import logging
 import os
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from l2engine.types.json_text import JsonText, Text
 from rpc.jsonrpc import Methods
 from rpc.ports import auth
 from rpc.ports.answering import Answering
+from rpc.ports.connections import Connections, CountedServer
 from rpc.ports.subscriptions import Subscriptions
 from rpc.ports.transfer import hang_up, transfer_time
 from rpc.ports.websocket import PING_SECONDS, Connection, origin_matches
@@ -33,8 +35,12 @@ _log.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_inf
 
 CONTENT_TYPES = frozenset(("application/json", "application/json-rpc", "application/jsonrequest"))
 KEEP_ALIVE_SECONDS = 120.0  # as geth
+LINGERING_SECONDS = 2.0  # for a client that goes on sending a body that is refused already
 GZIP_FROM_BYTES = 2048  # for smaller answers, compressing costs more than it saves
 GZIP_LEVEL = 1
+LARGE_BODY_BYTES = 64 * 1024
+LARGE_BODIES = 32  # bodies above that which a port takes in at the same time
+_HOST = re.compile(r"(\[(?P<address>[0-9a-f:.]+)\]|(?P<name>[^:\[\]]*))(:[0-9]*)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +63,20 @@ class Port:
 class Listener:
     """Listens on one port: checks a request, then has it answered."""
 
-    def __init__(self, port: Port, answering: Answering, subscriptions: Subscriptions) -> None:
-        self._port, self._answering, self._subscriptions = port, answering, subscriptions
-        self._connections: set[Connection] = set()
+    def __init__(self, port: Port, answering: Answering, subscriptions: Subscriptions, connections: Connections) -> None:
+        self._port, self._answering, self._subscriptions, self._connections = port, answering, subscriptions, connections
+        self._websockets: set[Connection] = set()
+        self._large_bodies = asyncio.Semaphore(LARGE_BODIES)
         self._any_host = "*" in port.virtual_hosts
         self._hosts = frozenset(host.lower() for host in port.virtual_hosts)
         self._runner = web.ServerRunner(
-            web.Server(
+            CountedServer(
+                connections,
                 self._serve,
                 handler_cancellation=True,  # when the client leaves
                 request_factory=self._make_request,
                 keepalive_timeout=KEEP_ALIVE_SECONDS,
+                lingering_time=LINGERING_SECONDS,
                 logger=_log,
                 access_log=None,
                 auto_decompress=False,  # as geth: a compressed body is not JSON
@@ -92,21 +101,29 @@ class Listener:
         return int(address[1])
 
     async def stop(self) -> None:
-        for connection in list(self._connections):
+        for connection in list(self._websockets):
             await connection.close()
         await self._runner.cleanup()
 
     # ---- one HTTP request -------------------------------------------------------------------------------------------
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
-        response = await self._handle(request)
+        try:
+            response = await self._handle(request)
+            await self._send(request, response)
+        except ConnectionError:
+            return web.Response()  # the client has left: nothing is sent any more
+        finally:
+            self._connections.answered(request.protocol)
+        return response
+
+    async def _send(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
         try:
             async with transfer_time(response.content_length or 0):
                 await response.prepare(request)
                 await response.write_eof()
         except TimeoutError:
             hang_up(request)
-        return response
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         port = self._port
@@ -115,6 +132,7 @@ class Listener:
                 auth.check(request.headers.get("Authorization"), port.secret, time.time())
             except auth.Unauthorized as error:
                 return _text(401, str(error))
+        self._connections.asked(request.protocol)
         if port.websocket and request.headers.get("Upgrade", "").lower() == "websocket":
             return await self._serve_websocket(request)  # which checks the origin, not the host
         if not self._any_host and not self._host_allowed(request.headers.get("Host", "")):
@@ -143,10 +161,12 @@ class Listener:
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             request.writer.output_size = 0
         try:
-            async with transfer_time():
+            async with transfer_time(), self._room_for_body(length):
                 body = await request.read()
         except HTTPRequestEntityTooLarge:
             return _text(413, f"content length too large (>{limit})")
+        except web.RequestPayloadError:
+            return _text(400, "malformed body")
         except TimeoutError:
             return _text(408, "the body came too slowly")
         answer = await self._answering.answer(body, self._port.methods)
@@ -165,18 +185,19 @@ class Listener:
             answer = await asyncio.get_running_loop().run_in_executor(self._answering.senders, gzip.compress, answer, GZIP_LEVEL)
         return web.Response(body=answer, headers=headers)
 
+    def _room_for_body(self, length: int | None) -> contextlib.AbstractAsyncContextManager[None]:
+        """Lets few large bodies come in at the same time, since each may take its time and the memory that it announces."""
+        return contextlib.nullcontext() if length is not None and length <= LARGE_BODY_BYTES else self._large_bodies
+
     def _host_allowed(self, header: str) -> bool:
         """Whether a Host header may name this server. IP addresses are always allowed, since DNS rebinding needs a name."""
         host = header.lower()
         if not host:
             return True
-        name = host[1 : host.find("]")] if host.startswith("[") else host.partition(":")[0]
-        if name in self._hosts:
-            return True
-        with contextlib.suppress(ValueError):
-            ipaddress.ip_address(name)
-            return True
-        return False
+        match = _HOST.fullmatch(host)
+        if match is None:
+            return False
+        return match["name"] in self._hosts or _is_ip(match["address"] or match["name"])
 
     def _cors_headers(self, origin: str) -> dict[str, str]:
         """The headers that let a page of this origin read the answer. An origin is scheme, host and port together."""
@@ -202,19 +223,32 @@ class Listener:
         origin = request.headers.get("Origin")
         if origin is not None and not self._websocket_origin_allowed(origin):
             return _text(403, "origin not allowed")
+        if request.method != "GET":
+            return _text(400, "a WebSocket handshake is a GET request")
         socket = web.WebSocketResponse(max_msg_size=self._port.body_limit_bytes, heartbeat=PING_SECONDS, compress=False)
-        await socket.prepare(request)
+        try:
+            await socket.prepare(request)
+        except ValueError:  # the key is not ASCII
+            return _text(400, "malformed WebSocket handshake")
         connection = Connection(self._answering, self._subscriptions, request, socket, self._port.methods)
-        self._connections.add(connection)
+        self._websockets.add(connection)
         try:
             await connection.serve()
         finally:
-            self._connections.discard(connection)
+            self._websockets.discard(connection)
         return socket
 
     def _websocket_origin_allowed(self, origin: str) -> bool:
         allowed = self._port.websocket_origins or ("localhost",)
         return "*" in allowed or any(origin_matches(pattern, origin) for pattern in allowed)
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_like(pattern: str, origin: str) -> bool:

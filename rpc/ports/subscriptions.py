@@ -1,29 +1,25 @@
-"""eth_subscribe: the subscriptions of all connections, and their messages when the head moves or the pool grows.
+"""eth_subscribe: which connection has subscribed to what. The messages are made in `news.py`.
 
-Without I/O: the server calls `head_changed` and `pool_grew` and sends what they return.
+Without I/O. Counts are kept per connection, so that each call costs the same however many subscriptions there are.
 """
 
 import secrets
 import threading
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
-from l2engine.types.base import Hash32
-from l2engine.types.header import Header
-from l2engine.types.transaction_codec import decode_transaction
-from rpc.context import Context
+from l2engine.types.limits import RpcSettings
 from rpc.errors import INVALID_PARAMS, METHOD_NOT_FOUND, SERVER_ERROR, RpcError
 from rpc.jsonrpc import arguments, method
-from rpc.methods.eth import changes, logs
+from rpc.methods.eth import logs
+from rpc.ports.push import Subscriber
 from rpc.read.logs import LogQuery, log_query
 from rpc.read.values import Optional, Parser, boolean, string
-from rpc.show.blocks import show_header
-from rpc.show.transactions import show_transaction
 
 MAX_WEIGHT = 10_000  # of one connection's subscriptions; geth has no bound
+MAX_TOTAL_WEIGHT = 250_000  # of all connections together: about 200 MB
+FEW = 100  # the weight that a connection may have even when the others have used up the total
 KINDS: dict[str, tuple[Parser[Any], ...]] = {
     "newHeads": (),
     "logs": (log_query,),
@@ -39,8 +35,6 @@ class Subscription:
 
     id: str
     kind: str
-    owner: object
-    """The connection."""
     option: LogQuery | bool | None = None
     """The filter for logs, or for pending transactions whether to send them whole instead of their hashes."""
 
@@ -50,75 +44,73 @@ class Subscription:
         return 1 + self.option.filter.size if isinstance(self.option, LogQuery) else 1
 
 
+@dataclass(slots=True)
+class _Owned:
+    """The subscriptions of one connection by id, and their weight."""
+
+    subscriptions: dict[str, Subscription] = field(default_factory=dict)
+    weight: int = 0
+
+
 class Subscriptions:
     """All subscriptions of a server; any thread may use it."""
 
-    def __init__(self, context: Context) -> None:
-        self._context, self._head = context, context.engine.head
+    def __init__(self, settings: RpcSettings | None = None) -> None:
+        self._settings = settings or RpcSettings()
         self._lock = threading.Lock()
-        self._active: dict[str, Subscription] = {}
+        self._owned: dict[Subscriber, _Owned] = {}
+        self._weight = 0
 
-    def subscribe(self, owner: object, params: Any) -> str:
+    def join(self, owner: Subscriber) -> None:
+        """Let a new connection subscribe."""
+        with self._lock:
+            self._owned[owner] = _Owned()
+
+    def leave(self, owner: Subscriber) -> None:
+        """Remove a closed connection and its subscriptions. It cannot subscribe any more, not even by a call that still runs."""
+        with self._lock:
+            owned = self._owned.pop(owner, None)
+            if owned is not None:
+                self._weight -= owned.weight
+
+    def subscribe(self, owner: Subscriber, params: Any) -> str:
         """Begin a subscription from the arguments of eth_subscribe; returns its id."""
         if not isinstance(params, list) or not params or not isinstance(params[0], str):
             raise RpcError(INVALID_PARAMS, "expected subscription name as first argument")
         if params[0] not in KINDS:
             raise RpcError(METHOD_NOT_FOUND, f'no "{params[0]}" subscription in eth namespace')
         kind, *options = arguments(method(self.subscribe, string, *KINDS[params[0]]), params)
-        subscription = Subscription("0x" + secrets.token_bytes(16).hex(), kind, owner, *options)
+        subscription = Subscription("0x" + secrets.token_bytes(16).hex(), kind, *options)
         if isinstance(subscription.option, LogQuery):
-            logs.check(self._context, subscription.option)
+            logs.check(self._settings, subscription.option)
         with self._lock:
-            if sum(other.weight for other in self._active.values() if other.owner is owner) > MAX_WEIGHT:
+            owned = self._owned.get(owner)
+            if owned is None:
+                raise RpcError(SERVER_ERROR, "the connection is closed")
+            if owned.weight > MAX_WEIGHT or (self._weight > MAX_TOTAL_WEIGHT and owned.weight > FEW):
                 raise RpcError(SERVER_ERROR, "too many subscriptions on this connection")
-            self._active[subscription.id] = subscription
+            owned.subscriptions[subscription.id] = subscription
+            self._add_weight(owned, subscription.weight)
         return subscription.id
 
-    def unsubscribe(self, owner: object, identity: str) -> bool:
+    def unsubscribe(self, owner: Subscriber, identity: str) -> bool:
         """End a subscription of this connection."""
         with self._lock:
-            found = self._active.get(identity)
-            if found is None or found.owner is not owner:
+            owned = self._owned.get(owner)
+            if owned is None or identity not in owned.subscriptions:
                 raise RpcError(SERVER_ERROR, "subscription not found")
-            del self._active[identity]
+            self._add_weight(owned, -owned.subscriptions.pop(identity).weight)
         return True
 
-    def drop(self, owner: object) -> None:
-        """Remove all subscriptions of a closed connection."""
+    def of_kind(self, kind: str) -> Mapping[Subscriber, Sequence[Subscription]]:
+        """The subscriptions of one kind by connection, without the connections that have none."""
         with self._lock:
-            for identity in [i for i, s in self._active.items() if s.owner is owner]:
-                del self._active[identity]
+            found = {
+                owner: [subscription for subscription in owned.subscriptions.values() if subscription.kind == kind]
+                for owner, owned in self._owned.items()
+            }
+        return {owner: subscriptions for owner, subscriptions in found.items() if subscriptions}
 
-    def of_kind(self, kind: str) -> Sequence[Subscription]:
-        with self._lock:
-            return [subscription for subscription in self._active.values() if subscription.kind == kind]
-
-    def head_changed(self) -> Iterator[tuple[object, bytes]]:
-        """The messages caused by moving from the last head seen to the current one, each with its connection."""
-        old: Header = self._head
-        self._head = new = self._context.engine.head
-        heads, wanted = self.of_kind("newHeads"), self.of_kind("logs")
-        if not heads and not wanted:
-            return
-        change = changes.between(self._context.blocks, old, new)
-        for header in change.added if heads else ():
-            shown = orjson.Fragment(orjson.dumps(show_header(header)))
-            yield from ((subscription.owner, _message(subscription, shown)) for subscription in heads)
-        for subscription in wanted:
-            assert isinstance(subscription.option, LogQuery)
-            for found in logs.changed_logs(self._context, change, subscription.option):
-                yield subscription.owner, _message(subscription, found)
-
-    def pool_grew(self, hashes: Sequence[Hash32]) -> Iterator[tuple[object, bytes]]:
-        """The messages for new pool transactions, each with its connection."""
-        listeners = self.of_kind("newPendingTransactions")
-        for tx_hash in hashes if listeners else ():
-            waiting = self._context.pool.get(tx_hash) if any(s.option for s in listeners) else None
-            full = None if waiting is None else show_transaction(decode_transaction(waiting))
-            for subscription in listeners:
-                yield subscription.owner, _message(subscription, full if subscription.option else "0x" + tx_hash.hex())
-
-
-def _message(subscription: Subscription, result: Any) -> bytes:
-    params = {"subscription": subscription.id, "result": result}
-    return orjson.dumps({"jsonrpc": "2.0", "method": "eth_subscription", "params": params})
+    def _add_weight(self, owned: _Owned, weight: int) -> None:
+        owned.weight += weight
+        self._weight += weight

@@ -89,3 +89,29 @@ def test_errors_come_with_their_trace(written: io.StringIO, form: str) -> None:
     except ValueError:
         logging.getLogger("l2engine.test").exception("It broke")
     assert "ValueError: bad" in written.getvalue() and "It broke" in written.getvalue()
+
+
+def test_a_flood_of_warnings_is_bounded() -> None:
+    now = 0.0
+    limit, log = logs.FloodLimit(lambda: now), logging.getLogger("l2engine.test")
+
+    def shown(level: int, line: int = 7) -> Any:
+        record = log.makeRecord(log.name, level, __file__, line, "bad request", (), None, extra={"fields": {"from": "a stranger"}})
+        return logs.fields_of(record) if limit.filter(record) else None
+
+    first = [shown(logging.WARNING) for _ in range(1000)]
+    assert first == [{"from": "a stranger"}] * 19 + [{"from": "a stranger", "more": "left out"}] + [None] * 980
+    assert shown(logging.ERROR, line=8) == {"from": "a stranger"}
+    assert all(shown(logging.INFO, line=9) for _ in range(1000))
+    now = 61.0
+    assert shown(logging.WARNING) == {"from": "a stranger", "left_out": 980}
+    assert shown(logging.WARNING) == {"from": "a stranger"}
+    now = 200.0
+    assert shown(logging.WARNING) == {"from": "a stranger"}
+
+
+def test_the_log_has_the_bound(written: io.StringIO) -> None:
+    logs.configure("json", 3, written)
+    for _ in range(1000):
+        logging.getLogger("l2engine.test").warning("bad request")
+    assert len(written.getvalue().splitlines()) == logs.SAME_A_MINUTE

@@ -1,12 +1,10 @@
 """eth_new*Filter and their polling. A filter remembers the head of its last poll; the next poll answers the changes since."""
 
-from collections import deque
 from typing import Any
 
-from l2engine.types.base import Hash32
 from rpc.context import Context
 from rpc.errors import SERVER_ERROR, RpcError
-from rpc.installed_filters import MAX_PENDING, Filter
+from rpc.installed_filters import Filter
 from rpc.jsonrpc import RunsOn, Written, method
 from rpc.methods.eth import changes, logs
 from rpc.methods.eth.transactions import get_transaction
@@ -21,14 +19,13 @@ def new_block_filter(context: Context) -> str:
 
 def new_filter(context: Context, criteria: LogQuery) -> str:
     """Watch for matching logs in new blocks."""
-    logs.check(context, criteria)
+    logs.check(context.settings, criteria)
     return context.filters.install(lambda now: Filter(_poll_logs, context.engine.head, now, criteria))
 
 
 def new_pending_transaction_filter(context: Context, full: bool) -> str:
     """Watch for transactions that enter the pool and could be included."""
-    waiting: deque[Hash32] = deque(maxlen=MAX_PENDING)
-    return context.filters.install(lambda now: Filter(_poll_pending, context.engine.head, now, None, waiting, full))
+    return context.filters.install(lambda now: Filter(_poll_pending, context.engine.head, now, full=full))
 
 
 def get_filter_changes(context: Context, identity: str) -> list[Any] | Written:
@@ -60,8 +57,7 @@ def _poll_logs(found: Filter, context: Context) -> Written:
 
 
 def _poll_pending(found: Filter, context: Context) -> list[Any]:
-    assert found.pending is not None
-    new = [found.pending.popleft() for _ in range(len(found.pending))]
+    new = context.filters.pooled_since(found)
     if not found.full:
         return ["0x" + tx_hash.hex() for tx_hash in new]
     return [shown for tx_hash in new if (shown := get_transaction(context, tx_hash)) is not None]

@@ -6,6 +6,7 @@ from typing import Any
 from l2engine.types.base import MAX_UINT64, BlockNumber
 from l2engine.types.header import Header
 from l2engine.types.json_text import JsonText
+from l2engine.types.limits import RpcSettings
 from l2engine.types.log_filter import LogFilter
 from rpc.context import Context
 from rpc.errors import INVALID_PARAMS, SERVER_ERROR, RpcError
@@ -18,7 +19,7 @@ from rpc.show.logs import LogWriter, matching_logs
 
 def get_logs(context: Context, query: LogQuery) -> Written:
     """The logs of the canonical chain that match, in order."""
-    check(context, query)
+    check(context.settings, query)
     if query.block_hash is None:
         headers = _candidates(context, query.filter, *_range(context, query))
     else:
@@ -48,9 +49,9 @@ def _range(context: Context, query: LogQuery) -> tuple[BlockNumber, BlockNumber]
     return first, last
 
 
-def check(context: Context, query: LogQuery) -> None:
+def check(settings: RpcSettings, query: LogQuery) -> None:
     """Refuse more addresses or topics than can be looked for and a range that no block can be in, whatever the head."""
-    limit, wanted = context.settings.log_query_limit, query.filter
+    limit, wanted = settings.log_query_limit, query.filter
     if limit and max(len(wanted.addresses), *map(len, wanted.topics), 0) > limit:
         raise RpcError(SERVER_ERROR, "exceed max addresses or topics per search position")
     first, last = query.from_block, query.to_block

@@ -6,6 +6,8 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
+import pytest
+
 from rpc.jsonrpc import RunsOn, method
 from rpc.ports import auth
 from rpc.registry import ENGINE_NAMESPACES, methods_for
@@ -42,6 +44,11 @@ async def test_hosts_are_closed_by_default():
         for url, host, status in (
             (urls[0], "localhost", 200), (urls[0], "LOCALHOST:8545", 200), (urls[0], "10.0.0.1:8545", 200), (urls[0], "[::1]:8545", 200),
             (urls[0], "evil.example", 403), (urls[1], "evil.example", 200), (urls[2], "node.example:80", 200), (urls[2], "localhost", 403),
+            (urls[0], "[::1]", 200), (urls[0], "[::ffff:127.0.0.1]:1", 200), (urls[0], "[::1].evil", 403), (urls[0], "[::1]evil:8545", 403),
+            (urls[0], "[::1]:8545.evil", 403), (urls[0], "[::1", 403), (urls[0], "::1].evil", 403), (urls[0], "[[::1]]", 403),
+            (urls[0], "[evil]", 403), (urls[0], "[localhost]", 403), (urls[0], "evil[::1]", 403), (urls[0], "[::1%evil]", 403),
+            (urls[0], "localhost:8545.evil", 403), (urls[0], "localhost:8545:8545", 403), (urls[0], "localhost@evil", 403),
+            (urls[0], "127.0.0.1:evil", 403), (urls[0], "127.0.0.1.evil", 403), (urls[0], "localhost.", 403), (urls[0], "[]", 403),
         ):  # fmt: skip
             got, text = await post(session, url, Host=host)
             assert got == status, host
@@ -143,13 +150,125 @@ async def test_engine_port_wants_a_token():
         assert "engine_exchangeCapabilities" not in answer[1]
 
 
-async def test_a_client_that_hangs_up_harms_nobody():
+async def test_a_client_that_hangs_up_harms_nobody(caplog):
     methods = {"slow": method(lambda context: time.sleep(0.3), runs_on=RunsOn.READ), **methods_for(("eth",))}
     async with serving(port(methods=methods)) as (_, session, (url,)):
         for _ in range(5):
             with suppress(TimeoutError):
                 await asyncio.wait_for(post(session, url, {**CHAIN_ID, "method": "slow"}), 0.05)
         assert (await post(session, url))[0] == 200
+    assert [record.message for record in caplog.records] == []
+
+
+BLOCK = b'{"jsonrpc":"2.0","id":1,"method":"eth_getBlockByNumber","params":["0x0",true]}'
+BATCH = b"[" + b",".join([BLOCK] * 1000) + b"]"
+WEBSOCKET = {
+    "Upgrade": "websocket",
+    "Connection": "Upgrade",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
+
+
+def request(verb: str = "POST", body: bytes = b"", version: str = "1.1", **headers: bytes | str | None) -> bytes:
+    """The bytes of a request; a header that is None is left out, `_` stands for a hyphen."""
+    head = [f"{verb} / HTTP/{version}".encode()]
+    for name, value in {"Host": "localhost", "Content-Type": "application/json", **headers}.items():
+        if value is not None:
+            head.append(name.replace("_", "-").encode() + b": " + (value if isinstance(value, bytes) else value.encode()))
+    return b"\r\n".join([*head, b"", body])
+
+
+def handshake(verb: str = "GET", version: str = "1.1", **changes: bytes | str | None) -> bytes:
+    return request(verb, version=version, **{**WEBSOCKET, **{name.replace("_", "-"): value for name, value in changes.items()}})
+
+
+@pytest.mark.parametrize("abort", [False, True])
+@pytest.mark.parametrize("seconds", [0.0, 0.05])
+async def test_hanging_up_anywhere_leaves_no_traceback(caplog, abort, seconds):
+    half = (
+        request(body=b"{", Content_Length="100"),
+        request(body=b"5\r\n{", Transfer_Encoding="chunked"),
+        request(body=b"5\r\n{    \r\nzz\r\n", Transfer_Encoding="chunked"),
+        request(Content_Length="100", Expect="100-continue"),
+        request(body=BATCH, Content_Length=str(len(BATCH))),
+        request(body=BATCH, Content_Length=str(len(BATCH)), Accept_Encoding="gzip"),
+        handshake(),
+        handshake() + b"\x81",
+        handshake() + b"\x81\xff",
+        handshake() + b"\x81" + bytes([0x80 | len(BLOCK)]) + bytes(4) + BLOCK,
+        handshake() + b"\xff" * 20,
+        b"POST / HT",
+        b"",
+    )
+    async with serving(port(), websocket_port(), port(secret=SECRET)) as (_, session, urls):
+        for url in urls:
+            for data in half:
+                _, writer = await connection(int(url.rstrip("/").rpartition(":")[2]), data)
+                await asyncio.sleep(seconds)
+                writer.transport.abort() if abort else writer.close()
+        await asyncio.sleep(0.3)
+        assert (await post(session, urls[0]))[0] == 200
+    assert [record.message for record in caplog.records] == []
+
+
+async def test_a_body_that_turns_out_malformed_is_refused(caplog, monkeypatch):
+    """aiohttp's parser in C does not tell, so that the body's time has to end; the one in Python does."""
+    monkeypatch.setattr("rpc.ports.transfer.TRANSFER_SECONDS", 0.3)
+    async with serving() as (_, _, (url,)):
+        reader, writer = await connection(int(url.rstrip("/").rpartition(":")[2]), request(body=b"5\r\n", Transfer_Encoding="chunked"))
+        await asyncio.sleep(0.1)
+        writer.write(b"{    \r\nzz\r\n")
+        assert (await asyncio.wait_for(reader.readline(), 60)).split()[1] in (b"400", b"408")
+    assert [record.message for record in caplog.records] == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "status"),
+    [
+        (handshake(), 101),
+        (handshake(**{"Sec-WebSocket-Protocol": "graphql, chat"}), 101),
+        (handshake(**{"Sec-WebSocket-Extensions": 'permessage-deflate; server_max_window_bits="99'}), 101),
+        (handshake(**{"Sec-WebSocket-Key": b"\xff\xfe" * 8}), 400),
+        (handshake(**{"Sec-WebSocket-Key": "é" * 16}), 400),
+        (handshake(**{"Sec-WebSocket-Key": "$" * 24}), 400),
+        (handshake(**{"Sec-WebSocket-Key": "aGk="}), 400),
+        (handshake(**{"Sec-WebSocket-Key": None}), 400),
+        (handshake(**{"Sec-WebSocket-Version": "99"}), 400),
+        (handshake(**{"Sec-WebSocket-Version": b"\xff"}), 400),
+        (handshake(**{"Sec-WebSocket-Version": None}), 400),
+        (handshake(Connection=None), 400),
+        (handshake(Connection="close"), 400),
+        (handshake("POST"), 400),
+        (handshake("PUT"), 400),
+        (handshake("OPTIONS"), 400),
+        (handshake(Origin=b"\xff"), 403),
+        (handshake(Upgrade="h2c"), 404),
+    ],
+)
+async def test_odd_handshakes_are_refused_in_words(caplog, asked, status):
+    async with serving(websocket_port()) as (_, _, (url,)):
+        reader, writer = await connection(int(url.rstrip("/").rpartition(":")[2]), asked)
+        assert int((await asyncio.wait_for(reader.readline(), 60)).split()[1]) == status
+        writer.close()
+    assert [record.message for record in caplog.records if record.name != "aiohttp.websocket"] == []
+
+
+async def test_large_bodies_take_turns(monkeypatch):
+    monkeypatch.setattr("rpc.ports.http.LARGE_BODIES", 2)
+    monkeypatch.setattr("rpc.ports.transfer.TRANSFER_SECONDS", 2.0)
+    large = 1_000_000
+    async with serving() as (_, session, (url,)):
+        number = int(url.rstrip("/").rpartition(":")[2])
+        slow = [await connection(number, request(body=b"[", Content_Length=str(large))) for _ in range(2)]
+        await asyncio.sleep(0.1)
+        waiting = asyncio.create_task(post(session, url, b" " * (large - len(BLOCK)) + BLOCK))
+        assert (await post(session, url))[0] == 200  # a small one does not wait
+        await asyncio.sleep(0.2)
+        assert not waiting.done()
+        for _, writer in slow:
+            writer.close()
+        assert (await waiting)[0] == 200
 
 
 async def test_what_is_not_http_leaves_no_traceback_in_the_log(caplog):
