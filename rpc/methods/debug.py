@@ -16,7 +16,9 @@ from l2engine.evm.executor import BlockExecution
 from l2engine.types.base import Hash32, keccak
 from l2engine.types.block import Block, decode_block
 from l2engine.types.duration import parse_duration
+from l2engine.types.header import Header
 from l2engine.types.payload import PayloadAttributes
+from l2engine.types.state import ChangedView, StateView
 from rpc.context import Context
 from rpc.errors import RESPONSE_TOO_LARGE, SERVER_ERROR, RpcError
 from rpc.jsonrpc import RunsOn, method
@@ -128,14 +130,8 @@ def _trace(context: Context, block: Block, options: dict[str, Any], only: int | 
     """The traces of a block's transactions, or of the one at index `only`."""
     if block.number == 0:
         raise RpcError(SERVER_ERROR, "genesis is not traceable")
-    parent = context.header_or_error(block.header.parent_hash)
-    try:
-        env = block_env(context.config, block, parent)
-    except InvalidBlock as error:
-        raise RpcError(SERVER_ERROR, f"tracing failed: {error}") from None
-    context.executor.prepare(env, None, None, traced=True)
+    _, execution = _begin(context, block)
     deadline = _deadline(options)
-    execution = context.executor.begin(context.view(parent), env)
     logs_before = 0
     for index, raw in enumerate(block.transactions if only is None else block.transactions[: only + 1]):
         if only is not None and index < only:
@@ -151,6 +147,18 @@ def _trace(context: Context, block: Block, options: dict[str, Any], only: int | 
         tracer = _make(options, place, logs_before)
         logs_before += len(_apply(execution, raw, deadline, tracer))
         yield {"txHash": tx_hash, "result": tracer.result()}
+
+
+def _begin(context: Context, block: Block) -> tuple[StateView, BlockExecution]:
+    """A block about to run again, and the state before it."""
+    parent = context.header_or_error(block.header.parent_hash)
+    try:
+        env = block_env(context.config, block, parent)
+    except InvalidBlock as error:
+        raise RpcError(SERVER_ERROR, f"tracing failed: {error}") from None
+    context.executor.prepare(env, None, None, traced=True)
+    view = context.view(parent)
+    return view, context.executor.begin(view, env)
 
 
 def _apply(execution: BlockExecution, raw: bytes, deadline: float, tracer: tracers.NoopTracer | None) -> tuple[Any, ...]:
@@ -169,9 +177,24 @@ def trace_call(context: Context, args: dict[str, Any], reference: BlockReference
     env = context.environment(header, options.get("blockOverrides"))
     overrides = options.get("stateOverrides")
     context.executor.prepare(env, message, overrides, traced=True)
+    deadline = _deadline(options)
     with _failures():
-        context.executor.call(context.view(header), env, message, overrides, _deadline(options), tracer)
+        view = _view_before(context, header, options["txIndex"], deadline) if "txIndex" in options else context.view(header)
+        context.executor.call(view, env, message, overrides, deadline, tracer)
     return tracer.result()
+
+
+def _view_before(context: Context, header: Header, index: int, deadline: float) -> StateView:
+    """The state just before a block's transaction, for which those before it run again."""
+    block = context.blocks.block(header.hash)
+    if block is None or block.number == 0:
+        raise RpcError(SERVER_ERROR, "no transaction in genesis")
+    if index and index >= len(block.transactions):
+        raise RpcError(SERVER_ERROR, f"transaction index {index} out of range for block 0x{block.hash.hex()}")
+    view, execution = _begin(context, block)
+    for raw in block.transactions[:index]:
+        execution.apply(raw, None, deadline)
+    return ChangedView(view, execution.diff())
 
 
 @contextmanager

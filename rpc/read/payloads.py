@@ -116,6 +116,7 @@ def payload_attributes(value: Any) -> PayloadAttributes:
         fields.get("gasLimit"),
         fields.get("eip1559Params"),
         fields.get("minBaseFee"),
+        fields.get("slotNumber"),
     )
 
 

@@ -15,6 +15,7 @@ import orjson
 
 from l2engine.errors import InvalidParams
 from l2engine.types.base import MAX_UINT64, Address, Hash32
+from rpc.errors import SERVER_ERROR, RpcError
 
 T = TypeVar("T")
 Parser: TypeAlias = Callable[[Any], T]
@@ -185,6 +186,15 @@ def number(value: Any) -> float:
 def any_json(value: Any) -> Any:
     """Any JSON value, for parameters that are accepted but not used."""
     return value
+
+
+def refused(message: str) -> Parser[Any]:
+    """A field that is known and not served: `RpcError` with the message."""
+
+    def parse(value: Any) -> Any:
+        raise RpcError(SERVER_ERROR, message)
+
+    return parse
 
 
 def kind_of(value: Any, shown: bool = False) -> str:

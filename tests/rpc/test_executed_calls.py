@@ -102,7 +102,7 @@ def test_flat_traces_of_calls_have_no_place(context):
         ({"limit": "3"}, -32602, "invalid argument 2: json: cannot unmarshal string into Go struct field TraceCallConfig.limit of type int"),
         ({"stateOverrides": {"0x12": {}}}, -32602, "invalid argument 2: hex string has length 2, want 40 for common.Address"),
         ({"tracer": "nope"}, -32000, "ReferenceError: nope is not defined at <eval>:1:2(0)"),
-        ({"tracer": "callTracer", "tracerConfig": 5}, -32000, "tracerConfig of callTracer: not an object"),
+        ({"tracer": "callTracer", "tracerConfig": 5}, -32000, "json: cannot unmarshal number into Go value of type native.callTracerConfig"),
         ({"tracer": "prestateTracer", "tracerConfig": {"diffMode": True, "includeEmpty": True}}, -32000, "cannot use diffMode with includeEmpty"),
         ({"timeout": "soon"}, -32000, 'time: invalid duration "soon"'),
     ],
