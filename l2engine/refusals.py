@@ -168,7 +168,7 @@ class _Shown(dict[str, int | str | bytes]):
     """Facts that show addresses with their checksum."""
 
     def __getitem__(self, name: str) -> int | str:
-        from eth_utils import to_checksum_address  # imported only when a text is needed
+        from l2engine.hashing import checksum_address  # imported only when a text is needed
 
         fact = super().__getitem__(name)
-        return str(to_checksum_address(fact)) if isinstance(fact, bytes) else fact
+        return checksum_address(fact) if isinstance(fact, bytes) else fact

@@ -57,7 +57,7 @@ def check(query: LogQuery) -> None:
 def _number(context: Context, reference: BlockTag | None) -> BlockNumber:
     if isinstance(reference, int):
         return reference
-    return context.header_or_error(reference or "latest").number
+    return context.header_or_error(reference or "latest", unset="{label} header not found").number
 
 
 def _logs_of_range(context: Context, wanted: LogFilter, first: BlockNumber, last: BlockNumber) -> Iterator[dict[str, Any]]:
