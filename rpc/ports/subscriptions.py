@@ -67,7 +67,7 @@ class Subscriptions:
         kind, *options = arguments(method(self.subscribe, string, *KINDS[params[0]]), params)
         subscription = Subscription("0x" + secrets.token_bytes(16).hex(), kind, owner, *options)
         if isinstance(subscription.option, LogQuery):
-            logs.check(subscription.option)
+            logs.check_ahead(subscription.option)
         with self._lock:
             if sum(other.weight for other in self._active.values() if other.owner is owner) > MAX_WEIGHT:
                 raise RpcError(SERVER_ERROR, "too many subscriptions on this connection")

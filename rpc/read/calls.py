@@ -13,15 +13,15 @@ from l2engine.types.delegation import Authorization
 from l2engine.types.execution import AccountOverride, Call
 from l2engine.types.transaction import POST_EXECUTION_TYPE, BlobTransaction
 from rpc.errors import SERVER_ERROR, RpcError
-from rpc.read.values import address, data, hash32, list_of, map_of, refused, struct, uint64, uint256
+from rpc.read.values import Struct, address, data, hash32, list_of, map_of, refused, uint64, uint256
 
 Overrides: TypeAlias = Mapping[Address, AccountOverride]
 
 access_list = list_of(
-    struct("types.AccessTuple", {"address": address, "storageKeys": list_of(hash32, "common.Hash")}, ("address", "storageKeys")),
+    Struct("types.AccessTuple", {"address": address, "storageKeys": list_of(hash32, "common.Hash")}, ("address", "storageKeys")),
     "types.AccessTuple",
 )
-authorization = struct(
+authorization = Struct(
     "types.SetCodeAuthorization",
     {"chainId": uint256, "address": address, "nonce": uint64, "yParity": uint64, "r": uint256, "s": uint256},
     ("chainId", "address", "nonce", "yParity", "r", "s"),
@@ -40,7 +40,7 @@ def _blob_sidecar(value: Any) -> None:
     raise PoolError(Reason.TYPE_NOT_ACCEPTED, type=BlobTransaction.type)
 
 
-transaction_args = struct(
+transaction_args = Struct(
     "ethapi.TransactionArgs",
     {
         "from": address,
@@ -67,7 +67,7 @@ transaction_args = struct(
 
 
 _slots = map_of(hash32, hash32, "map[common.Hash]common.Hash")
-_account_override = struct(
+_account_override = Struct(
     "override.OverrideAccount",
     {"nonce": uint64, "code": data, "balance": uint256, "state": _slots, "stateDiff": _slots, "movePrecompileToAddress": address},
 )
@@ -104,7 +104,7 @@ def _as_ints(slots: Mapping[bytes, bytes] | None) -> dict[int, int] | None:
     return {int.from_bytes(slot, "big"): int.from_bytes(value, "big") for slot, value in slots.items()}
 
 
-_block_overrides = struct(
+_block_overrides = Struct(
     "override.BlockOverrides",
     {
         "number": uint256,

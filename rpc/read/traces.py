@@ -9,7 +9,7 @@ from typing import Any
 from l2engine.errors import InvalidParams
 from rpc.errors import SERVER_ERROR, RpcError
 from rpc.read.calls import block_overrides, state_override
-from rpc.read.values import Mismatch, Optional, Parser, any_json, boolean, integer, kind_of, refused, string, struct, uint
+from rpc.read.values import Mismatch, Optional, Parser, Struct, any_json, boolean, integer, kind_of, refused, string, uint
 
 _OPTIONS: dict[str, Parser[Any]] = {
     "enableMemory": boolean,
@@ -25,9 +25,9 @@ _OPTIONS: dict[str, Parser[Any]] = {
 _OF_CALLS: dict[str, Parser[Any]] = {"stateOverrides": state_override, "blockOverrides": block_overrides, "txIndex": uint}
 
 _TRACER_CONFIGS: Mapping[str, Parser[dict[str, Any]]] = {
-    "callTracer": struct("native.callTracerConfig", {"onlyTopCall": boolean, "withLog": boolean}),
-    "flatCallTracer": struct("native.flatCallTracerConfig", {"convertParityErrors": boolean, "includePrecompiles": boolean}),
-    "prestateTracer": struct(
+    "callTracer": Struct("native.callTracerConfig", {"onlyTopCall": boolean, "withLog": boolean}),
+    "flatCallTracer": Struct("native.flatCallTracerConfig", {"convertParityErrors": boolean, "includePrecompiles": boolean}),
+    "prestateTracer": Struct(
         "native.PrestateTracerConfig", {"diffMode": boolean, "disableCode": boolean, "disableStorage": boolean, "includeEmpty": boolean}
     ),
 }
@@ -55,5 +55,5 @@ def _tracer_config(tracer: str, value: Any) -> dict[str, Any]:
 
 
 _plain = {name: refused(f'trace option "{name}" is for debug_traceCall alone') for name in _OF_CALLS}
-trace_options = Optional(_with_tracer_config(struct("tracers.TraceConfig", {**_OPTIONS, **_plain})))
-trace_call_options = Optional(_with_tracer_config(struct("tracers.TraceCallConfig", {**_OPTIONS, **_OF_CALLS})))
+trace_options = Optional(_with_tracer_config(Struct("tracers.TraceConfig", {**_OPTIONS, **_plain})))
+trace_call_options = Optional(_with_tracer_config(Struct("tracers.TraceCallConfig", {**_OPTIONS, **_OF_CALLS})))

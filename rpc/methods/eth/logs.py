@@ -54,6 +54,15 @@ def check(query: LogQuery) -> None:
         raise RpcError(INVALID_PARAMS, "invalid block range params")
 
 
+def check_ahead(query: LogQuery) -> None:
+    """Refuse also a range of which no later block can be a part, and a label at its end: who watches new blocks would wait in vain."""
+    check(query)
+    ends = [("latest" if tag is None else tag) for tag in (query.from_block, query.to_block)]
+    from_number = isinstance(ends[0], int) or ends[0] == "earliest"
+    if not ((from_number and (isinstance(ends[1], int) or ends[1] == "latest")) or ends == ["latest", "latest"]):
+        raise RpcError(INVALID_PARAMS, "invalid block range params")
+
+
 def _number(context: Context, reference: BlockTag | None) -> BlockNumber:
     if isinstance(reference, int):
         return reference
