@@ -15,6 +15,7 @@ from l2engine.refusals import Reason
 from l2engine.rules import blobs, checks
 from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import Fork, L1Rules
+from l2engine.rules.predeploys import BASE_FEE_VAULT
 from l2engine.types.base import Address, Gas, Wei, checksum_address
 from l2engine.types.environment import BlockEnv
 from l2engine.types.execution import AccountOverride, Call, CallResult, Deadline
@@ -73,11 +74,8 @@ class _Call:
             checks.check_fee_cap(call.sender, fee_cap, env.base_fee_per_gas or 0)
         self._check_parts()
         most = call.gas * fee_cap + self._blob_gas * call.max_fee_per_blob_gas
-        have, want = accounts.get_balance(call.sender), most + call.value
-        if most:
-            checks.check_funds(call.sender, have, want)
+        checks.check_funds(call.sender, accounts.get_balance(call.sender), most + call.value)
         intrinsic, floor = checks.check_gas(fork, _likeness(call))
-        checks.check_funds(call.sender, have, want)
         checks.check_initcode(fork, call.to, call.data)
         return Plan(
             sender=call.sender,
@@ -115,7 +113,10 @@ class _Call:
     def settle(self, plan: Plan, execution: Execution) -> Gas:
         accounts, used = self._runner.accounts, self._runner.settled_gas(plan, execution)
         accounts.delta_balance(plan.sender, (plan.gas - used) * plan.price)
-        accounts.delta_balance(self._runner.env.beneficiary, used * max(0, plan.price - self._block.base_fee_per_gas))
+        base_fee = self._block.base_fee_per_gas  # 0 when the call has no price
+        accounts.delta_balance(self._runner.env.beneficiary, used * max(0, plan.price - base_fee))
+        if self._runner.fork.is_optimism:
+            accounts.delta_balance(BASE_FEE_VAULT, used * base_fee)
         return used
 
 

@@ -9,7 +9,7 @@ use crate::execute::machine::{FramesResult, Listener};
 use crate::execute::phases::{Phases, Plan, raise_nonce};
 use crate::execute::transaction::GAS_PER_BLOB;
 use crate::failures::FrameFailure;
-use crate::fork::Fork;
+use crate::fork::{self, Fork};
 use crate::view::{StateView, analyse};
 use revm::context::either::Either;
 use revm::context::journaled_state::account::JournaledAccountTr;
@@ -137,12 +137,9 @@ impl Phases for Message {
         if message.to.is_none() && !execution.machine.transaction().authorization_list.is_empty() {
             return refuse!(AuthorizationsCreate, address = sender);
         }
-        if !fee_cap.is_zero() || most_for_blobs != Some(U256::ZERO) {
-            checks::funds(sender, balance, want)?; // geth asks for the value of a free call only later
-        }
+        checks::funds(sender, balance, want)?;
         let initial = execution.machine.initial_gas();
         checks::enough_gas(gas, &initial)?;
-        checks::funds(sender, balance, want)?;
         let data_length = execution.machine.transaction().data.len();
         if checks::too_much_initcode(&execution.fork, message.to.is_none(), data_length) {
             checks::initcode_too_long(data_length)?;
@@ -169,8 +166,12 @@ impl Phases for Message {
         if execution.machine.listener().is_some() {
             execution.credit(plan.sender, U256::from(plan.gas - ran.gas_used) * plan.price)?;
             let block = execution.machine.block();
-            let (beneficiary, tip) = (block.beneficiary, plan.price.saturating_sub(U256::from(block.basefee)));
-            execution.credit(beneficiary, U256::from(ran.gas_used) * tip)?;
+            let (beneficiary, used) = (block.beneficiary, U256::from(ran.gas_used));
+            let base_fee = U256::from(block.basefee); // 0 when the call has no price
+            execution.credit(beneficiary, used * plan.price.saturating_sub(base_fee))?;
+            if execution.fork.is_optimism {
+                execution.credit(fork::BASE_FEE_VAULT, used * base_fee)?;
+            }
         }
         Ok(ran.gas_used)
     }

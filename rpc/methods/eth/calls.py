@@ -11,6 +11,7 @@ from typing import Any
 from l2engine.errors import ExecutionReverted, ExecutionTimeout, InvalidTransaction
 from l2engine.evm.tracers.calls import revert_reason
 from l2engine.refusals import Reason
+from l2engine.rules.blobs import GAS_PER_BLOB
 from l2engine.rules.forks import L1Rules
 from l2engine.types.base import Address, Gas, Wei
 from l2engine.types.environment import BlockEnv
@@ -123,7 +124,10 @@ def _highest_gas(context: Context, message: Call, view: StateView, header: Heade
         balance = _balance(view, message.sender, overrides)
         if message.value >= balance:
             raise RpcError(SERVER_ERROR, "insufficient funds for transfer")
-        highest = min(highest, (balance - message.value) // price)
+        for_blobs = len(message.blob_versioned_hashes) * GAS_PER_BLOB * message.max_fee_per_blob_gas
+        if for_blobs and for_blobs >= balance - message.value:
+            raise RpcError(SERVER_ERROR, "insufficient funds for gas * price + value")
+        highest = min(highest, (balance - message.value - for_blobs) // price)
     cap = context.settings.gas_cap
     return min(highest, cap) if cap else highest
 
