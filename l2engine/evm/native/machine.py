@@ -103,7 +103,7 @@ def _is_unusual(env: BlockEnv, call: Call | None, overrides: Mapping[Address, Ac
     if (env.base_fee_per_gas or 0) > MAX_UINT64 or env.blob_base_fee is not None:
         return True
     sender = None if call is None else call.sender
-    return any(item.move_precompile_to or (item.balance or 0) >> 255 and who != sender for who, item in overrides.items())
+    return any(item.move_precompile_to or ((item.balance or 0) >> 255 and who != sender) for who, item in overrides.items())
 
 
 class NativeMachine:
