@@ -6,6 +6,7 @@
     │   └── RootMismatch       a field of the header differs from the computed one; carries both values
     ├── InvalidTransaction     a transaction is not valid in this block (the builder skips it, the verifier rejects the block)
     │   └── PoolError          the pool refuses it
+    ├── InvalidOverride        a state override of a call that cannot be applied               -32000
     ├── InvalidPayload         an Engine API payload contradicts itself before it is a block (hash, fields of the wrong fork)
     ├── InvalidParams          a malformed argument                                             -32602
     ├── InvalidAttributes      payload attributes that cannot be built                          -38003
@@ -72,6 +73,10 @@ class PoolError(InvalidTransaction):
     """A transaction the pool refuses."""
 
     words = refusals.POOL_WORDS
+
+
+class InvalidOverride(L2EngineError):
+    """A state override of a call that does not fit the state."""
 
 
 class InvalidPayload(L2EngineError):

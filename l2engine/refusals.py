@@ -31,11 +31,13 @@ class Reason(StrEnum):
     INSUFFICIENT_FUNDS = "insufficient_funds"
     # blobs and delegations
     BLOBS_MISSING = "blobs_missing"
+    BLOBS_CREATE = "blobs_create"
     TOO_MANY_BLOBS = "too_many_blobs"
     BLOB_HASH_VERSION = "blob_hash_version"
     BLOB_FEE_CAP_TOO_LOW = "blob_fee_cap_too_low"
     BLOB_GAS_LIMIT_REACHED = "blob_gas_limit_reached"
     AUTHORIZATIONS_MISSING = "authorizations_missing"
+    AUTHORIZATIONS_CREATE = "authorizations_create"
     # gas
     GAS_LIMIT_REACHED = "gas_limit_reached"
     INTRINSIC_GAS_TOO_LOW = "intrinsic_gas_too_low"
@@ -54,8 +56,6 @@ class Reason(StrEnum):
     REFUND_TARGET_NOT_SIGNED = "refund_target_not_signed"
     REFUND_ABOVE_GAS_USED = "refund_above_gas_used"
     SETTLEMENT_UNDERFLOWS = "settlement_underflows"
-    # calls
-    NOT_A_PRECOMPILE = "not_a_precompile"
     # the pool
     POOL_NOT_READY = "pool_not_ready"
     OVERSIZED = "oversized"
@@ -100,6 +100,7 @@ WORDS: Mapping[Reason, str] = {
     Reason.COST_OVERFLOWS: "insufficient funds for gas * price + value: address {address} required balance exceeds 256 bits",
     Reason.INSUFFICIENT_FUNDS: "insufficient funds for gas * price + value: address {address} have {have} want {want}",
     Reason.BLOBS_MISSING: "blob transaction missing blob hashes",
+    Reason.BLOBS_CREATE: "blob transaction of type create",
     Reason.TOO_MANY_BLOBS: "blob transaction has too many blobs",
     Reason.BLOB_HASH_VERSION: "blob {index} has invalid hash version",
     Reason.BLOB_FEE_CAP_TOO_LOW: (
@@ -107,6 +108,7 @@ WORDS: Mapping[Reason, str] = {
     ),
     Reason.BLOB_GAS_LIMIT_REACHED: "blob gas limit reached",
     Reason.AUTHORIZATIONS_MISSING: "EIP-7702 transaction with empty auth list (sender {address})",
+    Reason.AUTHORIZATIONS_CREATE: "EIP-7702 transaction cannot be used to create contract (sender {address})",
     Reason.GAS_LIMIT_REACHED: "gas limit reached",
     Reason.INTRINSIC_GAS_TOO_LOW: "intrinsic gas too low: have {have}, want {want}",
     Reason.FLOOR_GAS_TOO_LOW: "insufficient gas for floor data gas cost: have {have}, want {want}",
@@ -122,7 +124,6 @@ WORDS: Mapping[Reason, str] = {
     Reason.REFUND_TARGET_NOT_SIGNED: "gas refund for index {index}, where the block has no signed transaction",
     Reason.REFUND_ABOVE_GAS_USED: "gas refund {refund} above the gas used {gas_used}",
     Reason.SETTLEMENT_UNDERFLOWS: "gas refund cannot be settled: address {address} has less than {delta} wei",
-    Reason.NOT_A_PRECOMPILE: "account {address} is not a precompile",
     Reason.POOL_NOT_READY: "the pool is not ready",
     Reason.OVERSIZED: "oversized data: transaction size {size}, limit {limit}",
     Reason.TYPE_NOT_YET_SUPPORTED: "transaction type not supported: type {type} rejected, pool not yet in {fork}",
@@ -177,7 +178,7 @@ class _Shown(dict[str, int | str | bytes]):
     """Facts that show addresses with their checksum."""
 
     def __getitem__(self, name: str) -> int | str:
-        from eth_utils import to_checksum_address  # imported only when a text is needed
+        from l2engine.hashing import checksum_address  # imported only when a text is needed
 
         fact = super().__getitem__(name)
-        return str(to_checksum_address(fact)) if isinstance(fact, bytes) else fact
+        return checksum_address(fact) if isinstance(fact, bytes) else fact

@@ -146,26 +146,30 @@ class Context:
 
     def header(self, reference: BlockReference) -> Header | None:
         """The header for a number, tag or hash; None when there is none. `UnknownBlock` for safe or finalized when not set."""
+        found = self._find(reference)
+        if found is None and reference in ("safe", "finalized"):
+            raise UnknownBlock(f"{reference} block not found")
+        return found
+
+    def _find(self, reference: BlockReference) -> Header | None:
         engine = self.engine
         if reference == "latest" or reference == "pending":  # there is no pending block, so "pending" means the head
             return engine.head
         if isinstance(reference, bytes):
             return self.blocks.header(reference)
         if reference == "safe" or reference == "finalized":
-            labelled = engine.safe if reference == "safe" else engine.finalized
-            if labelled is None:
-                raise UnknownBlock(f"{reference} block not found")
-            return labelled
+            return engine.safe if reference == "safe" else engine.finalized
         if reference is None:
             raise RpcError(SERVER_ERROR, "invalid arguments; neither block nor hash specified")
         block_hash = self.blocks.canonical_hash(0 if isinstance(reference, str) else reference)
         return None if block_hash is None else self.blocks.header(block_hash)
 
-    def header_or_error(self, reference: BlockReference) -> Header:
-        """As `header`, but raises an error in geth's words when there is none."""
-        header = None if reference is None else self.header(reference)
+    def header_or_error(self, reference: BlockReference, unset: str = "header not found") -> Header:
+        """As `header`, but raises an error in geth's words when there is none; `unset` are the words where the
+        label (safe or finalized) is not set."""
+        header = None if reference is None else self._find(reference)
         if header is None:
-            raise UnknownBlock("header not found")
+            raise UnknownBlock(unset.format(label=reference) if isinstance(reference, str) else "header not found")
         if isinstance(reference, CanonicalHash) and not self.blocks.is_canonical(header):
             raise RpcError(SERVER_ERROR, "hash is not currently canonical")
         return header

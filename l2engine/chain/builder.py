@@ -35,7 +35,7 @@ from l2engine.types.limits import BuilderSettings
 from l2engine.types.native_functions import fast_lz_length
 from l2engine.types.payload import BuiltPayload, PayloadAttributes
 from l2engine.types.storage import StateStore
-from l2engine.types.transaction import POST_EXECUTION_TYPE, record_of
+from l2engine.types.transaction import DEPOSIT_TYPE, POST_EXECUTION_TYPE, record_of
 from l2engine.types.transaction_codec import decode_transaction, recover_sender
 from l2engine.types.transactions import Transactions
 
@@ -127,13 +127,14 @@ class Builder:
                 raise _not_forced(transactions[index], InvalidTransaction(Reason.MINT_OVERFLOWS))
         if not fork.da_footprint:
             return
+        activates = fork in self._config.activated((parent.number, parent.timestamp), (parent.number + 1, attributes.timestamp))
+        first = transactions.first
+        if not activates and first is not None and first.type == DEPOSIT_TYPE and len(first.data) < Format.JOVIAN.length:
+            raise InvalidAttributes(f"L1 attributes transaction data too short for DA footprint gas scalar: {len(first.data)}")
         try:
             validate_l1_attributes(fork, transactions)
         except InvalidBlock as error:
             raise InvalidAttributes(str(error)) from error
-        activates = fork in self._config.activated((parent.number, parent.timestamp), (parent.number + 1, attributes.timestamp))
-        if not activates and deposit_format(transactions.first) is Format.ISTHMUS:
-            raise InvalidAttributes("L1 attributes deposit in Isthmus format outside of Jovian's activation block")
         if activates and fork.only_deposits_on_activation and any(record_of(raw).is_signed for raw in transactions):
             raise InvalidAttributes(f"unexpected non-deposit transaction in {fork.name} activation block")
 

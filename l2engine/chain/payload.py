@@ -159,6 +159,8 @@ def payload_id(parent_hash: Hash32, attributes: PayloadAttributes, version: int)
     parts = [parent_hash, _u64(a.timestamp), a.prev_randao, a.suggested_fee_recipient, withdrawals]
     if a.parent_beacon_block_root is not None:
         parts.append(a.parent_beacon_block_root)
+    if a.slot_number is not None:
+        parts.append(_u64(a.slot_number))
     if a.no_tx_pool or a.transactions:
         transactions = a.transactions or ()
         parts += [bytes([a.no_tx_pool]), _u64(len(transactions)), *keccak_all(transactions)]

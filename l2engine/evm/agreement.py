@@ -9,7 +9,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any, TypeAlias
 
-from l2engine.errors import DecodeError, ExecutionTimeout, ExecutorsDisagree, InvalidBlock, InvalidTransaction, L2EngineError
+from l2engine.errors import (
+    DecodeError,
+    ExecutionTimeout,
+    ExecutorsDisagree,
+    InvalidBlock,
+    InvalidOverride,
+    InvalidTransaction,
+    L2EngineError,
+)
 from l2engine.evm.executor import BlockExecution, Executor
 from l2engine.evm.native.machine import NativeExecutor
 from l2engine.evm.reference.machine import ReferenceExecutor
@@ -28,7 +36,7 @@ log = logging.getLogger(__name__)
 Difference: TypeAlias = tuple[str, Any, Any]
 """The name of the difference, its native value and its reference value."""
 
-_REFUSALS = (InvalidTransaction, InvalidBlock, DecodeError)
+_REFUSALS = (InvalidTransaction, InvalidOverride, InvalidBlock, DecodeError)
 _ONE_STEP = {
     FailureKind.OUT_OF_GAS,
     FailureKind.GAS_OVERFLOW,
@@ -152,6 +160,9 @@ class AgreementBlockExecution:
             except (InvalidTransaction, DecodeError) as error:
                 return index, error
         return None
+
+    def diff(self) -> StateDiff:
+        return self._native.diff()
 
     def finish(self) -> BlockResult:
         native, reference = _attempt(self._native.finish), _attempt(self._reference.finish)

@@ -15,6 +15,7 @@ from l2engine.rules.system_calls import DEPOSIT_REQUESTS, deposit_requests, requ
 from l2engine.types.base import Address, Gas
 from l2engine.types.environment import BlockEnv
 from l2engine.types.execution import BlockResult, Deadline, RefundRule, TransactionResult
+from l2engine.types.state import StateDiff
 from l2engine.types.tracing import Tracer
 from l2engine.types.transaction import Transaction
 from l2engine.types.transaction_codec import decode_transaction
@@ -60,6 +61,9 @@ class BlockLoop:
         if self._first is None and (failed is None or failed[0] > 0):
             self._first = transactions.first
         return failed
+
+    def diff(self) -> StateDiff:
+        return self._machine.diff()
 
     def finish(self) -> BlockResult:
         requests = None

@@ -38,6 +38,9 @@ class BlockExecution(Protocol):
     def apply_all(self, transactions: Transactions) -> tuple[int, Exception] | None:
         """Execute transactions in order until one is refused: its index and the reason; None when all ran."""
 
+    def diff(self) -> StateDiff:
+        """What the block has changed so far."""
+
     def finish(self) -> BlockResult:
         """Close the block (rewards, withdrawals, requests under Ethereum rules) and hand out the result. Call once."""
 

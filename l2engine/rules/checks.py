@@ -4,11 +4,14 @@ The verifier and the pool call them in two different orders, as geth does. Each 
 Sources: EIP-2, 155, 2718, 3860, 7623, 7702, 7825; go-ethereum's core/state_transition.go and core/txpool/validation.go.
 """
 
+from collections.abc import Sequence
+
 from l2engine.errors import InvalidTransaction
 from l2engine.refusals import Reason
+from l2engine.rules.blobs import MAX_BLOBS_PER_TRANSACTION
 from l2engine.rules.forks import Fork, L1Rules
 from l2engine.rules.intrinsic_gas import floor_gas, intrinsic_gas
-from l2engine.types.base import MAX_UINT256, Address, Gas, Wei
+from l2engine.types.base import MAX_UINT256, Address, Gas, Hash32, Wei
 from l2engine.types.signature import SECP256K1_N
 from l2engine.types.transaction import SetCodeTransaction, SignedTransaction, Transaction
 
@@ -55,6 +58,21 @@ def check_authorizations(tx: Transaction, sender: Address) -> None:
     """Check that a set-code transaction has at least one authorization."""
     if isinstance(tx, SetCodeTransaction) and not tx.authorization_list:
         raise InvalidTransaction(Reason.AUTHORIZATIONS_MISSING, address=sender)
+
+
+def check_blob_hashes(fork: Fork, hashes: Sequence[Hash32]) -> None:
+    """Check that there are no more blobs than a transaction may have, each named by a hash of the one known version."""
+    if fork.has(L1Rules.OSAKA) and len(hashes) > MAX_BLOBS_PER_TRANSACTION:
+        raise InvalidTransaction(Reason.TOO_MANY_BLOBS)
+    for index, versioned_hash in enumerate(hashes):
+        if versioned_hash[0] != 1:
+            raise InvalidTransaction(Reason.BLOB_HASH_VERSION, index=index)
+
+
+def check_blob_fee(sender: Address, fee_cap: Wei, base_fee: Wei) -> None:
+    """Check that the fee cap for blob gas covers the block's fee."""
+    if fee_cap < base_fee:
+        raise InvalidTransaction(Reason.BLOB_FEE_CAP_TOO_LOW, address=sender, fee_cap=fee_cap, base_fee=base_fee)
 
 
 def check_gas(fork: Fork, tx: Transaction) -> tuple[Gas, Gas]:

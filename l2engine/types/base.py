@@ -3,19 +3,13 @@
 Addresses and hashes are raw big-endian bytes (20 and 32); hex appears only at the edges.
 """
 
-import os
-from collections.abc import Callable
 from typing import TypeAlias
 
+from l2engine import hashing
 from l2engine.types import rlp
 
-# eth-hash picks its backend when first imported; this C one is six times faster than the default.
-os.environ.setdefault("ETH_HASH_BACKEND", "pysha3")
-
-from eth_hash.auto import keccak as _keccak
-
-keccak: Callable[[bytes], bytes] = _keccak
-"""Keccak-256, 32 bytes."""
+keccak = hashing.keccak
+checksum_address = hashing.checksum_address
 
 Address: TypeAlias = bytes  # 20 bytes
 Hash32: TypeAlias = bytes  # 32 bytes
@@ -39,10 +33,3 @@ MAX_UINT256 = 2**256 - 1
 def encode_int(value: int) -> bytes:
     """`value` as RLP encodes integers: big-endian without leading zeros, empty for 0."""
     return value.to_bytes((value.bit_length() + 7) // 8, "big")
-
-
-def checksum_address(who: Address) -> str:
-    """The address in EIP-55's mixed-case form, as geth writes it in messages."""
-    text = who.hex()
-    digest = keccak(text.encode()).hex()
-    return "0x" + "".join(c.upper() if int(d, 16) > 7 else c for c, d in zip(text, digest, strict=False))

@@ -111,6 +111,8 @@ class Call:
     access_list: tuple[tuple[Address, tuple[Hash32, ...]], ...] = ()
     authorization_list: tuple[Authorization, ...] = ()
     blob_versioned_hashes: tuple[Hash32, ...] = ()
+    max_fee_per_blob_gas: Wei = 0
+    """0 makes blobs free."""
     nonce: int | None = None
     """None uses the account's current nonce."""
 

@@ -39,6 +39,8 @@ class PayloadAttributes:
     """Denominator and elasticity, u32 big-endian each; from Holocene on."""
     min_base_fee: Wei | None = None
     """From Jovian on."""
+    slot_number: int | None = None
+    """Of no fork so far: only part of the payload id, as in op-geth."""
 
     def __post_init__(self) -> None:
         if self.transactions is not None and not isinstance(self.transactions, Transactions):

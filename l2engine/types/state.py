@@ -75,3 +75,34 @@ class StateDiff:
     accounts: Mapping[Address, AccountDiff]
     codes: Mapping[Hash32, bytes]
     """Code that the block deployed, by its hash."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedView:
+    """The state of `below` with `changes` on top; implements `StateView`."""
+
+    below: StateView
+    changes: StateDiff
+
+    def account(self, address: Address) -> Account | None:
+        changed = self.changes.accounts.get(address)
+        return self.below.account(address) if changed is None else changed.account
+
+    def storage(self, address: Address, slot: int) -> int:
+        changed = self.changes.accounts.get(address)
+        if changed is not None and (slot in changed.storage or changed.destroyed):
+            return changed.storage.get(slot, 0)
+        return self.below.storage(address, slot)
+
+    def has_storage(self, address: Address) -> bool:
+        changed = self.changes.accounts.get(address)
+        if changed is None:
+            return self.below.has_storage(address)
+        return any(changed.storage.values()) or (not changed.destroyed and self.below.has_storage(address))
+
+    def code(self, code_hash: Hash32) -> bytes:
+        code = self.changes.codes.get(code_hash)
+        return self.below.code(code_hash) if code is None else code
+
+    def block_hash(self, number: BlockNumber) -> Hash32 | None:
+        return self.below.block_hash(number)

@@ -17,8 +17,10 @@ from l2engine.types.base import Hash32, keccak
 from l2engine.types.block import Block, decode_block
 from l2engine.types.duration import parse_duration
 from l2engine.types.execution import Deadline
+from l2engine.types.header import Header
 from l2engine.types.json_text import JsonText
 from l2engine.types.payload import PayloadAttributes
+from l2engine.types.state import ChangedView, StateView
 from rpc.context import Context
 from rpc.errors import SERVER_ERROR, RpcError
 from rpc.jsonrpc import RunsOn, Written, method
@@ -132,14 +134,8 @@ def _trace(context: Context, block: Block, options: dict[str, Any], text: JsonTe
     """Write the traces of a block's transactions, or the one of the transaction at index `only`."""
     if block.number == 0:
         raise RpcError(SERVER_ERROR, "genesis is not traceable")
-    parent = context.header_or_error(block.header.parent_hash)
-    try:
-        env = block_env(context.config, block, parent)
-    except InvalidBlock as error:
-        raise RpcError(SERVER_ERROR, f"tracing failed: {error}") from None
-    context.executor.prepare(env, None, None, traced=True)
+    _, execution = _begin(context, block)
     deadline = _deadline(context, options)
-    execution = context.executor.begin(context.view(parent), env)
     logs_before = 0
     for index, raw in enumerate(block.transactions if only is None else block.transactions[: only + 1]):
         if only is not None and index < only:
@@ -154,6 +150,18 @@ def _trace(context: Context, block: Block, options: dict[str, Any], text: JsonTe
             text.write(b"}")
     if only is None:
         text.write(b"]" if block.transactions else b"[]")
+
+
+def _begin(context: Context, block: Block) -> tuple[StateView, BlockExecution]:
+    """A block about to run again, and the state before it."""
+    parent = context.header_or_error(block.header.parent_hash)
+    try:
+        env = block_env(context.config, block, parent)
+    except InvalidBlock as error:
+        raise RpcError(SERVER_ERROR, f"tracing failed: {error}") from None
+    context.executor.prepare(env, None, None, traced=True)
+    view = context.view(parent)
+    return view, context.executor.begin(view, env)
 
 
 def _place(block: Block, index: int) -> dict[str, Any]:
@@ -183,12 +191,26 @@ def trace_call(context: Context, args: dict[str, Any], reference: BlockReference
     context.executor.prepare(env, message, overrides, traced=True)
 
     def write(text: JsonText) -> None:
-        tracer = _make(options, text, None, 0)
+        tracer, deadline = _make(options, text, None, 0), _deadline(context, options)
         with _failures():
-            context.executor.call(context.view(header), env, message, overrides, _deadline(context, options), tracer)
+            view = _view_before(context, header, options["txIndex"], deadline) if "txIndex" in options else context.view(header)
+            context.executor.call(view, env, message, overrides, deadline, tracer)
         tracer.finish(text)
 
     return Written(write)
+
+
+def _view_before(context: Context, header: Header, index: int, deadline: Deadline) -> StateView:
+    """The state just before a block's transaction, for which those before it run again."""
+    block = context.blocks.block(header.hash)
+    if block is None or block.number == 0:
+        raise RpcError(SERVER_ERROR, "no transaction in genesis")
+    if index and index >= len(block.transactions):
+        raise RpcError(SERVER_ERROR, f"transaction index {index} out of range for block 0x{block.hash.hex()}")
+    view, execution = _begin(context, block)
+    for raw in block.transactions[:index]:
+        execution.apply(raw, None, deadline)
+    return ChangedView(view, execution.diff())
 
 
 @contextmanager

@@ -82,7 +82,7 @@ class Subscriptions:
         kind, *options = arguments(method(self.subscribe, string, *KINDS[params[0]]), params)
         subscription = Subscription("0x" + secrets.token_bytes(16).hex(), kind, *options)
         if isinstance(subscription.option, LogQuery):
-            logs.check(self._settings, subscription.option)
+            logs.check_ahead(self._settings, subscription.option)
         with self._lock:
             owned = self._owned.get(owner)
             if owned is None:

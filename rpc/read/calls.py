@@ -11,17 +11,17 @@ from l2engine.refusals import Reason
 from l2engine.types.base import ZERO_ADDRESS, Address, checksum_address
 from l2engine.types.delegation import Authorization
 from l2engine.types.execution import AccountOverride, Call
-from l2engine.types.transaction import POST_EXECUTION_TYPE
+from l2engine.types.transaction import POST_EXECUTION_TYPE, BlobTransaction
 from rpc.errors import SERVER_ERROR, RpcError
-from rpc.read.values import address, any_json, data, hash32, list_of, map_of, struct, uint64, uint256
+from rpc.read.values import Struct, address, data, hash32, list_of, map_of, refused, uint64, uint256
 
 Overrides: TypeAlias = Mapping[Address, AccountOverride]
 
 access_list = list_of(
-    struct("types.AccessTuple", {"address": address, "storageKeys": list_of(hash32, "common.Hash")}, ("address", "storageKeys")),
+    Struct("types.AccessTuple", {"address": address, "storageKeys": list_of(hash32, "common.Hash")}, ("address", "storageKeys")),
     "types.AccessTuple",
 )
-authorization = struct(
+authorization = Struct(
     "types.SetCodeAuthorization",
     {"chainId": uint256, "address": address, "nonce": uint64, "yParity": uint64, "r": uint256, "s": uint256},
     ("chainId", "address", "nonce", "yParity", "r", "s"),
@@ -35,7 +35,12 @@ def transaction_type(value: Any) -> Any:
     return value
 
 
-transaction_args = struct(
+def _blob_sidecar(value: Any) -> None:
+    """Blobs themselves, which an OP chain does not take: `PoolError`. A call sees `blobVersionedHashes` alone."""
+    raise PoolError(Reason.TYPE_NOT_ACCEPTED, type=BlobTransaction.type)
+
+
+transaction_args = Struct(
     "ethapi.TransactionArgs",
     {
         "from": address,
@@ -54,12 +59,15 @@ transaction_args = struct(
         "blobVersionedHashes": list_of(hash32, "common.Hash"),
         "authorizationList": list_of(authorization, "types.SetCodeAuthorization"),
         "type": transaction_type,
+        "blobs": _blob_sidecar,
+        "commitments": _blob_sidecar,
+        "proofs": _blob_sidecar,
     },
 )
 
 
 _slots = map_of(hash32, hash32, "map[common.Hash]common.Hash")
-_account_override = struct(
+_account_override = Struct(
     "override.OverrideAccount",
     {"nonce": uint64, "code": data, "balance": uint256, "state": _slots, "stateDiff": _slots, "movePrecompileToAddress": address},
 )
@@ -69,9 +77,9 @@ _state_override = map_of(address, _account_override, "override.StateOverride")
 def state_override(value: Any) -> Overrides:
     """geth's state override object."""
     accounts = _state_override(value)
-    for fields in accounts.values():
-        target = fields.get("movePrecompileToAddress")
-        if target in accounts:
+    targets = [fields["movePrecompileToAddress"] for fields in accounts.values() if "movePrecompileToAddress" in fields]
+    for index, target in enumerate(targets):
+        if target in accounts or target in targets[:index]:
             raise RpcError(SERVER_ERROR, f"account {checksum_address(target)} is already overridden")
     return {who: _override(who, fields) for who, fields in accounts.items()}
 
@@ -96,7 +104,7 @@ def _as_ints(slots: Mapping[bytes, bytes] | None) -> dict[int, int] | None:
     return {int.from_bytes(slot, "big"): int.from_bytes(value, "big") for slot, value in slots.items()}
 
 
-_block_overrides = struct(
+_block_overrides = Struct(
     "override.BlockOverrides",
     {
         "number": uint256,
@@ -107,19 +115,15 @@ _block_overrides = struct(
         "prevRandao": hash32,
         "baseFeePerGas": uint256,
         "blobBaseFee": uint256,
-        "beaconRoot": any_json,
-        "withdrawals": any_json,
+        "beaconRoot": refused('block override "beaconRoot" is not supported for this RPC method'),
+        "withdrawals": refused('block override "withdrawals" is not supported for this RPC method'),
     },
 )
 
 
 def block_overrides(value: Any) -> dict[str, Any]:
     """geth's block override object, as fields of `BlockEnv`."""
-    fields = _block_overrides(value)
-    for name in ("beaconRoot", "withdrawals"):
-        if name in fields:
-            raise RpcError(SERVER_ERROR, f'block override "{name}" is not supported for this RPC method')
-    return {_ENV_FIELDS[name]: item for name, item in fields.items()}
+    return {_ENV_FIELDS[name]: item for name, item in _block_overrides(value).items()}
 
 
 _ENV_FIELDS = {
@@ -156,4 +160,5 @@ def to_call(args: dict[str, Any], chain_id: int, gas_cap: int) -> Call:
             Authorization(a["chainId"], a["address"], a["nonce"], a["yParity"], a["r"], a["s"]) for a in args.get("authorizationList", ())
         ),
         blob_versioned_hashes=tuple(args.get("blobVersionedHashes", ())),
+        max_fee_per_blob_gas=args.get("maxFeePerBlobGas", 0),
     )

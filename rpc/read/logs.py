@@ -9,7 +9,7 @@ from l2engine.errors import InvalidParams
 from l2engine.types.base import Address, Hash32
 from l2engine.types.log_filter import LogFilter
 from rpc.read.blocks import BlockTag, block_tag
-from rpc.read.values import Mismatch, any_json, data, hash32, list_of, struct
+from rpc.read.values import Mismatch, Struct, any_json, data, hash32, list_of
 
 MAX_TOPICS = 4
 MAX_SUB_TOPICS = 1000  # geth's bound on alternatives per position
@@ -37,7 +37,7 @@ def log_query(value: Any) -> LogQuery:
     return LogQuery(wanted, raw.get("blockHash"), raw.get("fromBlock"), raw.get("toBlock"))
 
 
-_FILTER_FIELDS = struct(
+_FILTER_FIELDS = Struct(
     "filters.input",
     {
         "blockHash": hash32,

@@ -11,6 +11,7 @@ from l2engine.types.payload import ExecutionPayload, ForkchoiceState, PayloadAtt
 from l2engine.types.transactions import Transactions
 from rpc.read.values import (
     Parser,
+    Struct,
     address,
     boolean,
     data,
@@ -19,12 +20,11 @@ from rpc.read.values import (
     list_of,
     payload_id,
     plain_uint64,
-    struct,
     uint64,
     uint256,
 )
 
-_withdrawal = struct("types.Withdrawal", {"index": uint64, "validatorIndex": uint64, "address": address, "amount": uint64})
+_withdrawal = Struct("types.Withdrawal", {"index": uint64, "validatorIndex": uint64, "address": address, "amount": uint64})
 
 
 def withdrawal(value: Any) -> Withdrawal:
@@ -53,7 +53,7 @@ _PAYLOAD_FIELDS: dict[str, Parser[Any]] = {
     "excessBlobGas": uint64,
     "withdrawalsRoot": hash32,
 }
-_payload = struct("engine.ExecutableData", _PAYLOAD_FIELDS, tuple(_PAYLOAD_FIELDS)[:14])
+_payload = Struct("engine.ExecutableData", _PAYLOAD_FIELDS, tuple(_PAYLOAD_FIELDS)[:14])
 
 
 def execution_payload(value: Any) -> ExecutionPayload:
@@ -82,7 +82,7 @@ def execution_payload(value: Any) -> ExecutionPayload:
     )
 
 
-_attributes = struct(
+_attributes = Struct(
     "engine.PayloadAttributes",
     {
         "timestamp": uint64,
@@ -116,10 +116,11 @@ def payload_attributes(value: Any) -> PayloadAttributes:
         fields.get("gasLimit"),
         fields.get("eip1559Params"),
         fields.get("minBaseFee"),
+        fields.get("slotNumber"),
     )
 
 
-_forkchoice = struct("engine.ForkchoiceStateV1", {"headBlockHash": hash32, "safeBlockHash": hash32, "finalizedBlockHash": hash32})
+_forkchoice = Struct("engine.ForkchoiceStateV1", {"headBlockHash": hash32, "safeBlockHash": hash32, "finalizedBlockHash": hash32})
 
 
 def forkchoice_state(value: Any) -> ForkchoiceState:
@@ -136,7 +137,7 @@ def payload_identifier(value: Any) -> bytes:
         raise InvalidParams(f'invalid payload id "{value}": {error}') from None
 
 
-transition_configuration = struct(
+transition_configuration = Struct(
     "engine.TransitionConfigurationV1",
     {"terminalTotalDifficulty": uint256, "terminalBlockHash": hash32, "terminalBlockNumber": uint64},
 )

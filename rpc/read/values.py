@@ -1,7 +1,7 @@
 """Parsers for numbers, byte strings and containers in JSON, as strict as geth and with its error texts; `rpc/read` is built from them.
 
 A parser takes one decoded JSON value and returns the typed one, or raises `InvalidParams`. Go names the struct field or
-the type where a value did not fit; `Mismatch` keeps both, so that `struct` can add the field's name on the way out.
+the type where a value did not fit; `Mismatch` keeps both, so that `Struct` can add the field's name on the way out.
 Source: geth common/hexutil.
 """
 
@@ -15,6 +15,7 @@ import orjson
 
 from l2engine.errors import InvalidParams
 from l2engine.types.base import MAX_UINT64, Address, Hash32
+from rpc.errors import SERVER_ERROR, RpcError
 
 T = TypeVar("T")
 Parser: TypeAlias = Callable[[Any], T]
@@ -187,6 +188,15 @@ def any_json(value: Any) -> Any:
     return value
 
 
+def refused(message: str) -> Parser[Any]:
+    """A field that is known and not served: `RpcError` with the message."""
+
+    def parse(value: Any) -> Any:
+        raise RpcError(SERVER_ERROR, message)
+
+    return parse
+
+
 def kind_of(value: Any, shown: bool = False) -> str:
     """Go's name for the kind of a JSON value; `shown` adds a number's value."""
     if isinstance(value, bool):
@@ -235,33 +245,36 @@ def list_of(parser: Parser[T], kind: str) -> Parser[list[T]]:
 _any_data_list = list_of(data, "hexutil.Bytes")
 
 
-def struct(name: str, fields: Mapping[str, Parser[Any]], required: tuple[str, ...] = ()) -> Parser[dict[str, Any]]:
+class Struct:
     """An object with these fields. Unknown fields are ignored and null counts as absent; the case of names does not matter, as in
-    Go's encoding/json. `name` is the name of the Go type ("ethapi.TransactionArgs")."""
-    short = name.rpartition(".")[2]
-    spelled = {key.lower(): key for key in fields}
+    Go's encoding/json. `name` is the name of the Go type ("ethapi.TransactionArgs").
 
-    def parse(value: Any) -> dict[str, Any]:
+    `tests/rpc/test_argument_tables.py` shows for every field that it has an effect or is refused."""
+
+    def __init__(self, name: str, fields: Mapping[str, Parser[Any]], required: tuple[str, ...] = ()) -> None:
+        self.name, self.fields, self._required = name, fields, required
+        self._short = name.rpartition(".")[2]
+        self._spelled = {key.lower(): key for key in fields}
+
+    def __call__(self, value: Any) -> dict[str, Any]:
         if value is None:
             value = {}
         if not isinstance(value, dict):
-            raise Mismatch(kind_of(value), name)
-        if not value.keys() <= fields.keys():
-            value = {spelled.get(key.lower(), key): item for key, item in value.items()}
+            raise Mismatch(kind_of(value), self.name)
+        if not value.keys() <= self.fields.keys():
+            value = {self._spelled.get(key.lower(), key): item for key, item in value.items()}
         parsed = {}
-        for key, parser in fields.items():
+        for key, parser in self.fields.items():
             item = value.get(key)
             if item is not None:
                 try:
                     parsed[key] = parser(item)
                 except Mismatch as error:
-                    raise Mismatch(error.value, error.kind, f"{short}.{key}") from None
-        for key in required:
+                    raise Mismatch(error.value, error.kind, f"{self._short}.{key}") from None
+        for key in self._required:
             if key not in parsed:
-                raise InvalidParams(f"missing required field '{key}' for {short}")
+                raise InvalidParams(f"missing required field '{key}' for {self._short}")
         return parsed
-
-    return parse
 
 
 def map_of(key: Parser[Any], value: Parser[Any], kind: str) -> Parser[dict[Any, Any]]:

@@ -11,10 +11,11 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("l2engine", "rpc", "p2p", "genesis")
 
-_BASE = {"errors", "refusals", "types"}
+_BASE = {"hashing", "errors", "refusals", "types"}
 _CORE = _BASE | {"rules", "evm", "store", "genesis", "chain"}
 MAY_IMPORT = {
-    "refusals": set(),
+    "hashing": set(),
+    "refusals": {"hashing"},
     "errors": {"refusals"},
     "types": _BASE,
     "rules": _BASE | {"rules"},
@@ -139,6 +140,12 @@ def test_transactions_are_asked_by_attribute_not_by_class(module):
     calls = [node for node in ast.walk(ast.parse(modules()[module].read_text())) if isinstance(node, ast.Call)]
     asked = [call.lineno for call in calls if ast.unparse(call.func) == "isinstance" and "DepositTransaction" in ast.unparse(call.args[1])]
     assert not asked, f"{module} asks for the class of deposits in line {asked}"
+
+
+def test_a_native_node_starts_without_the_libraries_of_the_reference_executor():
+    started = "l2engine.commands.dev, l2engine.node, l2engine.assembly, l2engine.dev.sequencer, l2engine.evm.native.machine, rpc.registry"
+    code = f"import sys, {started}; print([name for name in ('eth', 'eth_utils', 'pydantic', 'rlp') if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
 def test_the_command_line_starts_without_heavy_libraries():

@@ -13,6 +13,10 @@ import zstandard
 
 VECTORS = Path(os.environ.get("L2ENGINE_VECTORS", Path(__file__).resolve().parents[3] / "shared" / "vectors"))
 
+CASES = VECTORS.parent / "cases"
+"""Inputs that once came out wrong, with the right answers (their READMEs)."""
+
+needs_cases = pytest.mark.skipif(not CASES.is_dir(), reason=f"no cases at {CASES}")
 needs_vectors = pytest.mark.skipif(not VECTORS.is_dir(), reason=f"no test vectors at {VECTORS} (set L2ENGINE_VECTORS)")
 
 CASES = VECTORS.parent / "cases"

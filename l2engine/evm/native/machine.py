@@ -54,7 +54,7 @@ class NativeExecutor:
 
     def prepare(self, env: BlockEnv, call: Call | None, overrides: Mapping[Address, AccountOverride] | None, traced: bool) -> None:
         fork = self.config.fork_at(env.number, env.timestamp)
-        if not fork.has(L1Rules.PARIS) or _is_unusual(env, overrides or {}):
+        if not fork.has(L1Rules.PARIS) or _is_unusual(env, call, overrides or {}):
             _ = self.reference
         elif traced:
             from l2engine.evm.native import trace  # noqa: F401
@@ -83,7 +83,7 @@ class NativeExecutor:
         tracer: Tracer | None = None,
     ) -> CallResult:
         fork = self.config.fork_at(env.number, env.timestamp)
-        if not fork.has(L1Rules.PARIS) or _is_unusual(env, overrides or {}):
+        if not fork.has(L1Rules.PARIS) or _is_unusual(env, call, overrides or {}):
             return self.reference.call(view, env, call, overrides, deadline, tracer)
         hooks = _hooks(tracer, env, fork)
         failed, output, gas_used, gas_refund, created, logs = _native.call(
@@ -97,10 +97,13 @@ class NativeExecutor:
         return CallResult(failure is None, output, gas_used, gas_refund, failure, created, tuple(Log(*log) for log in logs))
 
 
-def _is_unusual(env: BlockEnv, overrides: Mapping[Address, AccountOverride]) -> bool:
-    """Whether a call's overrides are such that only the reference executor takes them."""
-    fees = env.base_fee_per_gas or 0, env.blob_base_fee or 0
-    return max(fees) > MAX_UINT64 or env.blob_base_fee is not None or any(item.move_precompile_to for item in overrides.values())
+def _is_unusual(env: BlockEnv, call: Call | None, overrides: Mapping[Address, AccountOverride]) -> bool:
+    """Whether a call's overrides are such that only the reference executor takes them: moved precompiles, fees of more than 64 bits,
+    and receivers so rich that their balance may wrap around, as it does in geth."""
+    if (env.base_fee_per_gas or 0) > MAX_UINT64 or env.blob_base_fee is not None:
+        return True
+    sender = None if call is None else call.sender
+    return any(item.move_precompile_to or ((item.balance or 0) >> 255 and who != sender) for who, item in overrides.items())
 
 
 class NativeMachine:

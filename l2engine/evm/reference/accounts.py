@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from eth.abc import AccountDatabaseAPI
 
-from l2engine.types.base import EMPTY_CODE_HASH, Address, BlockNumber, Hash32, Wei, keccak
+from l2engine.types.base import EMPTY_CODE_HASH, MAX_UINT64, Address, BlockNumber, Hash32, Wei, keccak
 from l2engine.types.state import Account, AccountDiff, StateDiff, StateView
 
 _Fields: TypeAlias = tuple[int, Wei, Hash32]  # nonce, balance, code hash: a tuple is built three times as fast as an Account
@@ -90,7 +90,8 @@ class AccountDatabase(AccountDatabaseAPI):
         self._set_fields(address, before, (nonce, balance, code_hash))
 
     def increment_nonce(self, address: Address) -> None:
-        self.set_nonce(address, self.get_nonce(address) + 1)
+        """Only deposits and calls get beyond 2^64 - 1, and begin again at 0 as in op-geth."""
+        self.set_nonce(address, (self.get_nonce(address) + 1) & MAX_UINT64)
 
     def get_code_hash(self, address: Address) -> Hash32:
         fields = self._fields(address)

@@ -7,7 +7,7 @@ is zero for the call. L1 and operator fees are not charged. Source: geth's behav
 from collections.abc import Mapping
 from typing import Any
 
-from l2engine.errors import InvalidTransaction
+from l2engine.errors import InvalidOverride, InvalidTransaction
 from l2engine.evm.reference.failures import failure_of
 from l2engine.evm.reference.pyevm import BlockContext, state_class
 from l2engine.evm.reference.transactions import Execution, Plan, TransactionRunner
@@ -15,10 +15,10 @@ from l2engine.refusals import Reason
 from l2engine.rules import blobs, checks
 from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import Fork, L1Rules
-from l2engine.types.base import Address, Gas, Wei
+from l2engine.rules.predeploys import BASE_FEE_VAULT
+from l2engine.types.base import Address, Gas, Wei, checksum_address
 from l2engine.types.environment import BlockEnv
 from l2engine.types.execution import AccountOverride, Call, CallResult, Deadline
-from l2engine.types.failure import Failure, FailureKind
 from l2engine.types.state import StateView
 from l2engine.types.tracing import Tracer
 from l2engine.types.transaction import FeeMarketTransaction, SetCodeTransaction
@@ -42,11 +42,10 @@ def run_call(
     state.deadline = deadline
     _override(state, overrides)
     runner = TransactionRunner(config, fork, env, state)
-    plan, execution, gas_used = runner.run(_Call(runner, call, price, context.base_fee_per_gas), tracer)
+    plan, execution, gas_used = runner.run(_Call(runner, call, price, context), tracer)
     failure = None
     if not execution.succeeded:
-        taken = execution.computation is None
-        failure = Failure(FailureKind.ADDRESS_COLLISION) if taken else failure_of(execution.computation)
+        failure = execution.unopened or failure_of(execution.computation)
     return CallResult(
         success=execution.succeeded,
         output=execution.output,
@@ -61,8 +60,10 @@ def run_call(
 class _Call:
     """The phases of a call; see `transactions.Phases`."""
 
-    def __init__(self, runner: TransactionRunner, call: Call, price: Wei, base_fee: Wei) -> None:
-        self._runner, self._call, self._price, self._base_fee = runner, call, price, base_fee
+    def __init__(self, runner: TransactionRunner, call: Call, price: Wei, block: BlockContext) -> None:
+        self._runner, self._call, self._price, self._block = runner, call, price, block
+        counts = call.max_fee_per_blob_gas and runner.fork.has(L1Rules.CANCUN)  # without a fee blobs are free
+        self._blob_gas = blobs.GAS_PER_BLOB * len(call.blob_versioned_hashes) if counts else 0
 
     def validate(self) -> Plan:
         call, fork, env, accounts = self._call, self._runner.fork, self._runner.env, self._runner.accounts
@@ -71,11 +72,10 @@ class _Call:
         if fork.has(L1Rules.LONDON) and (fee_cap or tip_cap):
             checks.check_tip(call.sender, tip_cap, fee_cap)
             checks.check_fee_cap(call.sender, fee_cap, env.base_fee_per_gas or 0)
-        have, want = accounts.get_balance(call.sender), call.gas * fee_cap + call.value
-        if call.gas * fee_cap:
-            checks.check_funds(call.sender, have, want)
+        self._check_parts()
+        most = call.gas * fee_cap + self._blob_gas * call.max_fee_per_blob_gas
+        checks.check_funds(call.sender, accounts.get_balance(call.sender), most + call.value)
         intrinsic, floor = checks.check_gas(fork, _likeness(call))
-        checks.check_funds(call.sender, have, want)
         checks.check_initcode(fork, call.to, call.data)
         return Plan(
             sender=call.sender,
@@ -92,15 +92,31 @@ class _Call:
             blob_versioned_hashes=call.blob_versioned_hashes,
         )
 
+    def _check_parts(self) -> None:
+        """Check blobs and authorizations, with which a call cannot create a contract (EIP-4844, 7702)."""
+        call = self._call
+        if call.blob_versioned_hashes:
+            if call.to is None:
+                raise InvalidTransaction(Reason.BLOBS_CREATE)
+            checks.check_blob_hashes(self._runner.fork, call.blob_versioned_hashes)
+        if self._blob_gas:
+            checks.check_blob_fee(call.sender, call.max_fee_per_blob_gas, self._block.blob_base_fee)
+        if call.authorization_list and call.to is None:
+            raise InvalidTransaction(Reason.AUTHORIZATIONS_CREATE, address=call.sender)
+
     def charge(self, plan: Plan) -> bool:
-        self._runner.accounts.delta_balance(plan.sender, -plan.gas * plan.price)
-        self._runner.accounts.increment_nonce(plan.sender)
+        self._runner.accounts.delta_balance(plan.sender, -plan.gas * plan.price - self._blob_gas * self._block.blob_base_fee)
+        if not plan.has_last_nonce:
+            self._runner.accounts.increment_nonce(plan.sender)
         return True
 
     def settle(self, plan: Plan, execution: Execution) -> Gas:
         accounts, used = self._runner.accounts, self._runner.settled_gas(plan, execution)
         accounts.delta_balance(plan.sender, (plan.gas - used) * plan.price)
-        accounts.delta_balance(self._runner.env.beneficiary, used * max(0, plan.price - self._base_fee))
+        base_fee = self._block.base_fee_per_gas  # 0 when the call has no price
+        accounts.delta_balance(self._runner.env.beneficiary, used * max(0, plan.price - base_fee))
+        if self._runner.fork.is_optimism:
+            accounts.delta_balance(BASE_FEE_VAULT, used * base_fee)
         return used
 
 
@@ -116,24 +132,18 @@ def _price(call: Call, base_fee: Wei) -> Wei:
 def _likeness(call: Call) -> FeeMarketTransaction | SetCodeTransaction:
     """The transaction that the call would be, as far as its gas before execution depends on it."""
     likeness = FeeMarketTransaction(0, 0, 0, 0, call.gas, call.to, call.value, call.data, call.access_list)
-    if not call.authorization_list:
+    if not call.authorization_list or call.to is None:
         return likeness
-    to: Any = call.to  # unlike a transaction with authorizations, a call may create
-    return SetCodeTransaction(0, 0, 0, 0, call.gas, to, call.value, call.data, call.access_list, call.authorization_list)
+    return SetCodeTransaction(0, 0, 0, 0, call.gas, call.to, call.value, call.data, call.access_list, call.authorization_list)
 
 
 def _override(state: Any, overrides: Mapping[Address, AccountOverride]) -> None:
-    """Apply eth_call's state overrides; precompiles are moved first, as geth does."""
+    """Apply eth_call's state overrides. An address with one is no precompile any more, as in geth."""
+    if not overrides:
+        return
     accounts = state.accounts
     accounts.begin_transaction(())
-    if any(item.move_precompile_to is not None for item in overrides.values()):
-        moved = dict(state.precompiles)
-        for address, item in overrides.items():
-            if item.move_precompile_to is not None:
-                if address not in state.precompiles:
-                    raise InvalidTransaction(Reason.NOT_A_PRECOMPILE, address=address)
-                moved[item.move_precompile_to] = moved.pop(address)
-        state.precompiles = moved
+    state.precompiles = _without_overridden(state.precompiles, overrides)
     for address, item in overrides.items():
         if item.nonce is not None:
             accounts.set_nonce(address, item.nonce)
@@ -147,3 +157,14 @@ def _override(state: Any, overrides: Mapping[Address, AccountOverride]) -> None:
         for slot, value in (*(item.state or {}).items(), *(item.state_diff or {}).items()):
             accounts.set_storage(address, slot, value)
     accounts.end_transaction(remove_empty=False)
+
+
+def _without_overridden(precompiles: Mapping[Address, Any], overrides: Mapping[Address, AccountOverride]) -> dict[Address, Any]:
+    """The precompiles that are left; those that move are at their new address. `InvalidOverride` where there is none to move."""
+    left = {address: run for address, run in precompiles.items() if address not in overrides}
+    for address, item in overrides.items():
+        if item.move_precompile_to is not None:
+            if address not in precompiles:
+                raise InvalidOverride(f"account {checksum_address(address)} is not a precompile")
+            left[item.move_precompile_to] = precompiles[address]
+    return left

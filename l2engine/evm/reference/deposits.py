@@ -38,11 +38,13 @@ class Deposit:
         accounts = self._runner.accounts
         if self._tx.mint:
             accounts.delta_balance(plan.sender, self._tx.mint)
-        accounts.increment_nonce(plan.sender)
         has_gas = plan.gas >= max(plan.intrinsic, plan.floor)
-        return (
+        runs = (
             has_gas and accounts.get_balance(plan.sender) >= plan.value and not initcode_is_too_large(self._runner.fork, plan.to, plan.data)
         )
+        if not (runs and plan.has_last_nonce):
+            accounts.increment_nonce(plan.sender)
+        return runs
 
     def settle(self, plan: Plan, execution: Execution) -> Gas:
         if self._runner.fork.deposits_report_gas and execution.ran:

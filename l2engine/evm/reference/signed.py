@@ -124,16 +124,10 @@ class Signed:
             raise InvalidTransaction(Reason.SENDER_HAS_CODE, address=sender, length=len(code))
 
     def _check_blobs(self, tx: BlobTransaction, sender: Address) -> None:
-        fork, hashes = self._runner.fork, tx.blob_versioned_hashes
-        if not hashes:
+        if not tx.blob_versioned_hashes:
             raise InvalidTransaction(Reason.BLOBS_MISSING)
-        if fork.has(L1Rules.OSAKA) and len(hashes) > blobs.MAX_BLOBS_PER_TRANSACTION:
-            raise InvalidTransaction(Reason.TOO_MANY_BLOBS)
-        for index, versioned_hash in enumerate(hashes):
-            if versioned_hash[0] != 1:
-                raise InvalidTransaction(Reason.BLOB_HASH_VERSION, index=index)
-        if tx.max_fee_per_blob_gas < self._blob_fee:
-            raise InvalidTransaction(Reason.BLOB_FEE_CAP_TOO_LOW, address=sender, fee_cap=tx.max_fee_per_blob_gas, base_fee=self._blob_fee)
+        checks.check_blob_hashes(self._runner.fork, tx.blob_versioned_hashes)
+        checks.check_blob_fee(sender, tx.max_fee_per_blob_gas, self._blob_fee)
         if self._blob_gas > self._blob_gas_left:
             raise InvalidTransaction(Reason.BLOB_GAS_LIMIT_REACHED)
 

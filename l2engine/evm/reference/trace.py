@@ -38,12 +38,12 @@ def detach(state: Any) -> None:
     del state.tracing
 
 
-def report_collision(state: Any, sender: Address, address: Address, value: Wei, gas: Gas, data: bytes) -> None:
-    """Tell a tracer, if one listens, of a transaction's creation that opens no frame since the address is taken."""
+def report_unopened(state: Any, sender: Address, address: Address, value: Wei, gas: Gas, data: bytes, why: Failure) -> None:
+    """Tell a tracer, if one listens, of a transaction's creation that opens no frame."""
     session = getattr(state, "tracing", None)
     if session is not None:
         session.tracer.enter("CREATE", sender, address, value, gas, data)
-        session.tracer.leave(b"", gas, Failure(FailureKind.ADDRESS_COLLISION))
+        session.tracer.leave(b"", gas if why.kind is FailureKind.ADDRESS_COLLISION else 0, why)
 
 
 class _Session:

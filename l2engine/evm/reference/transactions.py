@@ -8,14 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from l2engine.evm.reference.pyevm import Message, TransactionContext
-from l2engine.evm.reference.trace import attach, detach, report_collision
+from l2engine.evm.reference.pyevm import Message, TransactionContext, precompiles_of
+from l2engine.evm.reference.trace import attach, detach, report_unopened
 from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import Fork, L1Rules
 from l2engine.rules.predeploys import BASE_FEE_VAULT
 from l2engine.types.base import MAX_UINT64, ZERO_ADDRESS, Address, Gas, Hash32, Wei
 from l2engine.types.delegation import DELEGATION, Authorization, is_delegation, recover_authority
 from l2engine.types.environment import BlockEnv
+from l2engine.types.failure import Failure, FailureKind
 from l2engine.types.receipt import Log
 from l2engine.types.tracing import TracedTransaction, Tracer
 from l2engine.types.transaction import AccessList, created_address
@@ -45,6 +46,11 @@ class Plan:
     blob_versioned_hashes: tuple[Hash32, ...] = ()
 
     @property
+    def has_last_nonce(self) -> bool:
+        """Whether this is a creation that fails, and leaves the nonce, since there is no nonce after it (EIP-2681)."""
+        return self.to is None and self.nonce == MAX_UINT64
+
+    @property
     def target(self) -> Address:
         """The account that is called or created."""
         return created_address(self.sender, self.nonce) if self.to is None else self.to
@@ -61,6 +67,8 @@ class Execution:
     """The refund counter, not capped yet."""
     ran: bool = True
     """Whether the transaction was executed at all: a deposit that cannot pay is not."""
+    unopened: Failure | None = None
+    """Why a creation opened no frame."""
 
     @property
     def succeeded(self) -> bool:
@@ -93,7 +101,7 @@ class TransactionRunner:
 
     def __init__(self, config: ChainConfig, fork: Fork, env: BlockEnv, state: Any) -> None:
         self.config, self.fork, self.env, self.state, self.accounts = config, fork, env, state, state.accounts
-        self._precompiles = tuple(state.precompiles)
+        self._precompiles = tuple(precompiles_of(fork))  # overrides of a call make them no colder, as in geth
 
     def run(self, phases: Phases, tracer: Tracer | None) -> tuple[Plan, Execution, Gas]:
         """The plan, its execution and the gas it used. `InvalidTransaction` leaves everything as it was."""
@@ -134,27 +142,34 @@ class TransactionRunner:
         """Apply the delegations, then run the message with the gas that is left after the intrinsic gas."""
         refund = self._delegate(plan.authorizations)
         context = TransactionContext(plan.sender, plan.price, plan.blob_versioned_hashes)
+        unopened = self._why_unopened(plan)
+        if unopened is not None:
+            gas = plan.gas - plan.intrinsic
+            report_unopened(self.state, plan.sender, plan.target, plan.value, gas, plan.data, unopened)
+            return Execution(None, 0 if unopened.kind is FailureKind.ADDRESS_COLLISION else gas, refund, unopened=unopened)
         computation = self._create(plan, context) if plan.to is None else self._call(plan, plan.to, context)
-        if computation is None:
-            return Execution(None, 0, refund)
         refund += computation.gas_refund
         if computation._error is None and not self.fork.has(L1Rules.LONDON):
             refund += _SELFDESTRUCT_REFUND * len(computation.accounts_to_delete)
         return Execution(computation, computation._gas_meter.gas_remaining, refund)
 
-    def _create(self, plan: Plan, context: TransactionContext) -> Any | None:
-        """The frame of a creation; None when the address is taken."""
-        state, gas = self.state, plan.gas - plan.intrinsic
-        if self.accounts.account_has_code_or_nonce(plan.target):
-            report_collision(state, plan.sender, plan.target, plan.value, gas, plan.data)
-            return None
-        message = Message(gas, b"", plan.sender, plan.value, b"", plan.data, create_address=plan.target)
-        return state.computation_class.apply_create_message(state, message, context)
+    def _why_unopened(self, plan: Plan) -> Failure | None:
+        """Why a creation cannot even begin; None when it can."""
+        if plan.has_last_nonce:
+            return Failure(FailureKind.NONCE_OVERFLOW)
+        if plan.to is None and self.accounts.account_has_code_or_nonce(plan.target):
+            return Failure(FailureKind.ADDRESS_COLLISION)
+        return None
+
+    def _create(self, plan: Plan, context: TransactionContext) -> Any:
+        """The frame of a creation."""
+        message = Message(plan.gas - plan.intrinsic, b"", plan.sender, plan.value, b"", plan.data, create_address=plan.target)
+        return self.state.computation_class.apply_create_message(self.state, message, context)
 
     def _call(self, plan: Plan, to: Address, context: TransactionContext) -> Any:
         """The frame of a call; an account that delegates lends its storage to the code of another."""
         code, delegated = self.accounts.get_code(to), False
-        if self.fork.has(L1Rules.PRAGUE) and is_delegation(code):
+        if self.fork.has(L1Rules.PRAGUE) and is_delegation(code) and to not in self.state.precompiles:
             target = code[3:]
             self.accounts.mark_address_warm(target)
             code, delegated = self.accounts.get_code(target), True

@@ -21,11 +21,9 @@ __all__ = ["MuxTracer", "NoopTracer", "make"]
 
 def make(options: Mapping[str, Any] | None, text: JsonText, place: Mapping[str, Any] | None = None, first_log_index: int = 0) -> NoopTracer:
     """The tracer that a debug_trace* options object asks for, which writes its result to `text`. `place` and `first_log_index`
-    say where the transaction is in its block. `InvalidParams` for an unknown tracer name or a malformed configuration."""
+    say where the transaction is in its block. `InvalidParams` for an unknown tracer name or a contradictory configuration."""
     options = options or {}
     name, config = options.get("tracer"), options.get("tracerConfig") or {}
-    if not isinstance(config, dict):
-        raise InvalidParams(f"tracerConfig of {name}: not an object")
     if not name:
         return StructLogger(
             text,

@@ -147,7 +147,7 @@ class PrestateTracer(NoopTracer):
             if changed_slots:
                 changes["storage"] = changed_slots
             if changes or self._slots[address]:
-                self._post[to_hex(address)] = changes
+                self._post[to_hex(address)] = {name: value for name, value in changes.items() if value != 0}  # as geth, no nonce of 0
             else:
                 del self._pre[address]
 

@@ -1,20 +1,22 @@
 //! Message calls that pay nothing: eth_call and eth_estimateGas, with state overrides. Nothing is kept.
 
-use crate::errors::ExecutionError;
+use crate::errors::{ExecutionError, refuse};
 use crate::execute::block::BlockExecution;
 use crate::execute::checks;
 use crate::execute::deadline::with_deadline;
 use crate::execute::frame_failure;
 use crate::execute::machine::{FramesResult, Listener};
 use crate::execute::moment::Moment;
-use crate::execute::phases::{Phases, Plan};
+use crate::execute::phases::{Phases, Plan, raise_nonce};
+use crate::execute::transaction::GAS_PER_BLOB;
 use crate::failures::FrameFailure;
-use crate::fork::Fork;
+use crate::fork::{self, Fork};
 use crate::view::{StateView, analyse};
 use revm::context::either::Either;
 use revm::context::journaled_state::account::JournaledAccountTr;
 use revm::context::transaction::{AccessList, AccessListItem, RecoveredAuthorization};
 use revm::context::{BlockEnv, JournalTr, TxEnv};
+use revm::primitives::hardfork::SpecId;
 use revm::primitives::{Address, B256, Bytes, HashMap, Log, TxKind, U256};
 use revm::state::EvmStorageSlot;
 use std::mem::take;
@@ -32,6 +34,7 @@ pub struct CallMessage {
     pub data: Bytes,
     pub access_list: Vec<(Address, Vec<B256>)>,
     pub authorizations: Vec<RecoveredAuthorization>,
+    pub max_fee_per_blob_gas: U256,
     pub blob_hashes: Vec<B256>,
     pub nonce: Option<u64>,
 }
@@ -44,7 +47,6 @@ pub struct Override {
     pub code: Option<Bytes>,
     pub state: Option<Vec<(U256, U256)>>,
     pub state_diff: Option<Vec<(U256, U256)>>,
-    pub move_precompile_to: Option<Address>,
 }
 
 /// How a call ended.
@@ -93,7 +95,7 @@ pub fn run(
     if let Some(listener) = listener {
         execution.machine.listen(listener);
     }
-    let mut phases = Message { message, price, fee_cap };
+    let mut phases = Message { message, price, fee_cap, blob_fee: U256::ZERO };
     let (ran, _) = with_deadline(deadline, || execution.run(&mut phases))?;
     let logs = execution.machine.journal().take_logs();
     let success = ran.result.is_ok();
@@ -116,24 +118,28 @@ struct Message {
     message: CallMessage,
     price: U256,
     fee_cap: U256,
+    /// What its blobs cost, known when the call is found valid.
+    blob_fee: U256,
 }
 
 impl Phases for Message {
     fn validate(&mut self, execution: &mut BlockExecution) -> Result<Plan, ExecutionError> {
-        let Self { message, price, fee_cap } = self;
+        let most_for_blobs = self.validate_blobs(execution)?;
+        let Self { message, price, fee_cap, .. } = self;
         let (sender, gas, value) = (message.sender, message.gas, message.value);
         let (nonce, balance) = {
             let info = &execution.machine.journal().load_account(sender)?.data.info;
             (info.nonce, info.balance)
         };
-        let want = U256::from(gas).checked_mul(*fee_cap).and_then(|bought| bought.checked_add(value));
+        let bought = U256::from(gas).checked_mul(*fee_cap);
+        let want = bought.zip(most_for_blobs).and_then(|(gas, blobs)| gas.checked_add(blobs)?.checked_add(value));
         execution.machine.set_transaction(message.take_env(nonce, *price));
-        if !fee_cap.is_zero() {
-            checks::funds(sender, balance, want)?; // geth asks for the value of a free call only later
+        if message.to.is_none() && !execution.machine.transaction().authorization_list.is_empty() {
+            return refuse!(AuthorizationsCreate, address = sender);
         }
+        checks::funds(sender, balance, want)?;
         let initial = execution.machine.initial_gas();
         checks::enough_gas(gas, &initial)?;
-        checks::funds(sender, balance, want)?;
         let data_length = execution.machine.transaction().data.len();
         if checks::too_much_initcode(&execution.fork, message.to.is_none(), data_length) {
             checks::initcode_too_long(data_length)?;
@@ -143,10 +149,10 @@ impl Phases for Message {
 
     fn charge(&mut self, execution: &mut BlockExecution, plan: &Plan) -> Result<bool, ExecutionError> {
         let mut account = execution.machine.journal().load_account_mut(plan.sender)?.data;
-        let left = *account.balance() - U256::from(plan.gas) * plan.price;
+        let left = *account.balance() - U256::from(plan.gas) * plan.price - self.blob_fee;
         account.set_balance(left);
         if self.message.to.is_some() {
-            account.bump_nonce(); // a creation's first frame does it
+            raise_nonce(&mut account); // a creation's first frame does it
         }
         Ok(true)
     }
@@ -160,10 +166,36 @@ impl Phases for Message {
         if execution.machine.listener().is_some() {
             execution.credit(plan.sender, U256::from(plan.gas - ran.gas_used) * plan.price)?;
             let block = execution.machine.block();
-            let (beneficiary, tip) = (block.beneficiary, plan.price.saturating_sub(U256::from(block.basefee)));
-            execution.credit(beneficiary, U256::from(ran.gas_used) * tip)?;
+            let (beneficiary, used) = (block.beneficiary, U256::from(ran.gas_used));
+            let base_fee = U256::from(block.basefee); // 0 when the call has no price
+            execution.credit(beneficiary, used * plan.price.saturating_sub(base_fee))?;
+            if execution.fork.is_optimism {
+                execution.credit(fork::BASE_FEE_VAULT, used * base_fee)?;
+            }
         }
         Ok(ran.gas_used)
+    }
+}
+
+impl Message {
+    /// Check the blobs of a call, and find what they cost; the answer is what they may cost at most. Without a fee they are free.
+    fn validate_blobs(&mut self, execution: &BlockExecution) -> Result<Option<U256>, ExecutionError> {
+        let (message, fork) = (&self.message, &execution.fork);
+        if message.blob_hashes.is_empty() {
+            return Ok(Some(U256::ZERO));
+        }
+        if message.to.is_none() {
+            return refuse!(BlobsCreate);
+        }
+        checks::blob_hashes(fork, &message.blob_hashes)?;
+        let most = message.max_fee_per_blob_gas;
+        if most.is_zero() || !fork.has(SpecId::CANCUN) {
+            return Ok(Some(U256::ZERO));
+        }
+        checks::fee_covers_blob_fee(message.sender, most, execution.blob_price())?;
+        let gas = U256::from(message.blob_hashes.len() as u64 * GAS_PER_BLOB);
+        self.blob_fee = gas * execution.blob_price();
+        Ok(gas.checked_mul(most))
     }
 }
 
@@ -193,9 +225,7 @@ impl CallMessage {
 }
 
 fn apply_override(execution: &mut BlockExecution, address: Address, change: Override) -> Result<(), ExecutionError> {
-    if let Some(to) = change.move_precompile_to {
-        execution.machine.relocate_precompile(address, to);
-    }
+    execution.machine.replace_precompile(address);
     let journal = execution.machine.journal();
     {
         let mut account = journal.load_account_mut(address)?.data;

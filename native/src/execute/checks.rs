@@ -8,7 +8,7 @@ use crate::fork::Fork;
 use revm::bytecode::Bytecode;
 use revm::interpreter::InitialAndFloorGas;
 use revm::primitives::hardfork::SpecId;
-use revm::primitives::{Address, U256};
+use revm::primitives::{Address, B256, U256};
 
 const MAX_INITCODE: usize = 49_152;
 const MAX_BLOBS_PER_TRANSACTION: usize = 6; // EIP-7594
@@ -101,20 +101,8 @@ fn blobs(fork: &Fork, block: &Block, sender: Address, tx: &Transaction) -> Check
     if tx.blob_hashes.is_empty() {
         return refuse!(BlobsMissing);
     }
-    if fork.has(SpecId::OSAKA) && tx.blob_hashes.len() > MAX_BLOBS_PER_TRANSACTION {
-        return refuse!(TooManyBlobs);
-    }
-    if let Some(index) = tx.blob_hashes.iter().position(|hash| hash[0] != 1) {
-        return refuse!(BlobHashVersion, index = index);
-    }
-    if tx.max_fee_per_blob_gas < block.blob_price {
-        return refuse!(
-            BlobFeeCapTooLow,
-            address = sender,
-            fee_cap = tx.max_fee_per_blob_gas,
-            base_fee = block.blob_price
-        );
-    }
+    blob_hashes(fork, &tx.blob_hashes)?;
+    fee_covers_blob_fee(sender, tx.max_fee_per_blob_gas, block.blob_price)?;
     let max = fork.blobs.map_or(0, |blobs| blobs.max);
     if block.blob_gas_used + tx.blob_gas() > max * GAS_PER_BLOB {
         return refuse!(BlobGasLimitReached);
@@ -123,6 +111,25 @@ fn blobs(fork: &Fork, block: &Block, sender: Address, tx: &Transaction) -> Check
 }
 
 // ---- what calls and deposits are held to as well --------------------------------------------------------------------
+
+/// No more blobs than a transaction may have, each named by a hash of the one known version.
+pub fn blob_hashes(fork: &Fork, hashes: &[B256]) -> Checked {
+    if fork.has(SpecId::OSAKA) && hashes.len() > MAX_BLOBS_PER_TRANSACTION {
+        return refuse!(TooManyBlobs);
+    }
+    match hashes.iter().position(|hash| hash[0] != 1) {
+        Some(index) => refuse!(BlobHashVersion, index = index),
+        None => Ok(()),
+    }
+}
+
+/// The fee for blob gas may not be below the block's.
+pub fn fee_covers_blob_fee(sender: Address, fee: U256, base_fee: U256) -> Checked {
+    if fee < base_fee {
+        return refuse!(BlobFeeCapTooLow, address = sender, fee_cap = fee, base_fee = base_fee);
+    }
+    Ok(())
+}
 
 /// The tip may not be above the fee that pays it.
 pub fn tip_within_fee(sender: Address, tip: U256, fee: U256) -> Checked {

@@ -6,7 +6,7 @@ use crate::errors::{ExecutionError, refuse};
 use crate::execute::block::BlockExecution;
 use crate::execute::checks;
 use crate::execute::machine::FramesResult;
-use crate::execute::phases::{Phases, Plan};
+use crate::execute::phases::{Phases, Plan, raise_nonce};
 use crate::execute::transaction::{DepositFields, Transaction};
 use revm::context::JournalTr;
 use revm::context::journaled_state::account::JournaledAccountTr;
@@ -56,7 +56,7 @@ impl Phases for Deposit<'_> {
             && checks::enough_gas(tx.gas, &plan.initial).is_ok()
             && !checks::too_much_initcode(&block.fork, tx.to.is_create(), tx.data.len());
         if tx.to.is_call() || !runs {
-            account.bump_nonce(); // a creation's first frame does it
+            raise_nonce(&mut account); // a creation's first frame does it
         }
         Ok(runs)
     }

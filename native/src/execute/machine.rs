@@ -21,7 +21,7 @@ use revm::interpreter::interpreter_action::FrameInit;
 use revm::interpreter::interpreter_types::{Jumps, LegacyBytecode};
 use revm::interpreter::{
     CreateInputs, FrameInput, InitialAndFloorGas, Instruction, InstructionContext, InstructionResult, InstructionTable,
-    Interpreter,
+    Interpreter, InterpreterResult,
 };
 use revm::primitives::hardfork::SpecId;
 use revm::primitives::{Address, Bytes, KECCAK_EMPTY};
@@ -146,12 +146,14 @@ impl Machine {
         let gas_left = gas.remaining() + gas.refunded() as u64;
         let gas_used = gas.limit() - gas_left;
         let gas_refund = needed.saturating_sub(gas_used); // the floor of EIP-7623 takes back some of it
+        let unborn = is_unborn(&frame);
         let created = match &frame {
             FrameResult::Create(outcome) => outcome.address,
             FrameResult::Call(_) => None,
         };
-        let result = frame.into_interpreter_result();
-        Ok(FramesResult { result: result.result, returned: result.output, created, gas_used, gas_refund, gas_left })
+        let InterpreterResult { result, output: returned, .. } = frame.into_interpreter_result();
+        let result = if unborn { InstructionResult::NonceOverflow } else { result };
+        Ok(FramesResult { result, returned, created, gas_used, gas_refund, gas_left })
     }
 
     /// The gas of the result is the transaction's, without refunds granted yet.
@@ -186,9 +188,9 @@ impl Machine {
         calculate_initial_tx_gas_for_tx(&self.0.ctx.tx, *self.0.ctx.cfg.spec())
     }
 
-    /// Let the precompile at `from` answer at `to` instead.
-    pub fn relocate_precompile(&mut self, from: Address, to: Address) {
-        self.0.precompiles.relocate(from, to);
+    /// Let the account at `address` run its own code where a precompile would answer.
+    pub fn replace_precompile(&mut self, address: Address) {
+        self.0.precompiles.replace(address);
     }
 
     /// Look at the interpreter of the outermost frame, as its last step left it.
@@ -253,6 +255,12 @@ impl Machine {
     pub fn end(&mut self, gas_used: u64, error: Option<&str>) -> Heeded {
         tell(&mut self.0.ctx, |listener, context| listener.end(context, gas_used, error))
     }
+}
+
+/// Whether a frame was to create a contract and did not open, since its creator has the last nonce (EIP-2681): revm calls that a
+/// success without an address.
+pub fn is_unborn(frame: &FrameResult) -> bool {
+    matches!(frame, FrameResult::Create(outcome) if outcome.address.is_none() && outcome.result.result.is_ok())
 }
 
 /// Let the listener, if there is one, hear of something.

@@ -6,6 +6,7 @@
 use crate::errors::ExecutionError;
 use crate::execute::block::BlockExecution;
 use crate::execute::machine::FramesResult;
+use revm::context::journaled_state::account::JournaledAccountTr;
 use revm::interpreter::InitialAndFloorGas;
 use revm::primitives::{Address, U256};
 
@@ -30,6 +31,12 @@ pub trait Phases {
 
     /// Refund unused gas and pay the fee recipients; returns the gas used.
     fn settle(&mut self, block: &mut BlockExecution, plan: &Plan, ran: &FramesResult) -> Result<u64, ExecutionError>;
+}
+
+/// Count one more transaction of an account. Only deposits and calls get beyond 2^64 - 1, and begin again at 0 as in op-geth.
+pub fn raise_nonce(account: &mut impl JournaledAccountTr) {
+    let next = account.nonce().wrapping_add(1);
+    account.set_nonce(next);
 }
 
 impl BlockExecution {

@@ -1,19 +1,20 @@
-//! The precompiles of a fork row, with its limits on input lengths and the moves that eth_call's overrides ask for.
+//! The precompiles of a fork row, with its limits on input lengths and without those that a call's overrides replace.
 
 use crate::fork::Fork;
 use revm::context::{Cfg, ContextTr};
 use revm::handler::{PrecompileProvider, precompile_output_to_interpreter_result};
 use revm::interpreter::{CallInputs, Gas, InstructionResult, InterpreterResult};
 use revm::precompile::Precompiles;
-use revm::primitives::{Address, AddressMap};
+use revm::primitives::Address;
+use std::collections::HashSet;
 use std::sync::Arc;
 
-/// The table of a fork row, limited and moved.
+/// The table of a fork row, limited and with gaps.
 pub struct RowPrecompiles {
     table: Arc<Precompiles>,
     limits: Arc<Vec<(Address, usize)>>,
-    /// New address to old; an old address that is moved away maps to nothing.
-    moved: AddressMap<Option<Address>>,
+    /// Addresses that run the code of their account.
+    replaced: HashSet<Address>,
     spec_was_set: bool,
 }
 
@@ -22,22 +23,14 @@ impl RowPrecompiles {
         Self {
             table: fork.precompiles.clone(),
             limits: fork.precompile_input_limits.clone(),
-            moved: AddressMap::default(),
+            replaced: HashSet::new(),
             spec_was_set: false,
         }
     }
 
-    /// Let the precompile at `from` answer at `to` instead.
-    pub fn relocate(&mut self, from: Address, to: Address) {
-        self.moved.insert(from, None);
-        self.moved.insert(to, Some(from));
-    }
-
-    fn real_address(&self, address: &Address) -> Option<Address> {
-        if self.moved.is_empty() {
-            return Some(*address);
-        }
-        self.moved.get(address).copied().unwrap_or(Some(*address))
+    /// Let the account at `address` run its own code. It stays as warm as a precompile.
+    pub fn replace(&mut self, address: Address) {
+        self.replaced.insert(address);
     }
 }
 
@@ -49,8 +42,11 @@ impl<CTX: ContextTr> PrecompileProvider<CTX> for RowPrecompiles {
     }
 
     fn run(&mut self, context: &mut CTX, inputs: &CallInputs) -> Result<Option<InterpreterResult>, String> {
-        let Some(address) = self.real_address(&inputs.bytecode_address) else { return Ok(None) };
+        let address = inputs.bytecode_address;
         let Some(precompile) = self.table.get(&address) else { return Ok(None) };
+        if self.replaced.contains(&address) {
+            return Ok(None);
+        }
         let input = inputs.input.as_bytes(context);
         if self.limits.iter().any(|(limited, limit)| *limited == address && input.len() > *limit) {
             let mut gas = Gas::new(inputs.gas_limit);
@@ -67,12 +63,10 @@ impl<CTX: ContextTr> PrecompileProvider<CTX> for RowPrecompiles {
     }
 
     fn warm_addresses(&self) -> Box<impl Iterator<Item = Address>> {
-        let moved = &self.moved;
-        let kept = self.table.addresses().copied().filter(|address| !moved.contains_key(address));
-        Box::new(kept.chain(moved.iter().filter_map(|(to, from)| from.map(|_| *to))))
+        Box::new(self.table.addresses().copied())
     }
 
     fn contains(&self, address: &Address) -> bool {
-        self.real_address(address).is_some_and(|real| self.table.contains(&real))
+        self.table.contains(address) && !self.replaced.contains(address)
     }
 }

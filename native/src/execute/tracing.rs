@@ -6,7 +6,7 @@
 
 use crate::errors::StateError;
 use crate::execute::frame_failure;
-use crate::execute::machine::{Heeded, Listener, MachineContext, MachineInstruction};
+use crate::execute::machine::{Heeded, Listener, MachineContext, MachineInstruction, is_unborn};
 use crate::failures::{FailureKind, FrameFailure};
 use revm::bytecode::opcode::{LOG0, LOG4, SELFDESTRUCT};
 use revm::context::JournalTr;
@@ -213,11 +213,9 @@ impl<T: Tracer> Listener for Session<T> {
     fn leave(&mut self, context: &mut MachineContext, result: &FrameResult) -> Heeded {
         let ended = result.interpreter_result();
         let kept = ended.result.is_ok_or_revert();
-        let unborn =
-            matches!(result, FrameResult::Create(outcome) if outcome.address.is_none()) && ended.result.is_ok();
         self.refunds.pop();
         let failed_step = self.failed_step.take();
-        let failure = if unborn {
+        let failure = if is_unborn(result) {
             Some(FailureKind::NonceOverflow.into())
         } else if ended.result.is_ok() {
             None

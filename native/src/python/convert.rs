@@ -72,6 +72,7 @@ pub fn message(call: &Bound<'_, PyAny>) -> PyResult<CallMessage> {
         data: Bytes::copy_from_slice(call.getattr("data")?.extract()?),
         access_list,
         authorizations,
+        max_fee_per_blob_gas: number("max_fee_per_blob_gas")?,
         blob_hashes: blob_hashes.iter().map(|bytes| hash(bytes)).collect::<PyResult<_>>()?,
         nonce: call.getattr("nonce")?.extract()?,
     })
@@ -93,14 +94,12 @@ pub fn override_of(change: &Bound<'_, PyAny>) -> PyResult<Override> {
     };
     let balance = change.getattr("balance")?;
     let code: Option<Vec<u8>> = change.getattr("code")?.extract()?;
-    let moved: Option<Vec<u8>> = change.getattr("move_precompile_to")?.extract()?;
     Ok(Override {
         nonce: change.getattr("nonce")?.extract()?,
         balance: if balance.is_none() { None } else { Some(uint(&balance)?) },
         code: code.map(Bytes::from),
         state: slots("state")?,
         state_diff: slots("state_diff")?,
-        move_precompile_to: moved.as_deref().map(address).transpose()?,
     })
 }
 

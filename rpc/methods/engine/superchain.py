@@ -5,13 +5,13 @@ from typing import Any
 
 from rpc.context import Context
 from rpc.jsonrpc import method
-from rpc.read.values import Optional, hash32, struct
+from rpc.read.values import Optional, Struct, hash32
 
 log = logging.getLogger(__name__)
 
 PROTOCOL_VERSION = (9, 0, 0)  # the newest protocol version supported, as op-geth v1.101702 says
 
-superchain_signal = struct("catalyst.SuperchainSignal", {"recommended": hash32, "required": hash32})
+superchain_signal = Struct("catalyst.SuperchainSignal", {"recommended": hash32, "required": hash32})
 
 
 def signal_superchain_v1(context: Context, signal: dict[str, Any] | None) -> str:

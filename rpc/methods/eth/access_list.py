@@ -24,7 +24,7 @@ from rpc.show.transactions import show_access_list
 
 def create_access_list(context: Context, args: dict[str, Any], block: BlockReference, overrides: Overrides | None) -> dict[str, Any]:
     """The access list with which a message costs what it then costs, and that cost."""
-    header = context.header_or_error(block)
+    header = context.header_or_error(block, unset="{label} block not found")
     args = _with_fees(context, args, header)
     message = to_call(args, context.config.chain_id, context.settings.gas_cap)
     view, env = context.view(header), context.environment(header)

@@ -13,7 +13,7 @@ from l2engine.evm.tracers.calls import revert_reason
 from l2engine.refusals import Reason
 from l2engine.rules.blobs import GAS_PER_BLOB
 from l2engine.rules.forks import L1Rules
-from l2engine.types.base import Address, Gas, Wei, checksum_address
+from l2engine.types.base import Address, Gas, Wei
 from l2engine.types.environment import BlockEnv
 from l2engine.types.execution import Call, CallResult
 from l2engine.types.failure import Failure, FailureKind
@@ -43,24 +43,10 @@ def call(
     header = context.header_or_error(block)
     message = to_call(args, context.config.chain_id, context.settings.gas_cap)
     view, env = context.view(header), context.environment(header, env_overrides)
-    _check_blob_funds(context, args, view, env, message, overrides or {})
     result = run(context, view, env, message, overrides)
     if result.failure is not None:
         raise failed(result, result.failure)
     return "0x" + result.output.hex()
-
-
-def _check_blob_funds(context: Context, args: dict[str, Any], view: StateView, env: BlockEnv, message: Call, overrides: Overrides) -> None:
-    """A call with blobs must be able to pay for them, from Cancun on."""
-    cost = len(message.blob_versioned_hashes) * GAS_PER_BLOB * args.get("maxFeePerBlobGas", 0)
-    if not cost or not context.config.fork_at(env.number, env.timestamp).has(L1Rules.CANCUN):
-        return
-    balance = _balance(view, message.sender, overrides)
-    needed = cost + message.value + message.gas * (message.max_fee_per_gas or 0)
-    if balance < needed:
-        who = checksum_address(message.sender)
-        text = f"insufficient funds for gas * price + value: address {who} have {balance} want {needed}"
-        raise RpcError(SERVER_ERROR, f"err: {text} (supplied gas {message.gas})")
 
 
 def _balance(view: StateView, who: Address, overrides: Overrides) -> Wei:
@@ -138,7 +124,10 @@ def _highest_gas(context: Context, message: Call, view: StateView, header: Heade
         balance = _balance(view, message.sender, overrides)
         if message.value >= balance:
             raise RpcError(SERVER_ERROR, "insufficient funds for transfer")
-        highest = min(highest, (balance - message.value) // price)
+        for_blobs = len(message.blob_versioned_hashes) * GAS_PER_BLOB * message.max_fee_per_blob_gas
+        if for_blobs and for_blobs >= balance - message.value:
+            raise RpcError(SERVER_ERROR, "insufficient funds for gas * price + value")
+        highest = min(highest, (balance - message.value - for_blobs) // price)
     cap = context.settings.gas_cap
     return min(highest, cap) if cap else highest
 

@@ -69,7 +69,7 @@ def fee_history(context: Context, count: int, last: BlockTag, percentiles: list[
     if isinstance(last, int) and last > head.number:
         raise RpcError(SERVER_ERROR, f"request beyond head block: requested {last}, head {head.number}")
     count = min(count, MAX_HISTORY)
-    end = context.header_or_error(last).number
+    end = context.header_or_error(last, unset="{label} block not found").number
     count = min(count, end + 1)
     if count == 0:
         return nothing

@@ -19,7 +19,7 @@ def new_block_filter(context: Context) -> str:
 
 def new_filter(context: Context, criteria: LogQuery) -> str:
     """Watch for matching logs in new blocks."""
-    logs.check(context.settings, criteria)
+    logs.check_ahead(context.settings, criteria)
     return context.filters.install(lambda now: Filter(_poll_logs, context.engine.head, now, criteria))
 
 

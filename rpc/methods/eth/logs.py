@@ -61,10 +61,19 @@ def check(settings: RpcSettings, query: LogQuery) -> None:
         raise RpcError(INVALID_PARAMS, "invalid block range params")
 
 
+def check_ahead(settings: RpcSettings, query: LogQuery) -> None:
+    """Refuse also a range of which no later block can be a part, and a label at its end: who watches new blocks would wait in vain."""
+    check(settings, query)
+    ends = [("latest" if tag is None else tag) for tag in (query.from_block, query.to_block)]
+    from_number = isinstance(ends[0], int) or ends[0] == "earliest"
+    if not ((from_number and (isinstance(ends[1], int) or ends[1] == "latest")) or ends == ["latest", "latest"]):
+        raise RpcError(INVALID_PARAMS, "invalid block range params")
+
+
 def _number(context: Context, reference: BlockTag | None) -> BlockNumber:
     if isinstance(reference, int):
         return reference
-    return context.header_or_error(reference or "latest").number
+    return context.header_or_error(reference or "latest", unset="{label} header not found").number
 
 
 def _candidates(context: Context, wanted: LogFilter, first: BlockNumber, last: BlockNumber) -> Iterator[Header]:

@@ -7,10 +7,19 @@ import threading
 from typing import Any
 
 from l2engine.chain.pool import decode_pooled
+from l2engine.errors import InvalidTransaction, PoolError
+from l2engine.refusals import Reason
 from l2engine.types import signature
 from l2engine.types.base import Address, keccak
 from l2engine.types.delegation import Authorization
-from l2engine.types.transaction import AccessListTransaction, FeeMarketTransaction, LegacyTransaction, SetCodeTransaction, SignedTransaction
+from l2engine.types.transaction import (
+    AccessListTransaction,
+    BlobTransaction,
+    FeeMarketTransaction,
+    LegacyTransaction,
+    SetCodeTransaction,
+    SignedTransaction,
+)
 from l2engine.types.transaction_codec import decode_transaction, signed
 from rpc.context import Context
 from rpc.errors import SERVER_ERROR, RpcError
@@ -67,8 +76,7 @@ def _key(context: Context, who: Address | None) -> bytes:
 def _completed(context: Context, args: dict[str, Any]) -> dict[str, Any]:
     """The arguments with nonce, fees, gas and chain id."""
     to_call(args, context.config.chain_id, 0)  # refuses contradictions
-    if args.get("to") is None and not args.get("input", args.get("data")):
-        raise RpcError(SERVER_ERROR, "contract creation without any data provided")
+    _check_parts(args)
     full = {"value": 0, **args, "chainId": context.config.chain_id}
     if "gasPrice" not in full:
         tip = full.setdefault("maxPriorityFeePerGas", suggested_tip(context))
@@ -82,6 +90,21 @@ def _completed(context: Context, args: dict[str, Any]) -> dict[str, Any]:
     return full
 
 
+def _check_parts(args: dict[str, Any]) -> None:
+    """Refuse what would be dropped from the transaction, and what no transaction can have."""
+    if "data" in args and args.get("input", args["data"]) != args["data"]:
+        raise RpcError(SERVER_ERROR, 'both "data" and "input" are set and not equal. Please use "input" to pass transaction call data')
+    if args.get("blobVersionedHashes"):
+        raise PoolError(Reason.TYPE_NOT_ACCEPTED, type=BlobTransaction.type)
+    if args.get("authorizationList"):
+        if "to" not in args:
+            raise InvalidTransaction(Reason.AUTHORIZATIONS_CREATE, address=args["from"])
+        if "gasPrice" in args:
+            raise RpcError(SERVER_ERROR, "authorizationList needs maxFeePerGas: a set-code transaction has no gasPrice")
+    elif "to" not in args and not args.get("input", args.get("data")):
+        raise RpcError(SERVER_ERROR, "contract creation without any data provided")
+
+
 def _sign(args: dict[str, Any], key: bytes) -> SignedTransaction:
     """The signed transaction that these arguments describe, of the smallest type that holds them."""
     chain_id, nonce, gas, to, value = args["chainId"], args["nonce"], args["gas"], args.get("to"), args["value"]
@@ -92,12 +115,12 @@ def _sign(args: dict[str, Any], key: bytes) -> SignedTransaction:
     if "gasPrice" in args:
         return signed(AccessListTransaction(chain_id, nonce, args["gasPrice"], gas, to, value, payload, access), key)
     prices = args["maxPriorityFeePerGas"], args["maxFeePerGas"]
-    if "authorizationList" not in args:
+    if not args.get("authorizationList"):
         return signed(FeeMarketTransaction(chain_id, nonce, *prices, gas, to, value, payload, access), key)
     delegations = tuple(
         Authorization(*(item[name] for name in ("chainId", "address", "nonce", "yParity", "r", "s"))) for item in args["authorizationList"]
     )
-    return signed(SetCodeTransaction(chain_id, nonce, *prices, gas, to or b"", value, payload, access, delegations), key)
+    return signed(SetCodeTransaction(chain_id, nonce, *prices, gas, args["to"], value, payload, access, delegations), key)
 
 
 METHODS = {

@@ -8,6 +8,7 @@ from l2engine.errors import InvalidParams
 from rpc.read.blocks import block_reference, block_tag
 from rpc.read.logs import log_query
 from rpc.read.values import (
+    Struct,
     address,
     boolean,
     data,
@@ -20,7 +21,6 @@ from rpc.read.values import (
     plain_uint64,
     storage_key,
     string,
-    struct,
     uint,
     uint64,
     uint256,
@@ -90,7 +90,7 @@ def test_refusals(parser, value, message):
 
 
 def test_struct_names_the_field():
-    parser = struct("ethapi.TransactionArgs", {"to": address, "gas": uint64}, ("gas",))
+    parser = Struct("ethapi.TransactionArgs", {"to": address, "gas": uint64}, ("gas",))
     assert parser({"gas": "0x5", "to": None, "more": 1}) == {"gas": 5}
     for value, message in (
         (
