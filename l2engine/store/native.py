@@ -17,7 +17,7 @@ from l2engine.store.kv import claim_path, claim_schema, refuse_other_files, rele
 from l2engine.store.layers import hash_address, hash_slot
 from l2engine.store.leveldb_words import explain
 from l2engine.store.room import has_room
-from l2engine.store.state import LAYERS, SIDE_BYTES
+from l2engine.store.state import LAYERS, SIDE_BYTES, SIDE_LAYERS
 from l2engine.store.trie import prove
 from l2engine.types.base import EMPTY_ROOT, ZERO_HASH, Address, BlockNumber, Hash32
 from l2engine.types.block import Block
@@ -133,10 +133,11 @@ class NativeState:
         history_state: int = HISTORY_STATE,
         history_proofs: int = HISTORY_PROOFS,
         layers: int = LAYERS,
+        side_layers: int = SIDE_LAYERS,
         side_bytes: int = SIDE_BYTES,
     ) -> None:
         self._kv = kv
-        self._limits = (history_state, history_proofs, layers, side_bytes)
+        self._limits = (history_state, history_proofs, layers, side_layers, side_bytes)
         self.reload()
 
     def reload(self) -> None:
