@@ -12,7 +12,7 @@ from typing import Any
 
 from l2engine.errors import ConfigError, StoreError
 from l2engine.store.diffs import encode_diff
-from l2engine.store.files import refuse_damaged_lengths
+from l2engine.store.files import refuse_silent_losses
 from l2engine.store.kv import claim_path, claim_schema, refuse_other_files, release_path
 from l2engine.store.layers import hash_address, hash_slot
 from l2engine.store.leveldb_words import explain
@@ -50,7 +50,7 @@ class NativeKeyValue:
         try:
             if self.path is not None:
                 refuse_other_files(self.path)
-                refuse_damaged_lengths(self.path)
+                refuse_silent_losses(self.path)
                 if create:
                     os.makedirs(self.path, exist_ok=True)
             try:
