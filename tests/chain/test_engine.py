@@ -251,6 +251,23 @@ def test_labels_stay_when_not_given_and_survive_a_restart(blocks: list[Block]) -
     assert (again.head, again.safe, again.finalized) == (blocks[4].header, blocks[2].header, blocks[1].header)
 
 
+@pytest.mark.parametrize("next_call", ["forkchoice", "payload"])
+def test_dropped_block_without_state_can_still_become_the_head(
+    forge: Forge, blocks: list[Block], others: list[Block], next_call: str
+) -> None:
+    kv = MemoryKeyValue()
+    engine = open_engine(GENESIS, kv, layers=2)
+    adopt(engine, *blocks[:2], *others, *blocks[2:], *forge.chain(blocks[4].header, 4))
+    assert not any(engine.state.has(block.hash) for block in others)
+    engine = open_engine(GENESIS, kv, layers=2)
+    if next_call == "payload":
+        others = [*others, forge.block(others[-1].header)]
+        assert submit(engine, others[-1]).status is Status.VALID
+    assert engine.forkchoice_updated(forkchoice(others[-1].header)).payload_status.status is Status.VALID
+    assert engine.head == others[-1].header and engine.state.has(others[-1].hash)
+    assert list(verify(kv)) == []
+
+
 def test_labels_on_a_dropped_branch_stay_as_op_geth_leaves_them_and_are_no_damage(blocks: list[Block], others: list[Block]) -> None:
     kv = MemoryKeyValue()
     engine = open_engine(GENESIS, kv)
