@@ -61,6 +61,8 @@ class _Build:
     executed: ExecutedBlock | None = None
     value: int = 0
     stopped: bool = False
+    generation: int = 0
+    """How often the builder had forgotten all its builds when this one began."""
 
 
 class Builder:
@@ -76,7 +78,7 @@ class Builder:
         disagreements: Disagreements,
         built: Callable[[ExecutedBlock], None] = lambda executed: None,
     ) -> None:
-        """`built` hears of each version that a payload had, from the thread that has made it."""
+        """`built` hears of each version that a payload had, from the thread that has made it, until the payload is forgotten."""
         self.max_transaction_da_size = 0
         """Largest DA size of a pool transaction in bytes (miner_setMaxDASize); 0 is unlimited."""
         self.max_block_da_size = 0
@@ -86,6 +88,8 @@ class Builder:
         self._config, self._executor, self._state, self._pool, self._settings = config, executor, state, pool, settings
         self._disagreements, self._built = disagreements, built
         self._builds: OrderedDict[bytes, _Build] = OrderedDict()
+        self._generation = 0
+        self._publishing = threading.Lock()
         self._slow: dict[Hash32, None] = {}
 
     # ---- checks -----------------------------------------------------------------------------------------------------
@@ -150,7 +154,7 @@ class Builder:
             return identity
         for build in self._builds.values():  # a new payload ends the race for older ones
             self._stop(build)
-        build = _Build(Deadline(time.monotonic() + self._settings.deadline_seconds), threading.Event())
+        build = _Build(Deadline(time.monotonic() + self._settings.deadline_seconds), threading.Event(), generation=self._generation)
         task = _Task(self._config, self._executor, self._state, parent, attributes)
         forced = self._build(task)  # with or without the pool: an invalid forced transaction is reported at once
         if attributes.no_tx_pool:
@@ -180,9 +184,11 @@ class Builder:
         return None if executed is None else BuiltPayload(executed.block, build.value)
 
     def forget(self) -> None:
-        """Stop all builds and forget them."""
+        """Stop all builds and forget them. No thread publishes one of them once this has returned."""
         self.close()
         self._builds.clear()
+        with self._publishing:
+            self._generation += 1
 
     def close(self) -> None:
         """Stop all builds."""
@@ -196,7 +202,9 @@ class Builder:
 
     def _publish(self, build: _Build, executed: ExecutedBlock, value: int) -> None:
         build.executed, build.value = executed, value
-        self._built(executed)
+        with self._publishing:
+            if build.generation == self._generation:
+                self._built(executed)
         build.done.set()
 
     def _build(self, task: "_Task", fill: _Fill | None = None) -> tuple[ExecutedBlock, int]:

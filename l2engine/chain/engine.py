@@ -453,7 +453,16 @@ class Engine:
         self.pool.reset(head, self.state.view(head.hash), way.removed, way.added)
         if head.hash != self._announced.hash:
             self._announced = head
+            self._tell_of_forks(way)
             self.events.publish(NewHead(head, way.added, way.removed))
+
+    def _tell_of_forks(self, way: forkchoice.Switch) -> None:
+        parent = way.ancestor
+        for block in way.added:
+            header = block.header
+            for fork in self.config.activated((parent.number, parent.timestamp), (header.number, header.timestamp)):
+                log.info("A fork begins", extra={"fields": {"fork": fork.name, "number": header.number, "timestamp": header.timestamp}})
+            parent = header
 
     def _unknown_head(self, head: Hash32) -> PayloadStatus:
         bad = self._refuse_bad(head, head) or self._refuse_descendant(head)

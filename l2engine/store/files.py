@@ -1,8 +1,7 @@
-"""Finds damage in the files of a LevelDB directory, including the one kind that LevelDB itself does not report.
+"""Finds damage in the files of a LevelDB directory, including the two kinds that LevelDB itself does not report.
 
-Write-ahead logs (`*.log`) and manifests are made of blocks of 32 KiB, which hold records: checksum (u32, little-endian), length
-(u16), type (u8), content. LevelDB checks every record, and with `paranoid_checks` refuses a log in which one fails. But if a
-record's length reaches past the end of the file, LevelDB assumes that the process died while writing it, and silently drops the
+LevelDB checks every record of its write-ahead logs (`*.log`) and manifests (`log_format`), and with `paranoid_checks` refuses a log in
+which one fails. But a log that is missing it takes for an empty one. And if a record's length reaches past the end of the file, LevelDB assumes that the process died while writing it, and silently drops the
 record and all that follows. For a torn end that is right; for a damaged length it would lose acknowledged writes.
 The checksum tells the two apart: it fits a shorter content only if the length is wrong.
 
@@ -17,9 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from l2engine.errors import StoreError, StoreUnreadable
-
-_BLOCK = 32_768
-_HEADER = 7
+from l2engine.store.log_format import BLOCK, HEADER, oldest_log, records
 
 IMPORT_AGAIN = "the chain must be imported again into an empty directory"
 CUT = "`l2engine db repair` drops what it holds from there on, and the rollup node sends those blocks again"
@@ -33,35 +30,44 @@ class Damage:
     offset: int
 
     def __str__(self) -> str:
-        what = "is damaged" if self.file.name == "CURRENT" else f"is damaged at byte {self.offset}"
+        if not self.file.exists():
+            what = "is missing"
+        else:
+            what = "is damaged" if self.file.name == "CURRENT" else f"is damaged at byte {self.offset}"
         return f"{self.file} {what}: {CUT if self.file.suffix == '.log' else IMPORT_AGAIN}"
 
 
-def refuse_damaged_lengths(directory: str | Path) -> None:
-    """Raise `StoreUnreadable` when LevelDB would silently drop completely written records. Reads only the last block of each log."""
+def refuse_silent_losses(directory: str | Path) -> None:
+    """Raise `StoreUnreadable` when LevelDB would silently drop completely written records, or go on without a log. Reads the manifest
+    and the last block of each log."""
+    if _missing_log(Path(directory)) is not None:
+        raise StoreUnreadable(f"database {directory} is damaged: {find_damage(directory)}")
     for file in _logs(Path(directory)):
         with open(file, "rb") as opened:
             size = opened.seek(0, 2)
-            start = size - size % _BLOCK
+            start = size - size % BLOCK
             opened.seek(start)
             block = opened.read()
-        for at, length in _records(block):
-            if at + _HEADER + length > len(block) and _has_shorter_content(block[at:]):
+        for at, length in records(block):
+            if at + HEADER + length > len(block) and _has_shorter_content(block[at:]):
                 raise StoreUnreadable(f"database {directory} is damaged: {Damage(file, start + at)}")
 
 
 def find_damage(directory: str | Path) -> Damage | None:
-    """The first damage in CURRENT, the manifest and the logs, in this order; None if there is none. Reads the whole files, which
+    """The first damage in CURRENT, the manifest and the logs, in this order, a missing log included; None if there is none. Reads the whole files, which
     takes seconds for a long log."""
     directory = Path(directory)
     current = directory / "CURRENT"
     if current.exists() and _manifest(directory) is None:
         return Damage(current, 0)
+    missing = _missing_log(directory)
     for file in _logs(directory):
+        if missing is not None and file.suffix == ".log":
+            break
         offset = _first_damage(file.read_bytes())
         if offset is not None:
             return Damage(file, offset)
-    return None
+    return None if missing is None else Damage(missing, 0)
 
 
 def cut_damaged_logs(directory: str | Path) -> list[str]:
@@ -77,9 +83,14 @@ def _cut(directory: Path) -> list[str]:
     while (damage := find_damage(directory)) is not None:
         if damage.file.suffix != ".log":
             raise StoreUnreadable(str(damage))
+        if not damage.file.exists():
+            done.append(f"{damage.file}: missing, and taken for empty")
+            damage.file.touch()
         for file in [log for log in _logs(damage.file.parent) if log.suffix == ".log" and log.name >= damage.file.name]:
             offset = damage.offset if file == damage.file else 0
             content = file.read_bytes()
+            if not content:
+                continue
             kept = file.with_name(f"{file.name}.dropped")
             kept.write_bytes(content[offset:])
             with open(file, "r+b") as opened:
@@ -106,6 +117,14 @@ def _manifest(directory: Path) -> Path | None:
     return manifest if manifest is not None and manifest.is_file() else None
 
 
+def _missing_log(directory: Path) -> Path | None:
+    """The log that the manifest names as the oldest one needed, if there is no such file."""
+    manifest = _manifest(directory) if (directory / "CURRENT").is_file() else None
+    number = None if manifest is None else oldest_log(manifest.read_bytes())
+    log = directory / f"{number:06}.log" if number else None
+    return log if log is not None and not log.exists() else None
+
+
 def _logs(directory: Path) -> Iterator[Path]:
     """The manifest and the write-ahead logs, oldest first."""
     if (directory / "CURRENT").is_file():
@@ -115,27 +134,18 @@ def _logs(directory: Path) -> Iterator[Path]:
         yield from sorted(directory.glob("*.log"))
 
 
-def _records(block: bytes) -> Iterator[tuple[int, int]]:
-    """Offset and length of the records in one block."""
-    at = 0
-    while at + _HEADER <= len(block):
-        length = int.from_bytes(block[at + 4 : at + 6], "little")
-        yield at, length
-        at += _HEADER + length
-
-
 def _first_damage(content: bytes) -> int | None:
     """The offset of the first record whose checksum fails; None if there is none, apart from a torn end."""
-    for start in range(0, len(content), _BLOCK):
-        block = content[start : start + _BLOCK]
-        for at, length in _records(block):
-            record = block[at : at + _HEADER + length]
-            torn = len(record) < _HEADER + length and len(block) < _BLOCK
+    for start in range(0, len(content), BLOCK):
+        block = content[start : start + BLOCK]
+        for at, length in records(block):
+            record = block[at : at + HEADER + length]
+            torn = len(record) < HEADER + length and len(block) < BLOCK
             if torn and not _has_shorter_content(record):
                 return None
             if record[6] == 0 and length == 0:  # LevelDB skips the rest of such a block
                 break
-            if torn or len(record) < _HEADER + length or _masked(_crc(record[6:])) != record[:4]:
+            if torn or len(record) < HEADER + length or _masked(_crc(record[6:])) != record[:4]:
                 return start + at
     return None
 

@@ -20,7 +20,7 @@ from sortedcontainers import SortedList
 
 from l2engine.errors import StoreError, StoreUnavailable, StoreUnreadable
 from l2engine.store import schema
-from l2engine.store.files import IMPORT_AGAIN, refuse_damaged_lengths
+from l2engine.store.files import IMPORT_AGAIN, refuse_silent_losses
 from l2engine.store.leveldb_words import explain
 from l2engine.store.room import has_room
 from l2engine.store.upgrades import upgrade
@@ -51,7 +51,7 @@ class LevelDB:
         claim_path(self.path)
         try:
             refuse_other_files(self.path)
-            refuse_damaged_lengths(self.path)
+            refuse_silent_losses(self.path)
             if create:
                 os.makedirs(self.path, exist_ok=True)
             self._cache, self._write_buffer = cache_mb * _MEGABYTE, write_buffer_mb * _MEGABYTE

@@ -12,12 +12,12 @@ from typing import Any
 
 from l2engine.errors import ConfigError, StoreError
 from l2engine.store.diffs import encode_diff
-from l2engine.store.files import refuse_damaged_lengths
+from l2engine.store.files import refuse_silent_losses
 from l2engine.store.kv import claim_path, claim_schema, refuse_other_files, release_path
 from l2engine.store.layers import hash_address, hash_slot
 from l2engine.store.leveldb_words import explain
 from l2engine.store.room import has_room
-from l2engine.store.state import LAYERS, SIDE_BYTES
+from l2engine.store.state import LAYERS, SIDE_BYTES, SIDE_LAYERS
 from l2engine.store.trie import prove
 from l2engine.types.base import EMPTY_ROOT, ZERO_HASH, Address, BlockNumber, Hash32
 from l2engine.types.block import Block
@@ -50,7 +50,7 @@ class NativeKeyValue:
         try:
             if self.path is not None:
                 refuse_other_files(self.path)
-                refuse_damaged_lengths(self.path)
+                refuse_silent_losses(self.path)
                 if create:
                     os.makedirs(self.path, exist_ok=True)
             try:
@@ -133,10 +133,11 @@ class NativeState:
         history_state: int = HISTORY_STATE,
         history_proofs: int = HISTORY_PROOFS,
         layers: int = LAYERS,
+        side_layers: int = SIDE_LAYERS,
         side_bytes: int = SIDE_BYTES,
     ) -> None:
         self._kv = kv
-        self._limits = (history_state, history_proofs, layers, side_bytes)
+        self._limits = (history_state, history_proofs, layers, side_layers, side_bytes)
         self.reload()
 
     def reload(self) -> None:

@@ -7,12 +7,13 @@ marker is written before the base moves, so a restart continues to move the base
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
 from l2engine.errors import StateUnavailable, StoreError, StoreUnreadable
 from l2engine.store import past, schema
+from l2engine.store.branches import choose_kept
 from l2engine.store.diffs import decode_diff, encode_diff
 from l2engine.store.layers import MERGE_EVERY, Changes, Layer, LayeredView, flat_rows, hash_address, hash_slot, merge, weigh
 from l2engine.store.past import PastReader
@@ -27,7 +28,8 @@ from l2engine.types.storage import AccountProof, Batch, KeyValue, PreparedState,
 log = logging.getLogger(__name__)
 
 LAYERS = 128  # blocks above the base, as geth keeps
-SIDE_BYTES = 256 << 20  # memory for layers off the canonical chain
+SIDE_LAYERS = 128  # dropped blocks whose state is kept; more would slow down every start
+SIDE_BYTES = 256 << 20  # memory for their layers
 _PRUNE_AT_ONCE = 4  # blocks forgotten per base move, so that a narrowed window closes without a pause
 
 
@@ -55,6 +57,16 @@ class _Kept:
     oldest_proofs: BlockNumber
 
 
+class _Stored:
+    """A "d" row, not yet decoded; a `branches.Link`."""
+
+    __slots__ = ("hash", "key", "number", "parent_hash", "row", "size")
+
+    def __init__(self, key: bytes, row: bytes) -> None:
+        self.key, self.row, self.size = key, row, len(row)
+        self.number, self.hash, self.parent_hash = int.from_bytes(key[1:9], "big"), key[9:], row[:32]
+
+
 class LayeredState:
     """The state store; see the module. `history_state` and `history_proofs` are numbers of blocks below the base; 0 keeps all."""
 
@@ -64,11 +76,12 @@ class LayeredState:
         history_state: int = HISTORY_STATE,
         history_proofs: int = HISTORY_PROOFS,
         layers: int = LAYERS,
+        side_layers: int = SIDE_LAYERS,
         side_bytes: int = SIDE_BYTES,
     ) -> None:
         self._kv = kv
         self._history_state, self._history_proofs = history_state, history_proofs
-        self._depth, self._side_bytes = layers, side_bytes
+        self._depth, self._side_layers, self._side_bytes = layers, side_layers, side_bytes
         self.code = lru_cache(maxsize=1024)(self._read_code)
         self._kept = self._read_base({})
         self._load_layers()
@@ -132,7 +145,8 @@ class LayeredState:
 
     def reload(self) -> None:
         """Load the state from the reopened database. Older views raise `StoreUnavailable`."""
-        fresh = LayeredState(self._kv, self._history_state, self._history_proofs, self._depth, self._side_bytes)
+        limits = (self._history_state, self._history_proofs, self._depth, self._side_layers, self._side_bytes)
+        fresh = LayeredState(self._kv, *limits)
         self._kept = fresh._kept  # in one step: readers see the old state, then the new one
 
     def prepare(self, parent_hash: Hash32, diff: StateDiff) -> Prepared:
@@ -300,60 +314,56 @@ class LayeredState:
         self._kept = _Kept(kept.number, kept.hash, kept.root, kept.snapshot, layers, kept.oldest_state, kept.oldest_proofs)
 
     def _drop_side_layers(self, head: Hash32) -> None:
-        """Drop layers whose ancestors are gone, and the oldest side branches beyond the allowed memory."""
+        """Drop the layers of side branches that the base has left behind, and of those beyond what is allowed."""
         kept = self._kept
-        canonical = {layer.hash for layer in _walk(kept, head)[0]}
-        layers: dict[Hash32, Layer] = {}
-        for layer in sorted(kept.layers.values(), key=lambda layer: layer.number):
-            if layer.parent_hash not in layers:
-                fork = self._number_on_base(kept, layer.parent_hash)
-                if fork is None or fork < kept.oldest_proofs:
-                    continue
-            layers[layer.hash] = layer
-            if layer.parent_hash == head or (layer.parent_hash in canonical and layer.number > kept.layers[head].number):
-                canonical.add(layer.hash)  # blocks on top of the head may become it next
-        spare = self._side_bytes
-        for layer in reversed([layer for layer in layers.values() if layer.hash not in canonical]):
-            spare -= layer.size
-            if spare < 0 and layer.hash in layers:
-                for block_hash in _subtree(layers, layer):
-                    del layers[block_hash]
-        if len(layers) != len(kept.layers):
-            batch = self._kv.batch()
-            for layer in kept.layers.values():
-                if layer.hash not in layers:
-                    batch.delete(schema.diff_key(layer.number, layer.hash))
-            batch.write()
-            self._replace_layers(layers)
+        if len(_walk(kept, head)[0]) == len(kept.layers):
+            return
+        chosen = choose_kept(kept.layers.values(), head, lambda parent: parent == kept.hash, self._side_layers, self._side_bytes)
+        dropped = [layer for layer in kept.layers.values() if layer.hash not in chosen]
+        if dropped:
+            self._delete_diffs(schema.diff_key(layer.number, layer.hash) for layer in dropped)
+            self._replace_layers({block_hash: layer for block_hash, layer in kept.layers.items() if block_hash in chosen})
+
+    def _delete_diffs(self, keys: Iterable[bytes]) -> None:
+        batch = self._kv.batch()
+        for key in keys:
+            batch.delete(key)
+        batch.write()
 
     def _load_layers(self) -> None:
         """Rebuild the layers from their stored diffs. A diff that does not give its recorded root is logged and dropped."""
+        stored = [_Stored(key, row) for key, row in self._kv.iterate(b"d", schema.prefix_end(b"d"))]
+        head = self._kv.get(schema.HEAD) or self._kept.hash
+        chosen = choose_kept(stored, head, self._can_roll_back_to, self._side_layers, self._side_bytes)
         lost = []
-        count = 0
-        for key, row in self._kv.iterate(b"d", schema.prefix_end(b"d")):
-            number, block_hash = int.from_bytes(key[1:9], "big"), key[9:]
-            try:
-                parent_hash, root, diff = decode_diff(row)
-                prepared = self.prepare(parent_hash, diff)
-                if prepared.root != root:
-                    raise StoreError(f"its root is 0x{prepared.root.hex()}, recorded was 0x{root.hex()}")
-            except StateUnavailable:
-                lost.append(key)  # a side branch whose parent state is no longer kept
-            except StoreUnreadable:  # the files are damaged; the diff may be good
-                raise
-            except StoreError as error:
-                log.warning("dropped the stored state of block %d 0x%s: %s", number, block_hash.hex(), error)
-                lost.append(key)
-            else:
-                self._attach(number, block_hash, prepared)
-                count += 1
+        for diff in stored:
+            if diff.hash not in chosen or not self._load_layer(diff):
+                lost.append(diff.key)
         if lost:
-            batch = self._kv.batch()
-            for key in lost:
-                batch.delete(key)
-            batch.write()
-        if count:
+            self._delete_diffs(lost)
+        if count := len(stored) - len(lost):
             log.info("loaded %d blocks above the base at %d", count, self._kept.number)
+
+    def _can_roll_back_to(self, block_hash: Hash32) -> bool:
+        number = self._number_on_base(self._kept, block_hash)
+        return number is not None and number >= self._kept.oldest_proofs
+
+    def _load_layer(self, stored: "_Stored") -> bool:
+        """Whether the stored diff is a layer again."""
+        try:
+            parent_hash, root, diff = decode_diff(stored.row)
+            prepared = self.prepare(parent_hash, diff)
+            if prepared.root != root:
+                raise StoreError(f"its root is 0x{prepared.root.hex()}, recorded was 0x{root.hex()}")
+        except StateUnavailable:
+            return False  # its parent's state is no longer kept
+        except StoreUnreadable:  # the files are damaged; the diff may be good
+            raise
+        except StoreError as error:
+            log.warning("dropped the stored state of block %d 0x%s: %s", stored.number, stored.hash.hex(), error)
+            return False
+        self._attach(stored.number, stored.hash, prepared)
+        return True
 
     # ---- rows -------------------------------------------------------------------------------------------------------
 
@@ -394,15 +404,6 @@ def _walk(kept: _Kept, block_hash: Hash32, limit: int | None = None) -> tuple[li
         path.append(layer)
         block_hash = layer.parent_hash
     return path, block_hash
-
-
-def _subtree(layers: Mapping[Hash32, Layer], root: Layer) -> set[Hash32]:
-    """A layer and all its descendants; `layers` is in order of number."""
-    found = {root.hash}
-    for layer in layers.values():
-        if layer.parent_hash in found:
-            found.add(layer.hash)
-    return found
 
 
 def _no_nodes(key: bytes) -> bytes | None:

@@ -37,6 +37,7 @@ mod execute {
 
 /// Keeping state: the byte store and its rows, the trie, the base on disk and the layers above it.
 mod store {
+    pub mod branches;
     pub mod cache;
     pub mod kv;
     pub mod layers;

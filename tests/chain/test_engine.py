@@ -12,6 +12,7 @@ from l2engine.errors import InvalidAttributes, InvalidBlock, InvalidForkchoice, 
 from l2engine.evm.executor import BlockExecution
 from l2engine.evm.reference.machine import ReferenceExecutor
 from l2engine.store.kv import MemoryKeyValue
+from l2engine.store.verify import verify
 from l2engine.types.base import ZERO_HASH, keccak
 from l2engine.types.block import Block
 from l2engine.types.environment import BlockEnv
@@ -248,6 +249,46 @@ def test_labels_stay_when_not_given_and_survive_a_restart(blocks: list[Block]) -
     engine.forkchoice_updated(forkchoice(blocks[4].header, blocks[2].header))  # safe may go back
     again = open_engine(GENESIS, kv)
     assert (again.head, again.safe, again.finalized) == (blocks[4].header, blocks[2].header, blocks[1].header)
+
+
+@pytest.mark.parametrize("next_call", ["forkchoice", "payload"])
+def test_dropped_block_without_state_can_still_become_the_head(
+    forge: Forge, blocks: list[Block], others: list[Block], next_call: str
+) -> None:
+    kv = MemoryKeyValue()
+    engine = open_engine(GENESIS, kv, layers=2)
+    adopt(engine, *blocks[:2], *others, *blocks[2:], *forge.chain(blocks[4].header, 4))
+    assert not any(engine.state.has(block.hash) for block in others)
+    engine = open_engine(GENESIS, kv, layers=2)
+    if next_call == "payload":
+        others = [*others, forge.block(others[-1].header)]
+        assert submit(engine, others[-1]).status is Status.VALID
+    assert engine.forkchoice_updated(forkchoice(others[-1].header)).payload_status.status is Status.VALID
+    assert engine.head == others[-1].header and engine.state.has(others[-1].hash)
+    assert list(verify(kv)) == []
+
+
+def test_labels_on_a_dropped_branch_stay_as_op_geth_leaves_them_and_are_no_damage(blocks: list[Block], others: list[Block]) -> None:
+    kv = MemoryKeyValue()
+    engine = open_engine(GENESIS, kv)
+    adopt(engine, *blocks)
+    engine.forkchoice_updated(forkchoice(blocks[4].header, blocks[3].header, blocks[2].header))
+    adopt(engine, *others)
+    assert (engine.head, engine.safe, engine.finalized) == (others[-1].header, blocks[3].header, blocks[2].header)
+    assert list(verify(kv)) == []
+
+
+def test_each_fork_is_told_once_when_its_first_block_becomes_the_head(caplog: pytest.LogCaptureFixture) -> None:
+    genesis = document("isthmus", {"jovian": 5, "karst": 9})
+    made = Forge(genesis).chain(Forge(genesis).genesis, 6)
+    engine = open_engine(genesis)
+    with caplog.at_level("INFO"):
+        adopt(engine, *made[:4])
+        for block in made[4:]:
+            submit(engine, block)
+        engine.forkchoice_updated(forkchoice(made[5].header))
+    begun = [(record.fields["fork"], record.fields["number"]) for record in caplog.records if record.message == "A fork begins"]  # type: ignore[attr-defined]
+    assert begun == [("jovian", 3), ("karst", 5)]
 
 
 def test_safe_block_above_a_canonical_ancestor_is_accepted(engine: Engine, blocks: list[Block]) -> None:

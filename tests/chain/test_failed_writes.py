@@ -1,6 +1,7 @@
 """A write that fails, whichever it is: nothing is acknowledged until the database is reopened, and then nothing is missing."""
 
 import asyncio
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from l2engine.chain import recovery
 from l2engine.chain.engine import Engine
 from l2engine.chain.events import Event, NewHead, StoreFailed, StoreReopened
-from l2engine.errors import StoreError, StoreUnavailable
+from l2engine.errors import StoreError, StoreUnavailable, UnknownPayload
 from l2engine.store import schema
 from l2engine.store.verify import verify
 from l2engine.types.block import Block
@@ -173,3 +174,30 @@ def test_node_gives_up_when_reopening_has_failed_twice(
         submit(engine, chain[0])
     assert not recovered(engine)
     assert sum(record.message == "The database could not be reopened" for record in caplog.records) == recovery.ATTEMPTS
+
+
+def test_build_that_ends_after_the_reopening_leaves_nothing(
+    engine: Engine, kv: FailingKeyValue, forge: Forge, chain: list[Block], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it has built stands on the database as it was before."""
+    running, reopened = threading.Event(), threading.Event()
+
+    def finish_late(*_: Any) -> list[bytes]:
+        running.set()
+        assert reopened.wait(60)
+        return []
+
+    monkeypatch.setattr(engine.builder, "_fill", finish_late)
+    started = engine.forkchoice_updated(forkchoice(engine.head), forge.attributes(engine.head, no_tx_pool=False))
+    build = engine.builder._builds[started.payload_id or b""]
+    assert running.wait(60)
+    kv.good_writes, kv.room = 0, False
+    with pytest.raises(StoreUnavailable):
+        submit(engine, chain[0])
+    kv.room = True
+    assert engine.recover()
+    reopened.set()
+    assert build.done.wait(60)
+    assert not engine._built
+    with pytest.raises(UnknownPayload):
+        engine.get_payload(started.payload_id or b"")

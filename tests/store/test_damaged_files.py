@@ -1,6 +1,8 @@
 """One flipped bit in any file: the database is refused, or `verify` finds it, or nothing reads it. Never is it served."""
 
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -202,3 +204,52 @@ def test_torn_end_of_the_log_still_opens(opening, database, tmp_path) -> None:
         kv = opening(path)
         assert BLOCKS - 2 <= head_number(kv) <= BLOCKS
         kv.close()
+
+
+@each_store
+def test_missing_log_is_named_and_repair_goes_on_without_it(opening, database, tmp_path) -> None:
+    """LevelDB takes it for an empty one, and the blocks in it are gone without a word."""
+    path = copy(database, tmp_path / "db")
+    log = only(path, "*.log")
+    log.unlink()
+    with pytest.raises(StoreUnreadable, match=f"{log.name} is missing: `l2engine db repair`"):
+        opening(path)
+    assert cut_damaged_logs(path) == [f"{log}: missing, and taken for empty"]
+    kv = opening(path)
+    try:
+        assert list(verify(kv)) == [] and 0 < head_number(kv) < BLOCKS
+    finally:
+        kv.close()
+    assert cut_damaged_logs(path) == []
+
+
+@each_store
+def test_missing_table_is_named(opening, database, tmp_path) -> None:
+    path = copy(database, tmp_path / "db")
+    table = min(path.glob("*.ldb"))
+    table.unlink()
+    with pytest.raises(StoreError, match=table.name):
+        opening(path)
+
+
+WRITER = """
+import random, sys
+from l2engine.store.kv import LevelDB
+kv = LevelDB(sys.argv[1], write_buffer_mb=1)
+while True:
+    batch = kv.batch()
+    batch.put(random.randbytes(8), random.randbytes(100_000))
+    batch.write()
+    print(flush=True)
+"""
+
+
+def test_killed_writer_misses_no_log(tmp_path) -> None:
+    """The log that the manifest names is there at any moment, also while LevelDB begins a new one."""
+    for turn in range(12):
+        with subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE) as writer:
+            assert writer.stdout is not None
+            for _ in range(5 + turn):
+                writer.stdout.readline()
+            writer.kill()
+        LevelDB(tmp_path).close()

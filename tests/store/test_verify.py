@@ -61,6 +61,8 @@ def test_whole_database_has_no_differences(kv: MemoryKeyValue) -> None:
         (schema.node_key(OWNER, "abcd"), b"\xc0", "storage trie nodes are stored"),
         (schema.code_key(keccak(b"\x60")), b"\x61", "code 0x"),
         (schema.HEAD, b"\x01" * 32, "head block is missing"),
+        (schema.SAFE, b"\x01" * 32, "the safe block is missing"),
+        (schema.FINALIZED, b"\x01" * 32, "the finalized block is missing"),
         (schema.BASE, None, "no state"),
     ],
 )

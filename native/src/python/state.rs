@@ -30,10 +30,11 @@ impl State {
         history_state: u64,
         history_proofs: u64,
         layers: usize,
+        side_layers: usize,
         side_bytes: usize,
     ) -> PyResult<Self> {
         let store = kv.get().0.clone();
-        let limits = Limits { history_state, history_proofs, layers, side_bytes };
+        let limits = Limits { history_state, history_proofs, layers, side_layers, side_bytes };
         let (state, warnings) = py.detach(|| LayeredState::open(store, limits))?;
         Ok(Self { state, warnings })
     }

@@ -8,6 +8,7 @@ use crate::view::Account;
 use revm::primitives::{Address, B256, Bytes, KECCAK_EMPTY, U256, keccak256};
 
 pub const FINALIZED: &[u8] = b"mfinalized";
+pub const HEAD: &[u8] = b"mhead";
 pub const BASE: &[u8] = b"mbase";
 pub const PAST_STATE: &[u8] = b"mpast-state";
 pub const PAST_PROOFS: &[u8] = b"mpast-proofs";

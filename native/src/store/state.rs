@@ -8,6 +8,7 @@ mod load;
 
 use crate::diff::{AccountDiff, StateDiff};
 use crate::errors::StateError;
+use crate::store::branches::{Link, choose_kept};
 use crate::store::cache::RowCache;
 use crate::store::kv::{Batch, Read, Snapshot, Store};
 use crate::store::layers::{Changes, Layer, LayeredView, MERGE_EVERY, Reach, Replaced, merge};
@@ -16,7 +17,7 @@ use crate::store::trie::{self, EMPTY_ROOT};
 use crate::view::Account;
 use base::read_base;
 use rayon::prelude::*;
-use revm::primitives::{Address, B256, B256Map, Bytes, HashMap, HashSet, keccak256};
+use revm::primitives::{Address, B256, B256Map, Bytes, HashMap, keccak256};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 type Result<T> = std::result::Result<T, StateError>;
@@ -33,6 +34,7 @@ pub struct Limits {
     pub history_state: u64,
     pub history_proofs: u64,
     pub layers: usize,
+    pub side_layers: usize,
     pub side_bytes: usize,
 }
 
@@ -251,45 +253,29 @@ impl LayeredState {
 
     // ---- the layers -------------------------------------------------------------------------------------------------
 
-    /// Drop layers whose parent is gone, and the oldest side branches beyond the allowed memory.
+    /// Drop the layers of side branches that the base has left behind, and of those beyond what is allowed.
     fn drop_side_layers(&self, head: B256) -> Result<()> {
         let kept = self.kept();
-        let Some(top) = kept.layers.get(&head).map(|layer| layer.number) else { return Ok(()) };
-        let mut canonical: HashSet<B256> = kept.walk(head, usize::MAX).0.iter().map(|layer| layer.hash).collect();
-        let mut sorted: Vec<&Arc<Layer>> = kept.layers.values().collect();
-        sorted.sort_unstable_by_key(|layer| layer.number);
-        let mut layers: B256Map<Arc<Layer>> = B256Map::default();
-        for layer in &sorted {
-            let fork = kept.number_on_base(layer.parent)?;
-            if layers.contains_key(&layer.parent) || fork.is_some_and(|fork| fork >= kept.oldest_proofs) {
-                layers.insert(layer.hash, (*layer).clone());
-            }
-            if layer.parent == head || (canonical.contains(&layer.parent) && layer.number > top) {
-                canonical.insert(layer.hash); // blocks on top of the head may become it next
-            }
+        if kept.walk(head, usize::MAX).0.len() == kept.layers.len() {
+            return Ok(());
         }
-        let mut spare = self.limits.side_bytes;
-        for layer in sorted.iter().rev() {
-            if canonical.contains(&layer.hash) || !layers.contains_key(&layer.hash) {
-                continue;
-            }
-            match spare.checked_sub(layer.size) {
-                Some(left) => spare = left,
-                None => {
-                    spare = 0;
-                    let mut doomed: HashSet<B256> = HashSet::default();
-                    doomed.insert(layer.hash);
-                    for other in &sorted {
-                        if doomed.contains(&other.parent) {
-                            doomed.insert(other.hash);
-                        }
-                    }
-                    layers.retain(|hash, _| !doomed.contains(hash));
-                }
-            }
-        }
+        let links = kept.layers.values().map(|layer| Link {
+            number: layer.number,
+            hash: layer.hash,
+            parent: layer.parent,
+            size: layer.size,
+        });
+        let chosen = choose_kept(
+            links.collect(),
+            head,
+            |parent| Ok(parent == kept.hash),
+            self.limits.side_layers,
+            self.limits.side_bytes,
+        )?;
+        let mut layers = kept.layers.clone();
+        layers.retain(|hash, _| chosen.contains(hash));
         if layers.len() != kept.layers.len() {
-            let dropped = sorted.iter().filter(|layer| !layers.contains_key(&layer.hash));
+            let dropped = kept.layers.values().filter(|layer| !chosen.contains(&layer.hash));
             self.store
                 .write(dropped.map(|layer| (schema::diff_key(layer.number, layer.hash), None)).collect(), false)?;
             self.swap(kept.with_layers(layers));

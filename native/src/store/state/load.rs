@@ -6,6 +6,7 @@
 use super::{LayeredState, Result};
 use crate::diff::StateDiff;
 use crate::errors::StateError;
+use crate::store::branches::{Link, choose_kept};
 use crate::store::kv::{Batch, Read, for_each};
 use crate::store::schema;
 use rayon::prelude::*;
@@ -22,18 +23,20 @@ const CHUNK: usize = 1024;
 /// The "d" row of a block: the parent's hash, its own root, and what it changed.
 type Stored = (B256, B256, Arc<StateDiff>);
 
+/// A key and its row.
+type StoredRow = (Vec<u8>, Vec<u8>);
+
 impl LayeredState {
     /// Rebuild the layers from their stored diffs; a layer that does not give its recorded root is dropped and reported.
     pub(super) fn load_layers(&self) -> Result<Vec<String>> {
-        let mut rows = Vec::new();
-        for_each(&self.store, b"d", b"e", |key, row| rows.push((key.to_vec(), row.to_vec())))?;
+        let (rows, mut lost) = self.chosen_rows()?;
         let decode =
             |row: Vec<u8>| schema::decode_diff(&row).map(|(parent, root, diff)| (parent, root, Arc::new(diff)));
         let stored: Vec<(Vec<u8>, Result<Stored>)> =
             rows.into_par_iter().map(|(key, row)| (key, decode(row))).collect();
         // an error here comes again, and is reported, when the row is needed
         let _ = self.prefetch(stored.iter().flat_map(|(_, stored)| stored).map(|(_, _, diff)| &**diff));
-        let (mut lost, mut warnings) = (Batch::new(), Vec::new());
+        let mut warnings = Vec::new();
         for (key, stored) in stored {
             let number = schema::u64_of(&key[1..9])?;
             let hash = B256::from_slice(&key[9..]);
@@ -59,6 +62,29 @@ impl LayeredState {
             self.store.write(lost, false)?;
         }
         Ok(warnings)
+    }
+
+    /// The "d" rows that become layers, and the deletion of those that do not: of side branches beyond what is allowed.
+    fn chosen_rows(&self) -> Result<(Vec<StoredRow>, Batch)> {
+        let mut rows: Vec<StoredRow> = Vec::new();
+        for_each(&self.store, b"d", b"e", |key, row| rows.push((key.to_vec(), row.to_vec())))?;
+        let kept = self.kept();
+        let head = self.store.get(schema::HEAD)?.map_or(kept.hash, |head| B256::from_slice(&head));
+        let links = rows.iter().map(|(key, row)| {
+            let parent = B256::right_padding_from(&row[..row.len().min(32)]);
+            Ok(Link { number: schema::u64_of(&key[1..9])?, hash: B256::from_slice(&key[9..]), parent, size: row.len() })
+        });
+        let can_stand_on = |parent| Ok(kept.number_on_base(parent)?.is_some_and(|number| number >= kept.oldest_proofs));
+        let chosen = choose_kept(
+            links.collect::<Result<_>>()?,
+            head,
+            can_stand_on,
+            self.limits.side_layers,
+            self.limits.side_bytes,
+        )?;
+        let (rows, others): (Vec<_>, Vec<_>) =
+            rows.into_iter().partition(|(key, _)| chosen.contains(&B256::from_slice(&key[9..])));
+        Ok((rows, others.into_iter().map(|(key, _)| (key.into(), None)).collect()))
     }
 
     /// Bring into the cache what the base holds of the accounts in these diffs, and of the trie above them.
