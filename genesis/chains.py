@@ -139,6 +139,18 @@ def with_genesis(chain_id: int, block_0_hash: Hash32) -> RegisteredChain | None:
     return next(same, None)
 
 
+def check_dev_rules(config: ChainConfig) -> ChainConfig:
+    """The same rules; `ConfigError` when a registered chain's id comes with a rule that only dev chains may have."""
+    if config.equal_timestamps and is_registered(config.chain_id):
+        raise ConfigError(f"config.l2engine.equalTimestamps is for dev chains, and {config.chain_id} is the id of a registered chain")
+    return config
+
+
+def is_registered(chain_id: int) -> bool:
+    """Whether a chain of the registry has this id."""
+    return any(chain.chain_id == chain_id for chain in registered_chains().values())
+
+
 def find(name: str) -> RegisteredChain:
     """The chain called `name`: the registry's key (mainnet/op), chain-network (op-mainnet) or a common alias, any case.
 

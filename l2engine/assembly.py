@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genesis import loader
-from genesis.chains import RegisteredChain, find, load_named, override_forks, with_genesis
+from genesis.chains import RegisteredChain, check_dev_rules, find, load_named, override_forks, with_genesis
 from genesis.loader import Genesis
 from l2engine.errors import ConfigError, GenesisMismatch
 from l2engine.evm.executor import Executor
@@ -122,7 +122,9 @@ def read_genesis(settings: Settings) -> Genesis:
         raise ConfigError("which chain? Name it with --network NAME or --genesis FILE")
     document = loader.read(settings.genesis)
     config = document.get("config")
-    return loader.load(document, override_forks(config, settings.override) if isinstance(config, dict) else None)
+    genesis = loader.load(document, override_forks(config, settings.override) if isinstance(config, dict) else None)
+    check_dev_rules(genesis.config)
+    return genesis
 
 
 def write(kv: KeyValue, genesis: Genesis) -> None:
@@ -155,7 +157,7 @@ def prepare_rules(kv: KeyValue, settings: Settings, genesis: Genesis | None = No
         document = registered.geth_config()
     elif (same := with_genesis(document.get("chainId", 0), blocks.genesis)) is not None:
         document = same.geth_config() | document
-    return chain_config(override_forks(document, settings.override))
+    return check_dev_rules(chain_config(override_forks(document, settings.override)))
 
 
 def check_forks(config: ChainConfig, head: Header, block_0_hash: Hash32, now: float) -> list[str]:

@@ -21,7 +21,7 @@ from l2engine.types.duration import parse_duration
 from l2engine.types.limits import HISTORY_PROOFS, HISTORY_STATE, BuilderSettings, PoolSettings, RpcSettings
 
 ENVIRONMENT_PREFIX = "L2ENGINE_"
-API_NAMES = ("eth", "net", "web3", "debug", "txpool", "admin", "miner", "trace", "ots", "testing")
+API_NAMES = ("eth", "net", "web3", "debug", "txpool", "admin", "miner", "trace", "ots", "testing", "hardhat")
 SDM_POLICIES = ("none", "warming")
 _POOL, _RPC = PoolSettings(), RpcSettings()
 OVERRIDES = tuple(f"override.{fork.name}" for fork in OP_FORKS[1:])
