@@ -1,4 +1,4 @@
-"""Run a chain of our own: ten funded accounts, working predeploys, and a sequencer that makes a block for each transaction.
+"""Run a chain of our own: ten funded accounts, working predeploys, and a sequencer that makes a block when a transaction comes.
 
 HTTP, WebSocket and Engine API are open. The chain lives in memory, or in --datadir, where it goes on at the next start.
 """
