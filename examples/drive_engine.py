@@ -1,8 +1,8 @@
 """Be the rollup node: build a block through the Engine API, adopt it, and see it become the head.
 
-    l2engine dumpgenesis --fork regolith > genesis.json
-    l2engine run --genesis genesis.json --datadir data
-    python examples/drive_engine.py data/jwtsecret
+    .venv/bin/l2engine dumpgenesis --fork regolith > genesis.json
+    .venv/bin/l2engine run --genesis genesis.json --datadir data
+    .venv/bin/python examples/drive_engine.py data/jwtsecret
 
 Regolith's attributes are the shortest; later forks want more fields (docs/rpc.md).
 """

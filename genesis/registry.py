@@ -18,6 +18,7 @@ from typing import Any
 from genesis import loader
 from genesis.chains import RegisteredChain
 from l2engine.errors import ConfigError
+from l2engine.rules.config import ChainConfig
 from l2engine.rules.unknown_forks import NOT_FORKS, genesis_times
 from l2engine.types.base import Hash32
 
@@ -50,6 +51,10 @@ class Registry:
         hint = f"did you mean {' or '.join(near)}?" if near else f"known are: {', '.join(names)}"
         raise ConfigError(f"unknown network {name!r}; {hint}")
 
+    def has_id(self, chain_id: int) -> bool:
+        """Whether a chain has this id."""
+        return any(chain.chain_id == chain_id for chain in self.chains.values())
+
     def with_genesis(self, chain_id: int, block_0_hash: Hash32) -> RegisteredChain | None:
         """The registered chain that begins with this block, if there is one."""
         same = (chain for chain in self.chains.values() if (chain.chain_id, chain.block_0_hash) == (chain_id, block_0_hash))
@@ -65,6 +70,13 @@ def registry(file: Path | None = None) -> Registry:
         return Registry(_merged(built_in.chains, _read(file, built_in.chains)))
     except ConfigError as error:
         raise ConfigError(f"{file}: {error}") from error
+
+
+def check_dev_rules(config: ChainConfig) -> ChainConfig:
+    """The same rules; `ConfigError` when a registered chain's id comes with a rule that only dev chains may have."""
+    if config.equal_timestamps and registry().has_id(config.chain_id):
+        raise ConfigError(f"config.l2engine.equalTimestamps is for dev chains, and {config.chain_id} is the id of a registered chain")
+    return config
 
 
 @cache

@@ -15,7 +15,7 @@ from genesis import chains, loader
 from genesis.chains import RegisteredChain, override_forks
 from genesis.config_section import check_no_gap
 from genesis.loader import Genesis
-from genesis.registry import registry
+from genesis.registry import check_dev_rules, registry
 from l2engine.errors import ConfigError, GenesisMismatch
 from l2engine.evm.executor import Executor
 from l2engine.rules.config import ChainConfig, chain_config
@@ -126,6 +126,7 @@ def read_genesis(settings: Settings) -> Genesis:
     document = loader.read(settings.genesis)
     genesis = loader.load(document, override_forks(loader.config_section(document), settings.override))
     loader.check_first_block(genesis)
+    check_dev_rules(genesis.config)
     return genesis
 
 
@@ -161,7 +162,7 @@ def prepare_rules(kv: KeyValue, settings: Settings, genesis: Genesis | None = No
         document = same.geth_config() | document
     document = override_forks(document, settings.override)
     check_no_gap(document)
-    return chain_config(document)
+    return check_dev_rules(chain_config(document))
 
 
 def registered_chain(settings: Settings, config: ChainConfig, block_0_hash: Hash32) -> RegisteredChain | None:

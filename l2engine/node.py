@@ -26,10 +26,11 @@ from l2engine.assembly import Chain
 from l2engine.chain import recovery
 from l2engine.chain.events import Event, NewHead, PooledTransaction, StoreFailed
 from l2engine.chain.fork_watch import DAY, ForkWatch
+from l2engine.chain.pool import Pool
 from l2engine.errors import ConfigError
 from l2engine.rules.config import ChainConfig
 from l2engine.settings import JOURNAL, Settings, parse_address
-from l2engine.types.base import Address
+from l2engine.types.base import Address, Hash32
 from l2engine.types.header import Header
 from l2engine.types.limits import RpcSettings
 from l2engine.types.storage import KeyValue
@@ -68,7 +69,8 @@ Service = Callable[[Chain, ThreadPoolExecutor], Awaitable[Callable[[], Awaitable
 
 class Node:
     """A node; see the module. `kv` replaces the data directory's database and is closed with the node. `keys` are private keys by
-    account, used to sign for eth_sendTransaction. `now` is the clock, in unix seconds, for fork times."""
+    account, used to sign for eth_sendTransaction. `now` is the clock, in unix seconds, for fork times. `automine` waits until the
+    service has put a transaction of the pool into a block."""
 
     endpoints: Endpoints
     chain: Chain
@@ -80,6 +82,7 @@ class Node:
         service: Service | None = None,
         keys: Mapping[Address, bytes] | None = None,
         now: Callable[[], float] = time.time,
+        automine: Callable[[Pool, Hash32], None] | None = None,
     ) -> None:
         self.settings = settings
         self.halted = asyncio.Event()
@@ -87,6 +90,7 @@ class Node:
         self.exit_status = 0
         """The exit status for the process, once the node is stopped."""
         self._kv, self._service, self._keys, self._now = kv, service, keys or {}, now
+        self._automine = automine
         self._stops: list[Callable[[], Awaitable[None]]] = []
 
     async def __aenter__(self) -> "Node":
@@ -237,6 +241,7 @@ class Node:
             network=_Identity(self.chain, settings.networkid),
             halt=halt,
             forward=forwarder(sequencer) if sequencer else None,
+            automine=self._automine,
             namespaces=settings.http_api,
         )
 

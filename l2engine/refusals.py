@@ -158,6 +158,7 @@ POOL_WORDS: Mapping[Reason, str] = {
     Reason.NONCE_TOO_LOW: "nonce too low: next nonce {state}, tx nonce {tx}",
     Reason.NONCE_MAX: "nonce has max value",
     Reason.TIP_ABOVE_FEE_CAP: "max priority fee per gas higher than max fee per gas",
+    Reason.FEE_CAP_TOO_LOW: "max fee per gas less than block base fee",
     Reason.COST_OVERFLOWS: "insufficient funds for gas * price + value: total tx cost overflow",
     Reason.INSUFFICIENT_FUNDS: "insufficient funds for gas * price + value: balance {have}, tx cost {want}, overshot {overshot}",
     Reason.AUTHORIZATIONS_MISSING: "set code tx must have at least one authorization tuple",

@@ -22,7 +22,7 @@ from l2engine.types.duration import parse_duration
 from l2engine.types.limits import HISTORY_PROOFS, HISTORY_STATE, BuilderSettings, PoolSettings, RpcSettings
 
 ENVIRONMENT_PREFIX = "L2ENGINE_"
-API_NAMES = ("eth", "net", "web3", "debug", "txpool", "admin", "miner", "trace", "ots", "testing")
+API_NAMES = ("eth", "net", "web3", "debug", "txpool", "admin", "miner", "trace", "ots", "testing", "hardhat")
 OTHER_API_NAMES = ("engine", "rpc", "reth", "flashbots", "mev", "personal")  # of geth and op-reth, without a method here or served always
 SDM_POLICIES = ("none", "warming")
 LOCALHOST = "127.0.0.1"

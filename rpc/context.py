@@ -114,6 +114,8 @@ class Context:
     """Stops the node, for --rollup.halt."""
     forward: Callable[[str, list[Any]], Any] | None = None
     """Sends a request to the sequencer and returns its result; the sequencer's error is raised unchanged. None without a sequencer."""
+    automine: Callable[[Pool, Hash32], None] | None = None
+    """On a chain that makes a block when a transaction comes: waits until a transaction of the pool is in one. None elsewhere."""
     namespaces: tuple[str, ...] = ()
     """The names of --http.api, for rpc_modules."""
     filters: Filters = field(default_factory=Filters)
@@ -141,6 +143,11 @@ class Context:
         context = copy(self)
         context.request_time = request_time
         return context
+
+    def await_block(self, tx_hash: Hash32) -> None:
+        """On a chain that makes a block when a transaction comes, wait for that block; elsewhere do nothing."""
+        if self.automine is not None:
+            self.automine(self.pool, tx_hash)
 
     # ---- blocks -----------------------------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from rpc.context import Context
 from rpc.errors import METHOD_NOT_FOUND, RpcError
 from rpc.jsonrpc import Method, Methods, method
-from rpc.methods import admin, chain, debug, miner, net, replay, txpool, web3
+from rpc.methods import admin, chain, debug, hardhat, miner, net, replay, txpool, web3
 from rpc.methods.engine import client, payloads, superchain
 from rpc.methods.eth import access_list, accounts, blocks, calls, fees, filters, logs, transactions, wallet
 from rpc.read.values import Optional, any_json
@@ -16,7 +16,7 @@ _ETH = (access_list, accounts, blocks, calls, fees, filters, logs, transactions,
 _ENGINE = (payloads, client, superchain)
 _ALL: Methods = {
     name: entry
-    for module in (*_ETH, *_ENGINE, net, web3, debug, chain, replay, txpool, miner, admin)
+    for module in (*_ETH, *_ENGINE, net, web3, debug, chain, replay, txpool, miner, admin, hardhat)
     for name, entry in module.METHODS.items()
 }
 

@@ -13,6 +13,7 @@ from typing import Any
 from genesis.chains import L1_FORKS
 from genesis.dev.accounts import DEV_ACCOUNTS
 from l2engine.errors import ConfigError
+from l2engine.rules.config import DEV_RULES
 from l2engine.rules.forks import OP_FORKS, ExtraDataForm, Fork, L1FeeRule, L1Rules, OperatorFeeRule
 from l2engine.rules.predeploys import (
     BASE_FEE_VAULT,
@@ -65,12 +66,13 @@ def dev_genesis(
     balance: int = BALANCE,
     chain_id: int = CHAIN_ID,
     later: Mapping[str, int] | None = None,
+    equal_timestamps: bool = False,
 ) -> dict[str, Any]:
     """A genesis in geth's format with the named fork in force from block 0, and `later` ones so many seconds after it; forks between
-    them begin with the later one. `balance` is wei; `ConfigError` for an unknown fork or one out of order."""
+    them begin with the later one. `balance` is wei; `equal_timestamps` lets a block have its parent's timestamp. `ConfigError` for an unknown fork or one out of order."""
     fork = OP_FORKS[_place(fork_name)]
     genesis: dict[str, Any] = {
-        "config": _config(chain_id, _schedule(fork_name, timestamp, later or {})),
+        "config": _config(chain_id, _schedule(fork_name, timestamp, later or {})) | dict(DEV_RULES if equal_timestamps else {}),
         "nonce": "0x0",
         "timestamp": hex(timestamp),
         "extraData": _extra_data(fork),

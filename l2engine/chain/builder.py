@@ -115,7 +115,7 @@ class Builder:
     def validate_against_parent(self, attributes: PayloadAttributes, parent: Header) -> None:
         """Check attributes as the child of `parent`: `InvalidAttributes` when no block can come of them."""
         self._config.require_known(parent.number + 1, attributes.timestamp)
-        if attributes.timestamp <= parent.timestamp:
+        if attributes.timestamp < self._config.earliest_child(parent.timestamp):
             raise InvalidAttributes(f"invalid timestamp, parent {parent.timestamp} given {attributes.timestamp}")
         fork = self._config.fork_at(parent.number + 1, attributes.timestamp)
         transactions = attributes.transactions or Transactions()

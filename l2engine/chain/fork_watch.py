@@ -35,4 +35,4 @@ def _seconds_left(fork: UnknownActivation, head: Header, parent: Header | None, 
     if fork.time is not None:
         return fork.time - now
     blocks = (fork.block or 0) - head.number - 1
-    return blocks * (head.timestamp - parent.timestamp) if parent is not None else min(blocks, 1)
+    return blocks * max(1, head.timestamp - parent.timestamp) if parent is not None else min(blocks, 1)

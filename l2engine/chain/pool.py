@@ -144,6 +144,8 @@ class Pool:
         self.settings = settings or PoolSettings()
         self.minimum_tip = self.settings.price_limit
         """The least tip in wei per gas (miner_setGasPrice)."""
+        self.refuses_below_base_fee = False
+        """Whether a transaction sent here must cover the next block's base fee, as on a dev chain. geth's pool lets it wait."""
         self.revision = 0
         """Counts changes, so that the builder knows when to look again."""
         self.message_filter: MessageFilter | None = None
@@ -218,6 +220,8 @@ class Pool:
             raise
         except InvalidTransaction as error:
             raise PoolError(error.reason, **error.facts) from error
+        if self.refuses_below_base_fee and origin is Origin.LOCAL and tx.max_fee_per_gas < self._base_fee:
+            raise PoolError(Reason.FEE_CAP_TOO_LOW)
         pooled = Pooled(tx, sender, tx.hash, self._now(), self._cost(tx), origin, self._messages(tx))
         queue = self._queue(sender)
         return pooled, queue, self._check_account(pooled, queue)
@@ -352,7 +356,7 @@ class Pool:
         """Follow the chain to a new head: drop what was included or became too old, take back what a reorg dropped."""
         with self._lock:
             self._head, self._view = head, view
-            self._fork = self._config.fork_at(head.number + 1, head.timestamp + 1)
+            self._fork = self._config.fork_at(head.number + 1, self._config.earliest_child(head.timestamp))
             self._base_fee = eip1559.base_fee(self._config, self._fork, head) or 0
             self._l1 = from_storage(lambda slot: view.storage(L1_BLOCK, slot)) if self._fork.is_optimism else L1Attributes()
             for sender, queue in list(self._senders.items()):
@@ -517,6 +521,12 @@ class Pool:
         """The pooled transaction with this hash, as it was signed."""
         pooled = self._by_hash.get(transaction_hash)
         return None if pooled is None else pooled.raw
+
+    def is_pending(self, transaction_hash: Hash32) -> bool:
+        """Whether the transaction waits here and could be included now: no earlier nonce is missing."""
+        with self._lock:
+            pooled = self._by_hash.get(transaction_hash)
+            return pooled is not None and pooled.tx.nonce < self._senders[pooled.sender].end
 
     def hashes(self) -> list[Hash32]:
         """The hashes of all pooled transactions."""

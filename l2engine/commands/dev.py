@@ -1,4 +1,4 @@
-"""Run a chain of our own: ten funded accounts, working predeploys, and a sequencer that makes a block for each transaction.
+"""Run a chain of our own: ten funded accounts, working predeploys, and a sequencer that makes a block when a transaction comes.
 
 HTTP, WebSocket and Engine API are open. The chain lives in memory, or in --datadir, where it goes on at the next start.
 """
@@ -19,27 +19,31 @@ from typing import TYPE_CHECKING, Any
 
 from genesis.dev import CHAIN_ID, dev_genesis
 from genesis.dev.accounts import DEV_ACCOUNTS, MNEMONIC
-from genesis.loader import load
+from genesis.loader import Genesis, load
 from genesis.registry import registry
 from l2engine import __version__, assembly, logs, settings
 from l2engine.assembly import Chain
 from l2engine.commands.run import serve
 from l2engine.errors import ConfigError
+from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import OP_FORKS
 from l2engine.settings import Settings
 from l2engine.store import schema
 from l2engine.types.base import keccak
+from l2engine.types.header import Header
 from l2engine.types.storage import KeyValue
 
 if TYPE_CHECKING:
+    from l2engine.dev.attempts import Attempts
     from l2engine.dev.upgrades import Upgrade
     from l2engine.node import Endpoints, Node
     from l2engine.store.blocks import BlockStore
 
 log = logging.getLogger(__name__)
 
+BLOCK_TIMESTAMPS = ("shared", "strict")
 DEFAULT_FORK, FORK_WITH_REFUNDS = "jovian", "lagoon"
-APIS = ("eth", "net", "web3", "debug", "txpool", "admin", "miner")
+APIS = ("eth", "net", "web3", "debug", "txpool", "admin", "miner", "hardhat")
 DEFAULTS: Mapping[str, Any] = {
     "http": True,
     "http_api": APIS,
@@ -59,7 +63,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--block-time",
         type=settings.argument(settings.parse_seconds),
         metavar="SECONDS",
-        help="make blocks by the clock (default: one per transaction)",
+        help="make blocks by the clock (default: as soon as there is a transaction)",
+    )
+    parser.add_argument(
+        "--block-timestamps",
+        choices=BLOCK_TIMESTAMPS,
+        help="whether blocks of a new chain may share a timestamp, so that they do not run ahead of the clock (default shared)",
     )
     parser.add_argument(
         "--fork-in",
@@ -102,16 +111,22 @@ def run(args: argparse.Namespace) -> int:
         chosen = replace(chosen, authrpc_jwtsecret=scratch / "jwtsecret")
 
     async def start() -> "Node":
+        from l2engine.dev.attempts import Attempts
         from l2engine.node import Node
 
-        kv = _open(chosen, args.fork, dict(args.fork_in or ()), args.sdm is not None)
+        kv = _open(chosen, args.fork, dict(args.fork_in or ()), args.sdm is not None, args.block_timestamps)
         try:
             upgrades = _upgrades(kv, chosen, args.upgrade_bundle, args.dependency_set)
         except BaseException:
             kv.close()
             raise
+        attempts = Attempts()
         node = Node(
-            chosen, kv, _sequencer(args.block_time, upgrades, chosen), {account.address: account.private_key for account in DEV_ACCOUNTS}
+            chosen,
+            kv,
+            _sequencer(args.block_time, upgrades, chosen, attempts),
+            {account.address: account.private_key for account in DEV_ACCOUNTS},
+            automine=attempts.wait if args.block_time is None else None,
         )
         await node.start()
         print(banner(node.chain, node.endpoints, args.block_time), flush=True)
@@ -159,7 +174,7 @@ def _parse_chain_ids(text: str) -> frozenset[int]:
     return frozenset(settings.parse_number(part) for part in settings.parse_list(text))
 
 
-def _open(chosen: Settings, fork: str | None, later: Mapping[str, int], gives_refunds: bool) -> KeyValue:
+def _open(chosen: Settings, fork: str | None, later: Mapping[str, int], gives_refunds: bool, timestamps: str | None) -> KeyValue:
     """The database, with a genesis in it."""
     from l2engine.store.blocks import BlockStore
 
@@ -173,15 +188,11 @@ def _open(chosen: Settings, fork: str | None, later: Mapping[str, int], gives_re
             _refuse_foreign(kv, blocks, chosen)
         if blocks.genesis is None and chosen.genesis is None:
             fork = fork or (FORK_WITH_REFUNDS if gives_refunds else DEFAULT_FORK)
-            assembly.write(kv, load(dev_genesis(fork, int(time.time()), chain_id=chosen.networkid or CHAIN_ID, later=later)))
+            assembly.write(kv, _new_genesis(chosen, fork, later, timestamps))
         elif later:
             raise ConfigError("--fork-in is for a new chain of dev's own; --override.<fork> gives this one another time")
-        if fork is not None:
-            rules, genesis = assembly.prepare_rules(kv, chosen), blocks.header(blocks.genesis or b"")
-            first = rules.fork_at(0, genesis.timestamp if genesis else 0).name
-            if first != fork:
-                where = chosen.genesis or chosen.datadir or "these overrides"
-                raise ConfigError(f"--fork {fork}: the chain of {where} begins with {first}")
+        if fork is not None or timestamps is not None:
+            _check_chain(assembly.prepare_rules(kv, chosen), blocks.header(blocks.genesis or b""), chosen, fork, timestamps)
     except BaseException:
         kv.close()
         raise
@@ -206,6 +217,24 @@ def _refuse_registered(chain_id: int, block_0_hash: bytes, where: Path | None) -
         raise ConfigError(f"{where} has {registered.name}: dev makes blocks of its own; `l2engine run` follows a real chain")
 
 
+def _new_genesis(chosen: Settings, fork: str, later: Mapping[str, int], timestamps: str | None) -> Genesis:
+    """The genesis of a chain of dev's own, which begins now."""
+    chain_id = chosen.networkid or CHAIN_ID
+    shared = timestamps == "shared" or (timestamps is None and not registry().has_id(chain_id))
+    return load(dev_genesis(fork, int(time.time()), chain_id=chain_id, later=later, equal_timestamps=shared))
+
+
+def _check_chain(rules: ChainConfig, genesis: Header | None, chosen: Settings, fork: str | None, timestamps: str | None) -> None:
+    """`ConfigError` when the chain that is there is not the one that --fork and --block-timestamps ask for."""
+    where = chosen.genesis or chosen.datadir or "these overrides"
+    first = rules.fork_at(0, genesis.timestamp if genesis else 0).name
+    if fork not in (None, first):
+        raise ConfigError(f"--fork {fork}: the chain of {where} begins with {first}")
+    kept = "shared" if rules.equal_timestamps else "strict"
+    if timestamps not in (None, kept):
+        raise ConfigError(f"--block-timestamps {timestamps}: the genesis of {where} says {kept}, and keeps it")
+
+
 def _upgrades(kv: KeyValue, chosen: Settings, bundle: Path | None, dependency_set: frozenset[int]) -> "Mapping[str, Upgrade]":
     """The extra contents of the last fork's activation block, by fork name."""
     from l2engine.dev.upgrades import read_upgrade
@@ -218,7 +247,7 @@ def _upgrades(kv: KeyValue, chosen: Settings, bundle: Path | None, dependency_se
 
 
 def _sequencer(
-    block_time: float | None, upgrades: "Mapping[str, Upgrade]", chosen: Settings
+    block_time: float | None, upgrades: "Mapping[str, Upgrade]", chosen: Settings, attempts: "Attempts"
 ) -> Callable[[Chain, ThreadPoolExecutor], Awaitable[Callable[[], Awaitable[None]]]]:
     """The service that makes blocks."""
 
@@ -228,8 +257,13 @@ def _sequencer(
 
         gas_limit = chosen.miner_gaslimit or chain.engine.head.gas_limit
         sequencer = Sequencer(
-            chain.engine, engine_thread, SequencerSettings(block_time, ImaginedL1(gas_limit=gas_limit, upgrades=upgrades))
+            chain.engine,
+            engine_thread,
+            SequencerSettings(block_time, ImaginedL1(gas_limit=gas_limit, upgrades=upgrades)),
+            attempts=attempts,
         )
+        chain.engine.pool.refuses_below_base_fee = True
+        await asyncio.get_running_loop().run_in_executor(engine_thread, sequencer.begin)
         task = asyncio.create_task(sequencer.run())
         task.add_done_callback(_report)
 

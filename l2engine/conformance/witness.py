@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
+from genesis.registry import check_dev_rules
 from l2engine.chain.payload import draft_block
 from l2engine.chain.process import apply_all, block_env, seal
 from l2engine.conformance.world import from_hex, to_int
@@ -224,7 +225,7 @@ def _from_fixture(document: Mapping[str, Any]) -> Witness:
 
 def from_json(document: Mapping[str, Any]) -> Witness:
     """debug_executionWitness's form with `config` (as in a geth genesis) and `block` (RLP), or `header` (RLP) and `transactions`."""
-    config = chain_config(document["config"])
+    config = check_dev_rules(chain_config(document["config"]))
     if "block" in document:
         block = decode_block(from_hex(document["block"]))
     else:

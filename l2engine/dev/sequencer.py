@@ -1,6 +1,7 @@
 """The dev chain's sequencer: drives the engine through the same four calls as a rollup node, with no private shortcut.
 
-It makes a block for each transaction that enters the pool, or one every `block_time` seconds, on an imagined L1.
+It makes a block when a transaction enters the pool, with all that are there by then, or one every `block_time` seconds, on an
+imagined L1.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 from l2engine.chain.engine import Engine
 from l2engine.chain.events import Event, PooledTransaction, StoreReopened
 from l2engine.chain.payload import from_block
+from l2engine.dev.attempts import Attempts
 from l2engine.dev.l1 import ImaginedL1, dev_attributes
 from l2engine.errors import L2EngineError
 from l2engine.rules.forks import L1Rules
@@ -30,7 +32,7 @@ class SequencerSettings:
     """How the dev chain's blocks are made."""
 
     block_time: float | None = None
-    """Seconds between blocks; None makes a block for each transaction."""
+    """Seconds between blocks; None makes a block as soon as there is a transaction."""
     l1: ImaginedL1 = field(default_factory=ImaginedL1)
     safe_distance: int = 4
     """The number of blocks from the safe head to the head."""
@@ -46,11 +48,17 @@ class Sequencer:
         engine_thread: ThreadExecutor,
         settings: SequencerSettings | None = None,
         now: Callable[[], float] = time.time,
+        attempts: Attempts | None = None,
     ) -> None:
-        """`engine_thread` is the one thread that calls the engine."""
-        self.settings = settings or SequencerSettings()
+        """`engine_thread` is the one thread that calls the engine. Senders of transactions wait at `attempts` for their blocks."""
+        self.settings, self._attempts = settings or SequencerSettings(), attempts or Attempts()
         self._engine, self._thread, self._now = engine, engine_thread, now
         self._wanted = asyncio.Event()
+
+    def begin(self) -> None:
+        """Name the head safe and finalized where a new chain has neither; call it on the engine's thread, before `run`."""
+        if self._engine.safe is None or self._engine.finalized is None:
+            self._engine.forkchoice_updated(self._labels(self._engine.head))
 
     async def run(self) -> None:
         """Make blocks until it is cancelled."""
@@ -68,6 +76,7 @@ class Sequencer:
                 await self._mine_by_the_clock(self.settings.block_time)
         finally:
             unsubscribe()
+            self._attempts.close()
             self._engine.builder.close()  # a block that is being made on the engine's thread ends soon
 
     async def _mine_on_demand(self) -> None:
@@ -75,19 +84,24 @@ class Sequencer:
         while True:
             await self._wanted.wait()
             self._wanted.clear()
-            while self._engine.pool.status()[0]:
-                block = await self._make_block_safely()
-                if block is None or (_has_deposits_only(block) and not self._begins_fork(block)):  # the rest cannot be included now
-                    break
+            with self._attempts.attempt():
+                while self._engine.pool.status()[0]:
+                    block = await self._make_block_safely()
+                    self._attempts.look()
+                    if block is None or (_has_deposits_only(block) and not self._begins_fork(block)):  # the rest cannot be included now
+                        break
 
     async def _mine_by_the_clock(self, block_time: float) -> None:
+        tick = 0.0
         while True:
-            await asyncio.sleep(max(0.0, block_time - self._now() % block_time))
-            await self._make_block_safely()
+            now = self._now()
+            tick = max(tick, now - now % block_time) + block_time
+            await asyncio.sleep(tick - now)
+            await self._make_block_safely(int(tick))  # a timer may wake a moment early, and would give the second before
 
-    async def _make_block_safely(self) -> Block | None:
+    async def _make_block_safely(self, timestamp: Timestamp | None = None) -> Block | None:
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, self.make_block)
+            return await asyncio.get_running_loop().run_in_executor(self._thread, self.make_block, timestamp)
         except L2EngineError as error:
             log.error("No block could be made", extra={"fields": {"err": error}})
             return None
@@ -95,11 +109,11 @@ class Sequencer:
     def make_block(self, timestamp: Timestamp | None = None) -> Block:
         """Build, execute and adopt one block with the pool's transactions; call it on the engine's thread.
 
-        `timestamp` (default: the clock's time) is raised to one second after the head's if it is lower. `L2EngineError` when the
-        engine refuses the block.
+        `timestamp` (default: the clock's time) is raised to the lowest one that the chain allows. `L2EngineError` when the engine
+        refuses the block.
         """
         engine, head = self._engine, self._engine.head
-        when = max(head.timestamp + 1, int(self._now()) if timestamp is None else timestamp)
+        when = max(engine.config.earliest_child(head.timestamp), int(self._now()) if timestamp is None else timestamp)
         attributes = dev_attributes(engine.config, head, when, self.settings.l1)
         fork = engine.config.fork_at(head.number + 1, when)
         version = 3 if fork.has(L1Rules.CANCUN) else 2 if fork.has(L1Rules.SHANGHAI) else 1

@@ -53,6 +53,8 @@ class ChainConfig:
     """EIP-6110, Ethereum only."""
     unknown_forks: tuple[UnknownActivation, ...] = ()
     """Scheduled forks without rules in this build, the earliest first."""
+    equal_timestamps: bool = False
+    """Whether a block may have its parent's timestamp: a rule of l2engine's own, for dev chains alone."""
 
     def fork_at(self, number: BlockNumber, timestamp: Timestamp) -> Fork:
         """The fork in force for a block with this number and timestamp."""
@@ -79,6 +81,10 @@ class ChainConfig:
         time, name = min(((time, name) for time, name in coming if time > now), default=(0, ""))
         return (name, time) if name else None
 
+    def earliest_child(self, parent: Timestamp) -> Timestamp:
+        """The lowest timestamp that a child of a block with the timestamp `parent` may have."""
+        return parent if self.equal_timestamps else parent + 1
+
     def require_known(self, number: BlockNumber, timestamp: Timestamp) -> None:
         """Raise `UnknownFork` when a block with this number and timestamp is at or after a fork that this build does not know."""
         for fork in self.unknown_forks:
@@ -95,6 +101,9 @@ class ChainConfig:
                 begun.insert(0, item.fork)
         return tuple(begun)
 
+
+DEV_RULES: Mapping[str, Any] = {"l2engine": {"equalTimestamps": True}}
+"""The section of a genesis `config` by which a dev chain lets a block have its parent's timestamp."""
 
 _ETHEREUM_BLOCK_KEYS = (
     ("homesteadBlock", forks.HOMESTEAD),
@@ -131,7 +140,7 @@ def chain_config(config: Mapping[str, Any]) -> ChainConfig:
     """The rules described by a geth genesis `config`. Unknown keys are ignored, but those that look like a fork are listed in
     `unknown_forks`. `ConfigError` for contradictions: forks out of order, OP times that differ from the L1 times they imply."""
     known = _op_config(config) if config.get("optimism") is not None else _ethereum_config(config)
-    return replace(known, unknown_forks=unknown_forks.find(config, FORK_KEYS))
+    return replace(known, unknown_forks=unknown_forks.find(config, FORK_KEYS), equal_timestamps=_equal_timestamps(config))
 
 
 def geth_config(config: ChainConfig) -> dict[str, Any]:
@@ -157,6 +166,8 @@ def geth_config(config: ChainConfig) -> dict[str, Any]:
         document |= {"blobSchedule": schedule, "terminalTotalDifficulty": config.terminal_total_difficulty}
         if config.deposit_contract:
             document["depositContractAddress"] = "0x" + config.deposit_contract.hex()
+    if config.equal_timestamps:
+        document |= DEV_RULES
     for unknown in config.unknown_forks:
         document[unknown.key] = unknown.block if unknown.time is None else unknown.time
     if chain_config(document) != config:
@@ -188,6 +199,16 @@ def _op_config(config: Mapping[str, Any]) -> ChainConfig:
         bedrock_block=bedrock,
         terminal_total_difficulty=0,
     )
+
+
+def _equal_timestamps(config: Mapping[str, Any]) -> bool:
+    """The rule in the section "l2engine" of an OP chain. A section that says anything else is refused: it may be a rule, too."""
+    section = config.get("l2engine")
+    if section is None:
+        return False
+    if config.get("optimism") is None or section not in (DEV_RULES["l2engine"], {"equalTimestamps": False}):
+        raise ConfigError(f'config.l2engine: an OP dev chain may have {{"equalTimestamps": true}} here, not {section!r}')
+    return bool(section["equalTimestamps"])
 
 
 def _ethereum_config(config: Mapping[str, Any]) -> ChainConfig:

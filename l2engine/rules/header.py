@@ -26,7 +26,7 @@ def validate_header(config: ChainConfig, fork: Fork, header: Header, parent: Hea
     validate_static(config, fork, header)
     if header.number != parent.number + 1:
         raise InvalidBlock(f"invalid block number: have {header.number}, want {parent.number + 1}")
-    if header.timestamp <= parent.timestamp:
+    if header.timestamp < config.earliest_child(parent.timestamp):
         raise InvalidBlock(f"invalid timestamp, parent {parent.timestamp} given {header.timestamp}")
     if not fork.is_optimism:
         _validate_gas_limit(fork, header, parent)

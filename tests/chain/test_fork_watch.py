@@ -45,3 +45,10 @@ def test_blocks_are_counted_at_the_chains_pace() -> None:
     assert watch.due(near, parent, DAY) == [(fork, 7 * DAY)]
     assert watch.due(near, parent, DAY + 60) == []
     assert watch.due(at(fork.block - 1), parent, DAY + 120) == [(fork, 0)]  # type: ignore[operator]
+
+
+def test_blocks_of_one_second_leave_a_fork_to_come() -> None:
+    """A dev chain's last two blocks may have one timestamp."""
+    head = Forge(document()).genesis
+    fork = UnknownActivation("strangeBlock", block=head.number + 11)
+    assert ForkWatch([fork], head, head, 0).due(head, head, DAY) == [(fork, 10)]

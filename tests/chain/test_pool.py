@@ -401,3 +401,21 @@ def test_pending_is_always_the_unbroken_run_from_the_accounts_nonce(steps: list[
         assert pool.next_nonce(who.address) == end
         assert pool.status() == (end - nonce, len(model) - (end - nonce))
         assert [item.tx.nonce for item in pool.best(BASE_FEE)] == list(range(nonce, end))
+
+
+def test_a_dev_chains_pool_refuses_what_the_next_base_fee_excludes(alice: Signer) -> None:
+    pool, _ = pool_with(alice)
+    waiting = pool.add(alice.sign(nonce=0, max_fee=1, tip=1))  # geth's pool lets it wait
+    pool.refuses_below_base_fee = True
+    with pytest.raises(PoolError, match=r"^max fee per gas less than block base fee$"):
+        pool.add(alice.sign(nonce=1, max_fee=BASE_FEE - BASE_FEE // 10, tip=1))
+    pool.add(alice.sign(nonce=1, max_fee=BASE_FEE, tip=1))
+    assert pool.is_pending(waiting)
+
+
+def test_pending_is_what_could_be_included_now(alice: Signer) -> None:
+    pool, _ = pool_with(alice)
+    later, first = (pool.add(alice.sign(nonce=nonce)) for nonce in (2, 0))
+    assert (pool.is_pending(first), pool.is_pending(later), pool.is_pending(bytes(32))) == (True, False, False)
+    second = pool.add(alice.sign(nonce=1))
+    assert pool.is_pending(second) and pool.is_pending(later)

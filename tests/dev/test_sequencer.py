@@ -2,22 +2,31 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
 from l2engine.chain.engine import Engine, EngineSettings
-from l2engine.dev.l1 import ImaginedL1
+from l2engine.dev.attempts import Attempts
+from l2engine.dev.l1 import ImaginedL1, dev_attributes
 from l2engine.dev.sequencer import Sequencer, SequencerSettings
 from l2engine.dev.upgrades import read_upgrade
+from l2engine.errors import InvalidAttributes
+from l2engine.evm.executor import Executor
+from l2engine.evm.native.machine import NativeExecutor, available
+from l2engine.evm.reference.machine import ReferenceExecutor
+from l2engine.rules.config import DEV_RULES, ChainConfig
 from l2engine.rules.forks import OP_FORKS
 from l2engine.rules.l1_attributes import Format, calldata_format, format_of
 from l2engine.rules.predeploys import DEPOSITOR, L1_BLOCK
 from l2engine.types.limits import BuilderSettings
+from l2engine.types.payload import Status
 from l2engine.types.transaction import DepositTransaction
 from l2engine.types.transaction_codec import decode_transaction
-from tests.helpers.dev_chain import GENESIS_TIME, document, funded, open_engine
+from tests.helpers.dev_chain import GENESIS_TIME, adopt, document, forkchoice, funded, open_engine, submit
 from tests.lagoon.facts import BUNDLE, Fact, facts
 
 SINK = b"\1" * 20
@@ -91,6 +100,74 @@ def test_timestamps_rise_though_the_clock_stands() -> None:
     assert [sequencer.make_block().header.timestamp - GENESIS_TIME for _ in range(3)] == [1, 2, 3]
 
 
+def shared(genesis: dict[str, Any]) -> dict[str, Any]:
+    """The genesis with the rule that a block may have its parent's timestamp."""
+    return {**genesis, "config": genesis["config"] | DEV_RULES}
+
+
+def test_blocks_share_the_clocks_time_where_the_genesis_lets_them() -> None:
+    engine = open_engine(shared(document()))
+    sequencer = sequencer_on(engine, ThreadPoolExecutor(1))
+    headers = [sequencer.make_block().header for _ in range(3)]
+    assert [header.timestamp - GENESIS_TIME for header in headers] == [0, 0, 0]
+    assert sequencer.make_block(GENESIS_TIME - 5).header.timestamp == GENESIS_TIME  # never back
+
+
+EXECUTORS = [
+    ReferenceExecutor,
+    pytest.param(NativeExecutor, marks=pytest.mark.skipif(not available(), reason="the native core is not installed")),
+]
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+@pytest.mark.parametrize("fork", [fork.name for fork in OP_FORKS])
+def test_blocks_with_one_timestamp_are_valid_on_their_own_chain_alone(fork: str, executor: Callable[[ChainConfig], Executor]) -> None:
+    maker, alice = open_engine(shared(document(fork))), funded("alice")
+    sequencer = Sequencer(maker, ThreadPoolExecutor(1))
+    blocks = []
+    for number in range(4):
+        maker.pool.add(alice.sign(to=SINK, value=1))
+        blocks.append(sequencer.make_block(GENESIS_TIME + number // 2))
+    times = [block.header.timestamp - GENESIS_TIME for block in blocks]
+    assert times == [0, 0, 1, 1]
+    assert all(len(block.transactions) == 2 for block in blocks)
+    own, other = (open_engine(genesis, executor=executor(maker.config)) for genesis in (shared(document(fork)), document(fork)))
+    adopt(own, *blocks)
+    assert own.head == maker.head
+    refused = submit(other, blocks[0])
+    assert (refused.status, refused.latest_valid_hash) == (Status.INVALID, other.head.hash)
+    with pytest.raises(InvalidAttributes, match="invalid timestamp"):
+        other.forkchoice_updated(forkchoice(other.head), dev_attributes(other.config, other.head, GENESIS_TIME, ImaginedL1()))
+
+
+def test_base_fee_moves_with_each_block_of_one_second() -> None:
+    engine = open_engine(shared(document()))
+    sequencer = sequencer_on(engine, ThreadPoolExecutor(1))
+    fees = [sequencer.make_block().header.base_fee_per_gas or 0 for _ in range(3)]
+    assert fees[0] > fees[1] > fees[2]
+
+
+def test_a_fork_begins_once_though_blocks_share_its_second() -> None:
+    """Its first block alone is the activation block, and the L1 attributes change their form one block later."""
+    engine, alice = open_engine(shared(document("karst", {"lagoon": 2}))), funded("alice")
+    sequencer = Sequencer(engine, ThreadPoolExecutor(1))
+    sizes, forks = [], []
+    for when in (1, 1, 2, 2):
+        engine.pool.add(alice.sign(to=SINK))
+        block = sequencer.make_block(GENESIS_TIME + when)
+        sizes.append(len(block.transactions))
+        forks.append(engine.config.fork_at(block.number, block.header.timestamp).name)
+    assert forks == ["karst", "karst", "lagoon", "lagoon"]
+    assert sizes == [2, 2, 1, 3]  # Lagoon's first block takes deposits alone
+
+
+def test_a_new_chain_has_a_safe_and_a_finalized_block() -> None:
+    engine = open_engine(document())
+    assert engine.safe is None
+    Sequencer(engine, ThreadPoolExecutor(1)).begin()
+    assert (engine.safe, engine.finalized) == (engine.head, engine.head)
+
+
 def run(sequencer: Sequencer, until: float) -> None:
     async def main() -> None:
         with suppress(TimeoutError):
@@ -159,6 +236,57 @@ def test_activation_block_holds_deposits_in_order(fact: Fact) -> None:
     assert calldata_format(decode_transaction(block.transactions[0]).data) is Format.JOVIAN
     assert block.transactions[1:] == upgrade.deposits
     assert len(after.transactions) == 1
+
+
+def test_senders_wait_for_their_blocks_and_no_longer() -> None:
+    """The second one waits for an earlier nonce, the third leaves with the first's block."""
+    engine, alice, bob = open_engine(shared(document())), funded("alice"), funded("bob")
+    attempts = Attempts(wait_seconds=60)
+
+    async def main() -> list[int]:
+        def send(raw: bytes) -> int:
+            attempts.wait(engine.pool, engine.pool.add(raw))
+            return engine.head.number
+
+        with ThreadPoolExecutor(1) as thread:
+            running = asyncio.create_task(Sequencer(engine, thread, now=lambda: GENESIS_TIME, attempts=attempts).run())
+            await asyncio.sleep(0.05)
+            at = [await asyncio.to_thread(send, raw) for raw in (alice.sign(to=SINK), bob.sign(to=SINK, nonce=1))]
+            at += [await asyncio.to_thread(send, bob.sign(to=SINK, nonce=0))]
+            running.cancel()
+            with suppress(asyncio.CancelledError):
+                await running
+        return at
+
+    assert asyncio.run(main()) == [1, 1, 2]
+    last = engine.blocks.block(engine.head.hash)
+    assert last is not None and len(last.transactions) == 3  # both of bob's: what is in the pool together shares a block
+
+
+def test_nobody_waits_for_a_sequencer_that_is_gone() -> None:
+    engine, attempts = open_engine(document()), Attempts(wait_seconds=60)
+    sent = engine.pool.add(funded("alice").sign(to=SINK))
+    attempts.close()
+    started = time.monotonic()
+    attempts.wait(engine.pool, sent)
+    assert time.monotonic() - started < 30
+
+
+def test_a_sender_goes_when_the_attempt_was_in_vain_or_takes_too_long() -> None:
+    engine, attempts = open_engine(document()), Attempts(wait_seconds=0.2)
+    sent = engine.pool.add(funded("alice").sign(to=SINK))
+    attempts.wait(engine.pool, sent)  # nobody attempts anything
+    patient = Attempts(wait_seconds=60)
+
+    async def main() -> None:
+        waiting = asyncio.create_task(asyncio.to_thread(patient.wait, engine.pool, sent))
+        await asyncio.sleep(0.05)
+        with patient.attempt():
+            pass
+        await asyncio.wait_for(waiting, 30)
+
+    asyncio.run(main())
+    assert engine.pool.is_pending(sent)
 
 
 def test_blocks_come_by_the_clock() -> None:

@@ -35,7 +35,10 @@ def test_unknown_command_and_flag_are_named():
 def test_help_tells_the_defaults_of_its_command():
     run, dev = (l2engine(command, "--help").stdout for command in ("run", "dev"))
     assert "namespaces over HTTP (default eth,net,web3)" in run and "archive keeps all history (default full)" in run
-    assert "namespaces over HTTP (default eth,net,web3,debug,txpool,admin,miner)" in dev and "serve JSON-RPC over HTTP (default on)" in dev
+    assert (
+        "namespaces over HTTP (default eth,net,web3,debug,txpool,admin,miner,hardhat)" in dev
+        and "serve JSON-RPC over HTTP (default on)" in dev
+    )
 
 
 def test_a_command_line_written_for_op_geth_is_taken():

@@ -1,6 +1,8 @@
 """`l2engine dev` as a dApp developer uses it: web3.py over HTTP and WebSocket, for every fork."""
 
 import json
+import shutil
+import subprocess
 import time
 from pathlib import Path
 
@@ -160,6 +162,20 @@ def test_what_the_reader_is_told_to_try_works(where, node, capsys):
     assert "http://127.0.0.1:8545" in code
     exec(compile(code.replace("http://127.0.0.1:8545", node.http), where, "exec"), {"__file__": str(ROOT / where)})
     assert capsys.readouterr().out.startswith("block ")
+
+
+@pytest.mark.skipif(not all(map(shutil.which, ("bash", "curl", "jq", "openssl"))), reason="bash, curl, jq or openssl is not installed")
+def test_the_requests_in_the_rpc_page_are_answered(node):
+    ask, engine = (ROOT / "docs/rpc.md").read_text().partition("## Requests to try")[2].split("```\n")[1:4:2]
+    script = ask.replace("http://127.0.0.1:8545", node.http) + engine.replace("http://127.0.0.1:8551", node.engine)
+    assert node.http in script and node.engine in script and "PATH/TO/jwtsecret" in script
+    script = script.replace("PATH/TO/jwtsecret", str(node.jwt_file)).replace("jq .result", "jq -c .result")
+    done = subprocess.run(["bash", "-euo", "pipefail", "-c", script], capture_output=True, text=True, timeout=120, check=False)
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 0, done.stderr
+    assert len(answers) == script.count("\nask ") + 1  # a line each: the assignment of HASH prints none, the Engine port's one
+    assert None not in answers
+    assert "engine_newPayloadV4" in answers[-1]["result"]
 
 
 def test_what_fails_says_why(web3):

@@ -1,15 +1,19 @@
 """The registered chains: our facts equal the registry's, every genesis with a public allocation has its registered hash."""
 
 import json
+from pathlib import Path
 
 import pytest
 
-from genesis import chains
-from genesis.chains import override_forks
-from genesis.registry import registry
+from genesis import chains, loader
+from genesis.chains import RegisteredChain, override_forks
+from genesis.registry import check_dev_rules, registry
+from l2engine import assembly
 from l2engine.errors import ConfigError, GenesisMismatch, UnknownFork
 from l2engine.rules import forks
-from l2engine.rules.config import chain_config
+from l2engine.rules.config import DEV_RULES, chain_config
+from l2engine.settings import Settings
+from l2engine.store.kv import MemoryKeyValue
 from tests.helpers.vectors import VECTORS, needs_vectors
 
 INDEX = VECTORS / "superchain/index.json"
@@ -176,6 +180,31 @@ def test_overrides_move_the_implied_ethereum_fork_too():
     assert (config["karstTime"], config["osakaTime"], config["fjordTime"]) == (1_790_000_000, 1_790_000_000, 1_720_000_000)
     assert chain_config(config).fork_at(1, 1_789_999_999) is forks.JOVIAN
     assert "osakaTime" not in override_forks({"chainId": 1}, {"karst": 5})
+
+
+@pytest.mark.parametrize("chain", registry().chains.values(), ids=lambda chain: chain.key)
+def test_no_registered_chain_has_a_dev_chains_rule(chain: RegisteredChain):
+    config = chain_config(chain.geth_config())
+    assert not config.equal_timestamps
+    assert check_dev_rules(config) is config
+    with pytest.raises(ConfigError, match="is for dev chains"):
+        check_dev_rules(chain_config(chain.geth_config() | DEV_RULES))
+
+
+@needs_vectors
+def test_a_genesis_file_gives_no_registered_chain_a_dev_chains_rule(tmp_path: Path):
+    """Neither beside --network, which takes the registry's rules, nor alone, nor from a database that has the rule."""
+    document = loader.read(VECTORS / "superchain/genesis/sepolia/op.json.zst")
+    document["config"] = registry().chains["sepolia/op"].geth_config() | DEV_RULES
+    file = tmp_path / "genesis.json"
+    file.write_text(json.dumps(document))
+    assert not chains.load(registry().find("op-sepolia"), file).config.equal_timestamps
+    with pytest.raises(ConfigError, match="is for dev chains"):
+        assembly.read_genesis(Settings(genesis=file))
+    kv, genesis = MemoryKeyValue(), loader.load(file)
+    assembly.write(kv, genesis)
+    with pytest.raises(ConfigError, match="is for dev chains"):
+        assembly.prepare_rules(kv, Settings())
 
 
 @needs_vectors

@@ -7,7 +7,7 @@ import pytest
 
 from genesis.registry import registry
 from l2engine.errors import ConfigError
-from l2engine.rules.config import Activation, chain_config, geth_config
+from l2engine.rules.config import DEV_RULES, Activation, chain_config, geth_config
 from l2engine.rules.forks import KARST
 from tests.agreement.fuzz import FORKS, rules
 
@@ -37,3 +37,25 @@ def test_what_no_genesis_can_say_is_refused() -> None:
     config = replace(rules(KARST), activations=(Activation(KARST, block=7),))
     with pytest.raises(ConfigError, match="no genesis describes"):
         geth_config(config)
+
+
+def test_a_dev_chains_rule_is_described_and_read() -> None:
+    config = replace(rules(KARST), equal_timestamps=True)
+    document = json.loads(json.dumps(geth_config(config)))
+    assert document["l2engine"] == {"equalTimestamps": True}
+    assert chain_config(document) == config
+    assert not chain_config(document | {"l2engine": {"equalTimestamps": False}}).equal_timestamps
+    assert (config.earliest_child(7), rules(KARST).earliest_child(7)) == (7, 8)
+
+
+@pytest.mark.parametrize(
+    "section", [{}, True, "shared", [], {"equalTimestamps": "true"}, {"equalTimestamps": True, "more": 1}, {"more": 1}]
+)
+def test_a_rule_of_ours_that_is_not_known_is_refused(section: object) -> None:
+    with pytest.raises(ConfigError, match=r"config\.l2engine"):
+        chain_config(geth_config(rules(KARST)) | {"l2engine": section})
+
+
+def test_an_ethereum_chain_has_no_rule_of_ours() -> None:
+    with pytest.raises(ConfigError, match="an OP dev chain"):
+        chain_config({"chainId": 1, "terminalTotalDifficulty": 0, "cancunTime": 5, **DEV_RULES})

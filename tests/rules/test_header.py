@@ -84,6 +84,15 @@ def test_a_plain_child_is_valid_in_every_fork(fork: Fork):
 
 
 @pytest.mark.parametrize("fork", OP_FORKS, ids=lambda fork: fork.name)
+def test_a_dev_chain_may_keep_its_parents_timestamp_and_not_go_back(fork: Fork):
+    parent = op_header(fork)
+    config = replace(op_config(fork), equal_timestamps=True)
+    validate_header(config, op_header(fork, number=6, timestamp=110), parent)
+    with pytest.raises(InvalidBlock, match="invalid timestamp, parent 110 given 109"):
+        validate_header(config, op_header(fork, number=6, timestamp=109), parent)
+
+
+@pytest.mark.parametrize("fork", OP_FORKS, ids=lambda fork: fork.name)
 @pytest.mark.parametrize(
     "changes",
     [

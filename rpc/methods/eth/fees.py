@@ -104,7 +104,8 @@ def _check_percentiles(percentiles: list[float]) -> None:
 
 
 def _next_base_fee(context: Context, header: Header) -> Wei:
-    return eip1559.base_fee(context.config, context.config.fork_at(header.number + 1, header.timestamp + 1), header) or 0
+    config = context.config
+    return eip1559.base_fee(config, config.fork_at(header.number + 1, config.earliest_child(header.timestamp)), header) or 0
 
 
 def _blob_base_fee(context: Context, header: Header) -> Wei:

@@ -65,8 +65,10 @@ def get_receipt(context: Context, tx_hash: Hash32) -> Json | None:
 
 
 def send_raw_transaction(context: Context, raw: bytes) -> str:
-    """Put a signed transaction into the pool; its hash."""
-    return "0x" + send(context, decode_pooled(raw)).hex()
+    """Put a signed transaction into the pool; its hash, on a dev chain when its block is there."""
+    sent = send(context, decode_pooled(raw))
+    context.await_block(sent)
+    return "0x" + sent.hex()
 
 
 def send(context: Context, tx: Transaction) -> Hash32:

@@ -41,10 +41,12 @@ def accounts(context: Context) -> list[str]:
 
 
 def send_transaction(context: Context, args: dict[str, Any]) -> str:
-    """Complete, sign and send a transaction; its hash."""
+    """Complete, sign and send a transaction; its hash, on a dev chain when its block is there."""
     key = _key(context, args.get("from"))
     with _one_at_a_time:
-        return "0x" + send(context, decode_pooled(_sign(_completed(context, args), key).raw)).hex()
+        sent = send(context, decode_pooled(_sign(_completed(context, args), key).raw))
+    context.await_block(sent)
+    return "0x" + sent.hex()
 
 
 def sign_transaction(context: Context, args: dict[str, Any]) -> dict[str, Any]:
