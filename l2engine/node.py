@@ -143,10 +143,10 @@ class Node:
 
     def _secret_path(self) -> Path:
         """The file of the JWT secret. `ConfigError` when the folder of a named one is missing: a rollup node would look elsewhere."""
-        named = self.settings.authrpc_jwtsecret
-        if named is not None and not named.parent.is_dir():
+        named, datadir = self.settings.authrpc_jwtsecret, assembly.data_directory(self.settings)
+        if named is not None and named.parent != datadir and not named.parent.is_dir():  # the data directory will be there
             raise ConfigError(f"--authrpc.jwtsecret {named}: there is no folder {named.parent}")
-        return named or assembly.data_directory(self.settings) / "jwtsecret"
+        return named or datadir / "jwtsecret"
 
     async def stop(self) -> None:
         """Stop all parts in reverse order. No acknowledged block is lost."""

@@ -176,6 +176,12 @@ def test_a_secret_in_a_folder_that_is_missing_is_refused(tmp_path: Path, genesis
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_named_secret_may_be_in_a_data_directory_that_is_new(tmp_path: Path, genesis: Path) -> None:
+    wanted = tmp_path / "data/jwt.hex"
+    with RunningNode("run", "--genesis", genesis, "--authrpc.jwtsecret", wanted, datadir=tmp_path / "data") as node:
+        assert node.jwt_file == wanted and node.engine_call("eth_chainId") == hex(901)
+
+
 def test_a_new_secret_is_told_once(tmp_path: Path, genesis: Path) -> None:
     told = []
     for _ in range(2):
