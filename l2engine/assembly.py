@@ -186,7 +186,7 @@ def open_chain(settings: Settings, kv: KeyValue | None = None, now: float | None
     from l2engine.chain.engine import Engine, EngineSettings
     from l2engine.chain.events import Events
     from l2engine.chain.pool import Pool
-    from l2engine.evm.choose import executor_factory
+    from l2engine.evm.choose import executor_factory, patience
     from l2engine.store.blocks import BlockStore
     from l2engine.types.limits import BuilderSettings, PoolSettings
 
@@ -222,7 +222,9 @@ def open_chain(settings: Settings, kv: KeyValue | None = None, now: float | None
         engine_settings = EngineSettings(
             allow_unwind_canonical_header=settings.engine_allow_unwind_canonical_header,
             sync_acknowledgements=settings.db_sync == "always",
-            builder=BuilderSettings(settings.builder_deadline, settings.sdm_policy, settings.rollup_operator_sdm_opt_in),
+            builder=BuilderSettings(
+                settings.builder_deadline, patience(settings.evm), settings.sdm_policy, settings.rollup_operator_sdm_opt_in
+            ),
             witness_folder=data_directory(settings) / "witnesses" if kv is None else None,
         )
         pool = Pool(config, pool_settings, events)

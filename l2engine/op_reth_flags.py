@@ -8,221 +8,56 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
-IGNORED_SWITCHES = frozenset(
-    [
-        "disable-dns-discovery",
-        "disable-discv4-discovery",
-        "disable-discv5-discovery",
-        "disable-nat",
-        "trusted-only",
-        "no-persist-peers",
-        "enforce-enr-fork-id",
-        "http.disable-compression",
-        "auth-ipc",
-        "disable-auth-server",
-        "rpc.disable-metrics",
-        "rpc.compute-state-root-for-eth-simulate",
-        "testing.skip-invalid-transactions",
-        "rpc.force-blob-sidecar-upcasting",
-        "txpool.disable-blobs-support",
-        "txpool.no-local-transactions-propagation",
-        "rollup.discovery.v4",
-        "rollup.enable-tx-conditional",
-        "flashblock-consensus",
-        "proofs-history",
-        "storage.v2",
-        "jit",
-        "jit.debug",
-        "era.enable",
-        "log.journald",
-        "db.disable-metrics",
-        "engine.disable-state-cache",
-        "engine.disable-prewarming",
-        "engine.state-provider-metrics",
-        "engine.state-root-task-compare-updates",
-        "engine.accept-execution-requests-hash",
-        "engine.disable-precompile-cache",
-        "engine.state-root-fallback",
-        "engine.always-process-payload-attributes-on-canonical-head",
-        "engine.disable-cache-metrics",
-        "engine.disable-sparse-trie-cache-pruning",
-        "engine.share-execution-cache-with-payload-builder",
-        "engine.share-sparse-trie-with-payload-builder",
-        "engine.suppress-persistence-during-build",
-        "engine.disable-bal-parallel-execution",
-        "engine.disable-bal-parallel-state-root",
-        "engine.disable-bal-batch-io",
-        "prune.sender-recovery.full",
-        "prune.transaction-lookup.full",
-        "prune.receipts.full",
-        "prune.receipts.pre-merge",
-        "prune.account-history.full",
-        "prune.storage-history.full",
-        "prune.bodies.pre-merge",
-    ]
-)
-IGNORED_VALUES = frozenset(
-    [
-        "metrics.prometheus.push.url",
-        "metrics.prometheus.push.interval",
-        "datadir.static-files",
-        "datadir.rocksdb",
-        "datadir.pprof-dumps",
-        "discovery.addr",
-        "discovery.v5.addr",
-        "discovery.v5.addr.ipv6",
-        "discovery.v5.port",
-        "discovery.v5.port.ipv6",
-        "discovery.v5.lookup-interval",
-        "discovery.v5.bootstrap.lookup-interval",
-        "discovery.v5.bootstrap.lookup-countdown",
-        "trusted-peers",
-        "dns-retries",
-        "peers-file",
-        "p2p-secret-key-hex",
-        "addr",
-        "max-outbound-peers",
-        "max-inbound-peers",
-        "max-tx-reqs",
-        "max-tx-reqs-peer",
-        "max-seen-tx-history",
-        "max-pending-imports",
-        "pooled-tx-response-soft-limit",
-        "pooled-tx-pack-soft-limit",
-        "max-tx-pending-fetch",
-        "tx-channel-memory-limit",
-        "net-if.experimental",
-        "tx-propagation-policy",
-        "tx-ingress-policy",
-        "tx-propagation-mode",
-        "required-block-hashes",
-        "eth-max-message-size",
-        "ipc.permissions",
-        "auth-ipc.path",
-        "rpc.jwtsecret",
-        "rpc.max-request-size",
-        "rpc.max-response-size",
-        "rpc.returndata.limit",
-        "rpc.max-subscriptions-per-connection",
-        "rpc.max-connections",
-        "rpc.max-tracing-requests",
-        "rpc.max-blocking-io-requests",
-        "rpc.max-trace-filter-blocks",
-        "rpc.evm-memory-limit",
-        "rpc.max-simulate-blocks",
-        "rpc.eth-proof-window",
-        "rpc.proof-permits",
-        "rpc.pending-block",
-        "rpc.forwarder",
-        "rpc.send-raw-transaction-sync-timeout",
-        "rpc-cache.max-blocks",
-        "rpc-cache.max-receipts",
-        "rpc-cache.max-headers",
-        "rpc-cache.max-bals",
-        "rpc-cache.max-concurrent-db-requests",
-        "rpc-cache.max-cached-tx-hashes",
-        "gpo.default-suggested-fee",
-        "txpool.minimal-protocol-fee",
-        "txpool.pending-max-size",
-        "txpool.basefee-max-count",
-        "txpool.basefee-max-size",
-        "txpool.queued-max-size",
-        "txpool.blobpool-max-count",
-        "txpool.blobpool-max-size",
-        "txpool.blob-cache-size",
-        "txpool.gas-limit",
-        "txpool.max-tx-gas",
-        "txpool.max-tx-input-bytes",
-        "txpool.max-cached-entries",
-        "txpool.additional-validation-tasks",
-        "txpool.max-pending-txns",
-        "txpool.max-new-txns",
-        "txpool.max-new-pending-txs-notifications",
-        "txpool.max-batch-size",
-        "builder.disallow",
-        "builder.extradata",
-        "builder.interval",
-        "builder.max-tasks",
-        "builder.max-blobs",
-        "rollup.sequencer-headers",
-        "rollup.max-uncompressed-block-size",
-        "flashblocks-url",
-        "websocket-url",
-        "flashblocks-idle-timeout",
-        "proofs-history.storage-path",
-        "proofs-history.verification-interval",
-        "proofs-history.storage-version",
-        "proofs-history.prune-interval",
-        "jit.hot-threshold",
-        "jit.worker-count",
-        "jit.channel-capacity",
-        "jit.max-pending-jobs",
-        "jit.max-bytecode-len",
-        "jit.code-cache-bytes",
-        "jit.idle-evict-duration",
-        "era.path",
-        "era.url",
-        "log.stdout.filter",
-        "log.file.format",
-        "log.file.filter",
-        "log.file.directory",
-        "log.file.name",
-        "log.file.max-size",
-        "log.file.max-files",
-        "log.journald.filter",
-        "color",
-        "tracing-otlp",
-        "tracing-otlp-protocol",
-        "tracing-otlp.filter",
-        "tracing-otlp.sample-ratio",
-        "logs-otlp",
-        "logs-otlp.filter",
-        "db.log-level",
-        "db.exclusive",
-        "db.max-size",
-        "db.page-size",
-        "db.growth-step",
-        "db.read-transaction-timeout",
-        "db.max-readers",
-        "db.sync-mode",
-        "db.rocksdb-block-cache-size",
-        "db.balstore-cache-size",
-        "engine.persistence-threshold",
-        "engine.persistence-backpressure-threshold",
-        "engine.memory-block-buffer-target",
-        "engine.invalid-header-cache-hit-eviction-threshold",
-        "engine.cross-block-cache-size",
-        "engine.multiproof-chunk-size",
-        "engine.reserved-cpu-cores",
-        "engine.storage-worker-count",
-        "engine.account-worker-count",
-        "engine.prewarming-threads",
-        "engine.sparse-trie-max-hot-slots",
-        "engine.sparse-trie-max-hot-accounts",
-        "engine.slow-block-threshold",
-        "engine.state-root-task-timeout",
-        "static-files.blocks-per-file.headers",
-        "static-files.blocks-per-file.transactions",
-        "static-files.blocks-per-file.receipts",
-        "static-files.blocks-per-file.transaction-senders",
-        "static-files.blocks-per-file.account-change-sets",
-        "static-files.blocks-per-file.storage-change-sets",
-        "prune.block-interval",
-        "prune.sender-recovery.distance",
-        "prune.sender-recovery.before",
-        "prune.transaction-lookup.distance",
-        "prune.transaction-lookup.before",
-        "prune.receipts.distance",
-        "prune.receipts.before",
-        "prune.receiptslogfilter",
-        "prune.account-history.before",
-        "prune.storage-history.distance",
-        "prune.storage-history.before",
-        "prune.bodies.distance",
-        "prune.bodies.before",
-        "prune.minimum-distance",
-    ]
-)
+_SWITCHES = """
+    disable-dns-discovery disable-discv4-discovery disable-discv5-discovery disable-nat trusted-only no-persist-peers
+    enforce-enr-fork-id http.disable-compression auth-ipc disable-auth-server rpc.disable-metrics
+    rpc.compute-state-root-for-eth-simulate testing.skip-invalid-transactions rpc.force-blob-sidecar-upcasting
+    txpool.disable-blobs-support txpool.no-local-transactions-propagation rollup.discovery.v4 rollup.enable-tx-conditional
+    flashblock-consensus proofs-history storage.v2 jit jit.debug era.enable log.journald db.disable-metrics
+    engine.disable-state-cache engine.disable-prewarming engine.state-provider-metrics engine.state-root-task-compare-updates
+    engine.accept-execution-requests-hash engine.disable-precompile-cache engine.state-root-fallback
+    engine.always-process-payload-attributes-on-canonical-head engine.disable-cache-metrics engine.disable-sparse-trie-cache-pruning
+    engine.share-execution-cache-with-payload-builder engine.share-sparse-trie-with-payload-builder
+    engine.suppress-persistence-during-build engine.disable-bal-parallel-execution engine.disable-bal-parallel-state-root
+    engine.disable-bal-batch-io prune.sender-recovery.full prune.transaction-lookup.full prune.receipts.full
+    prune.receipts.pre-merge prune.account-history.full prune.storage-history.full prune.bodies.pre-merge
+"""
+_VALUES = """
+    metrics.prometheus.push.url metrics.prometheus.push.interval datadir.static-files datadir.rocksdb datadir.pprof-dumps
+    discovery.addr discovery.v5.addr discovery.v5.addr.ipv6 discovery.v5.port discovery.v5.port.ipv6 discovery.v5.lookup-interval
+    discovery.v5.bootstrap.lookup-interval discovery.v5.bootstrap.lookup-countdown trusted-peers dns-retries peers-file
+    p2p-secret-key-hex addr max-outbound-peers max-inbound-peers max-tx-reqs max-tx-reqs-peer max-seen-tx-history
+    max-pending-imports pooled-tx-response-soft-limit pooled-tx-pack-soft-limit max-tx-pending-fetch tx-channel-memory-limit
+    net-if.experimental tx-propagation-policy tx-ingress-policy tx-propagation-mode required-block-hashes eth-max-message-size
+    ipc.permissions auth-ipc.path rpc.jwtsecret rpc.max-request-size rpc.returndata.limit rpc.max-subscriptions-per-connection
+    rpc.max-tracing-requests rpc.max-blocking-io-requests rpc.max-trace-filter-blocks rpc.evm-memory-limit rpc.max-simulate-blocks
+    rpc.eth-proof-window rpc.proof-permits rpc.pending-block rpc.forwarder rpc.send-raw-transaction-sync-timeout
+    rpc-cache.max-blocks rpc-cache.max-receipts rpc-cache.max-headers rpc-cache.max-bals rpc-cache.max-concurrent-db-requests
+    rpc-cache.max-cached-tx-hashes gpo.default-suggested-fee txpool.minimal-protocol-fee txpool.pending-max-size
+    txpool.basefee-max-count txpool.basefee-max-size txpool.queued-max-size txpool.blobpool-max-count txpool.blobpool-max-size
+    txpool.blob-cache-size txpool.gas-limit txpool.max-tx-gas txpool.max-tx-input-bytes txpool.max-cached-entries
+    txpool.additional-validation-tasks txpool.max-pending-txns txpool.max-new-txns txpool.max-new-pending-txs-notifications
+    txpool.max-batch-size builder.disallow builder.extradata builder.interval builder.max-tasks builder.max-blobs
+    rollup.sequencer-headers rollup.max-uncompressed-block-size flashblocks-url websocket-url flashblocks-idle-timeout
+    proofs-history.storage-path proofs-history.verification-interval proofs-history.storage-version proofs-history.prune-interval
+    jit.hot-threshold jit.worker-count jit.channel-capacity jit.max-pending-jobs jit.max-bytecode-len jit.code-cache-bytes
+    jit.idle-evict-duration era.path era.url log.stdout.filter log.file.format log.file.filter log.file.directory log.file.name
+    log.file.max-size log.file.max-files log.journald.filter color tracing-otlp tracing-otlp-protocol tracing-otlp.filter
+    tracing-otlp.sample-ratio logs-otlp logs-otlp.filter db.log-level db.exclusive db.max-size db.page-size db.growth-step
+    db.read-transaction-timeout db.max-readers db.sync-mode db.rocksdb-block-cache-size db.balstore-cache-size
+    engine.persistence-threshold engine.persistence-backpressure-threshold engine.memory-block-buffer-target
+    engine.invalid-header-cache-hit-eviction-threshold engine.cross-block-cache-size engine.multiproof-chunk-size
+    engine.reserved-cpu-cores engine.storage-worker-count engine.account-worker-count engine.prewarming-threads
+    engine.sparse-trie-max-hot-slots engine.sparse-trie-max-hot-accounts engine.slow-block-threshold engine.state-root-task-timeout
+    static-files.blocks-per-file.headers static-files.blocks-per-file.transactions static-files.blocks-per-file.receipts
+    static-files.blocks-per-file.transaction-senders static-files.blocks-per-file.account-change-sets
+    static-files.blocks-per-file.storage-change-sets prune.block-interval prune.sender-recovery.distance
+    prune.sender-recovery.before prune.transaction-lookup.distance prune.transaction-lookup.before prune.receipts.distance
+    prune.receipts.before prune.receiptslogfilter prune.account-history.before prune.storage-history.distance
+    prune.storage-history.before prune.bodies.distance prune.bodies.before prune.minimum-distance
+"""
+IGNORED_SWITCHES = frozenset(_SWITCHES.split())
+IGNORED_VALUES = frozenset(_VALUES.split())
 
 
 def in_our_words(words: Sequence[str], switches: Collection[str]) -> list[str]:

@@ -2,7 +2,8 @@
 
 With noTxPool the block is exactly its attributes and is built at once. With the pool it is built in a thread and improves
 until it is asked for or its time is up; whoever asks waits for the first version, and a long-running transaction is then
-stopped inside its opcode loop. Sources: OP specs, exec-engine.md, holocene, jovian; digest 4.2, 4.7, 4.8 and section 0.
+stopped between two opcodes. Nobody waits for one that cannot be stopped, since it is in a long precompile: then the block has the
+forced transactions alone. What slow transactions get instead: `slow.py`. Sources: OP specs, exec-engine.md, holocene, jovian; digest 4.2, 4.7, 4.8 and section 0.
 """
 
 import logging
@@ -19,6 +20,7 @@ from l2engine.chain.metering import MeteredExecution, Metering
 from l2engine.chain.payload import draft_block, payload_id
 from l2engine.chain.pool import Pool
 from l2engine.chain.process import ExecutedBlock, block_env, seal, validate_l1_attributes
+from l2engine.chain.slow import LAST_TRANSACTION_SECONDS, SlowTransactions
 from l2engine.errors import ExecutionTimeout, ExecutorsDisagree, InvalidAttributes, InvalidBlock, InvalidTransaction, L2EngineError
 from l2engine.evm.executor import BlockExecution, Executor
 from l2engine.refusals import Reason
@@ -43,26 +45,62 @@ log = logging.getLogger(__name__)
 
 _KEPT_BUILDS = 10  # what op-geth keeps
 _REFRESH_SECONDS = 0.2  # how soon a build looks for a better pool again
-_LAST_TRANSACTION_SECONDS = 0.3  # what a running pool transaction gets once the payload is asked for
-_SLOW_SECONDS = 0.25  # a transaction that was stopped after this long comes last from then on
-_SLOW_KEPT = 1024
+_STUCK_SECONDS = 0.1  # a transaction that still runs so long after its deadline cannot be stopped
 
 _Fill: TypeAlias = Callable[[BlockExecution | MeteredExecution], list[bytes]]
 """Adds transactions to a block under execution and returns those that were added."""
 
 
 @dataclass(slots=True)
+class _Running:
+    """The pool transaction that a build is executing."""
+
+    hash: Hash32
+    started: float
+    deadline: Deadline
+    until: float
+    """Its time goes on until then at least, whoever asks for the payload."""
+
+
 class _Build:
     """One payload under construction."""
 
-    deadline: Deadline
-    done: threading.Event
-    """Set when a first version is there or none can be."""
-    executed: ExecutedBlock | None = None
-    value: int = 0
-    stopped: bool = False
-    generation: int = 0
-    """How often the builder had forgotten all its builds when this one began."""
+    def __init__(self, deadline: Deadline, forced: tuple[ExecutedBlock, int], generation: int) -> None:
+        self.deadline, self.forced = deadline, forced
+        self.generation = generation
+        """How often the builder had forgotten all its builds when this one began."""
+        self.done = threading.Event()
+        """Set when a first version is there."""
+        self.version: tuple[ExecutedBlock, int] | None = None
+        """The best one so far, and its value."""
+        self.stopped = False
+        self.running: _Running | None = None
+        self._lock = threading.Lock()
+
+    def offer(self, executed: ExecutedBlock, value: int) -> None:
+        """Take a version when it is the first, or a better one before the payload is asked for."""
+        with self._lock:
+            if self.version is None or (value > self.version[1] and not self.stopped):
+                self.version = executed, value
+                self.done.set()
+
+    def stop(self) -> None:
+        """End soon: what is running gets a little time."""
+        self.stopped = True
+        self.deadline.bring_forward(time.monotonic() + LAST_TRANSACTION_SECONDS)
+        self.hurry()
+
+    def hurry(self) -> None:
+        """Let a transaction that had more time than others have what is left of it."""
+        running = self.running
+        if running is not None:
+            running.deadline.bring_forward(max(self.deadline.at, running.until))
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether a transaction is running that does not stop at its deadline."""
+        running = self.running
+        return running is not None and time.monotonic() > running.deadline.at + _STUCK_SECONDS
 
 
 class Builder:
@@ -90,7 +128,7 @@ class Builder:
         self._builds: OrderedDict[bytes, _Build] = OrderedDict()
         self._generation = 0
         self._publishing = threading.Lock()
-        self._slow: dict[Hash32, None] = {}
+        self._slow = SlowTransactions(settings.patience_seconds)
 
     # ---- checks -----------------------------------------------------------------------------------------------------
 
@@ -153,17 +191,18 @@ class Builder:
         if identity in self._builds:
             return identity
         for build in self._builds.values():  # a new payload ends the race for older ones
-            self._stop(build)
-        build = _Build(Deadline(time.monotonic() + self._settings.deadline_seconds), threading.Event(), generation=self._generation)
+            build.stop()
+        generation, deadline = self._generation, Deadline(time.monotonic() + self._settings.deadline_seconds)
         task = _Task(self._config, self._executor, self._state, parent, attributes)
         forced = self._build(task)  # with or without the pool: an invalid forced transaction is reported at once
+        build = _Build(deadline, forced, generation)
         if attributes.no_tx_pool:
-            self._publish(build, *forced)
+            self._publish(build, forced)
         self._builds[identity] = build
         if len(self._builds) > _KEPT_BUILDS:
-            self._stop(self._builds.popitem(last=False)[1])
+            self._builds.popitem(last=False)[1].stop()
         if not attributes.no_tx_pool:
-            threading.Thread(target=self._improve, args=(build, task, forced), name="payload-builder", daemon=True).start()
+            threading.Thread(target=self._improve, args=(build, task), name="payload-builder", daemon=True).start()
         return identity
 
     def wait(self, identity: bytes, seconds: float | None = None) -> None:
@@ -178,10 +217,13 @@ class Builder:
         build = self._builds.get(identity)
         if build is None:
             return None
-        self._stop(build)
-        build.done.wait()
-        executed = build.executed
-        return None if executed is None else BuiltPayload(executed.block, build.value)
+        build.stop()
+        while not build.done.wait(_STUCK_SECONDS / 2):
+            running = build.running
+            if build.is_stuck and running is not None:
+                self._slow.stopped(running.hash, time.monotonic() - running.started)
+                self._publish(build, build.forced)
+        return None if build.version is None else BuiltPayload(build.version[0].block, build.version[1])
 
     def forget(self) -> None:
         """Stop all builds and forget them. No thread publishes one of them once this has returned."""
@@ -193,19 +235,13 @@ class Builder:
     def close(self) -> None:
         """Stop all builds."""
         for build in list(self._builds.values()):
-            self._stop(build)
+            build.stop()
 
-    @staticmethod
-    def _stop(build: _Build) -> None:
-        build.stopped = True
-        build.deadline.at = min(build.deadline.at, time.monotonic() + _LAST_TRANSACTION_SECONDS)
-
-    def _publish(self, build: _Build, executed: ExecutedBlock, value: int) -> None:
-        build.executed, build.value = executed, value
+    def _publish(self, build: _Build, version: tuple[ExecutedBlock, int]) -> None:
         with self._publishing:
             if build.generation == self._generation:
-                self._built(executed)
-        build.done.set()
+                self._built(version[0])
+        build.offer(*version)
 
     def _build(self, task: "_Task", fill: _Fill | None = None) -> tuple[ExecutedBlock, int]:
         try:
@@ -216,39 +252,37 @@ class Builder:
                 self._pool.drop(keccak(raw))
             raise
 
-    def _improve(self, build: _Build, task: "_Task", forced: tuple[ExecutedBlock, int]) -> None:
+    def _improve(self, build: _Build, task: "_Task") -> None:
         """Build again whenever the pool has changed, until the build is stopped or its time is up. Should that fail, the
         block with the forced transactions alone is the answer."""
         seen = -1
         try:
-            while not build.stopped or build.executed is None:
+            while not build.stopped or build.version is None:
                 if self._pool.revision != seen:
                     seen = self._pool.revision
-                    executed, value = self._build(task, lambda execution: self._fill(execution, task, build.deadline))
-                    if build.executed is None or (value > build.value and not build.stopped):
-                        self._publish(build, executed, value)
+                    self._publish(build, self._build(task, lambda execution: self._fill(execution, task, build)))
                 if time.monotonic() + _REFRESH_SECONDS > build.deadline.at:
                     break
-                time.sleep(_REFRESH_SECONDS / 10 if build.executed is None else _REFRESH_SECONDS)
+                time.sleep(_REFRESH_SECONDS / 10 if build.version is None else _REFRESH_SECONDS)
         except L2EngineError as error:
             log.error("Building a payload failed", extra={"fields": {"parent": task.parent.hash, "err": error}})
         except Exception:
             log.exception("Building a payload failed")
         finally:
-            if build.executed is None:
-                self._publish(build, *forced)
+            if build.version is None:
+                self._publish(build, build.forced)
 
-    def _fill(self, execution: BlockExecution | MeteredExecution, task: "_Task", deadline: Deadline) -> list[bytes]:
+    def _fill(self, execution: BlockExecution | MeteredExecution, task: "_Task", build: _Build) -> list[bytes]:
         """Apply the pool's best transactions for as long as gas, DA limits and time allow; the raw ones that went in."""
         gas_limit, base_fee = task.header.gas_limit, task.header.base_fee_per_gas or 0
         max_transaction, max_block = self.max_transaction_da_size, self.max_block_da_size
         measured = bool(max_transaction or max_block or task.footprint_scalar)
         raws: list[bytes] = []
         da_size, footprint = 0, task.forced_footprint
-        candidates = self._pool.best(base_fee, last=self._slow)
+        candidates = self._pool.best(base_fee, last=self._slow.hashes)
         for pooled in candidates:
             started = time.monotonic()
-            if started > deadline.at or gas_limit - execution.gas_before_refunds < TRANSACTION_GAS:
+            if started > build.deadline.at or gas_limit - execution.gas_before_refunds < TRANSACTION_GAS:
                 break
             size = fees.da_size(pooled.raw, fast_lz_length) if measured else 0
             too_large = (
@@ -261,26 +295,29 @@ class Builder:
                 candidates.skip_sender()
                 continue
             try:
-                execution.apply(pooled.raw, pooled.sender, deadline)
+                execution.apply(pooled.raw, pooled.sender, self._begin_transaction(build, pooled.hash, started))
             except InvalidTransaction as error:
                 if error.reason is not Reason.NONCE_TOO_LOW:  # a forced one took its place; the next may follow
                     candidates.skip_sender()
                 continue
             except ExecutionTimeout:
-                if time.monotonic() - started > _SLOW_SECONDS:
-                    self._set_aside(pooled.hash)
+                self._slow.stopped(pooled.hash, time.monotonic() - started)
                 break
+            finally:
+                build.running = None
             raws.append(pooled.raw)
             da_size += size
             footprint += size * task.footprint_scalar
         return raws
 
-    def _set_aside(self, transaction_hash: Hash32) -> None:
-        """Try this transaction after all others from now on, so that it does not keep them out of every block."""
-        slow = {**self._slow, transaction_hash: None}
-        if len(slow) > _SLOW_KEPT:
-            del slow[next(iter(slow))]
-        self._slow = slow
+    def _begin_transaction(self, build: _Build, transaction_hash: Hash32, started: float) -> Deadline:
+        """Note what the build is executing; when it has to end: with the build, or later for one that has been stopped before."""
+        until = started + self._slow.seconds(transaction_hash)
+        deadline = build.deadline if until <= started else Deadline(max(build.deadline.at, until))
+        build.running = _Running(transaction_hash, started, deadline, until)
+        if build.stopped:
+            build.hurry()
+        return deadline
 
 
 class _Task:
@@ -309,6 +346,7 @@ class _Task:
 
         `InvalidAttributes` when a forced transaction cannot be included, or they do not all fit in one block.
         """
+        started = time.perf_counter()
         execution = self._begin()
         metered = MeteredExecution(execution) if metering is not None and metering.is_effective(self._fork) else None
         transactions = self.block.transactions
@@ -327,7 +365,7 @@ class _Task:
             raise InvalidAttributes(f"DA footprint {result.blob_gas_used} exceeds block gas limit {block.header.gas_limit}")
         header = seal(block.header, self._fork, block, result, prepared, self._state)
         sealed = Block(header, block.transactions, (), block.withdrawals)
-        return ExecutedBlock(sealed, result.receipts, prepared), result.value
+        return ExecutedBlock(sealed, result.receipts, prepared, time.perf_counter() - started), result.value
 
     def _begin(self) -> BlockExecution:
         try:

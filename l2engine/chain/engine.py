@@ -273,7 +273,7 @@ class Engine:
             executed = self._process(parent, block, stages, fork)
         self._store(executed)
         stages.end("store")
-        elapsed = stages.total
+        elapsed = executed.built_in + stages.total  # for a block built here what its building took, not just looking it up
         log.info(
             "Imported new potential chain segment",
             extra={
@@ -287,7 +287,7 @@ class Engine:
                 }
             },
         )
-        self.events.publish(BlockImported(block, elapsed, stages.seconds))
+        self.events.publish(BlockImported(block, stages.total, stages.seconds))
 
     def _keep_built(self, executed: ExecutedBlock) -> None:
         """Called from the threads of builds, which the engine may be waiting for: not under its own lock."""

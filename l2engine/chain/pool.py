@@ -4,19 +4,19 @@ What a sender must afford includes the L1 data fee and the operator fee, read fr
 and error texts are geth's. Sources: digest section 7; EIP-7825, 7623, 3860.
 """
 
-import heapq
 import logging
 import threading
 import time
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import TypeAlias
 
 from l2engine.chain.events import Events, Origin, PooledTransaction
-from l2engine.chain.interop import AGAIN_SECONDS, VALID_SECONDS, MessageFilter, message_keys
+from l2engine.chain.interop import AGAIN_SECONDS, MessageFilter, message_keys
 from l2engine.chain.journal import Entry, Journal
+from l2engine.chain.pooled import BestFirst, Messages, Pooled
 from l2engine.errors import DecodeError, InvalidTransaction, JournalUnavailable, PoolError
 from l2engine.refusals import Reason
 from l2engine.rules import checks, eip1559, fees
@@ -24,13 +24,13 @@ from l2engine.rules.config import ChainConfig
 from l2engine.rules.forks import Fork, L1Rules
 from l2engine.rules.l1_attributes import L1Attributes, from_storage
 from l2engine.rules.predeploys import L1_BLOCK
-from l2engine.types.base import MAX_UINT64, MAX_UINT256, Address, Gas, Hash32, Timestamp, Wei, keccak
+from l2engine.types.base import MAX_UINT64, MAX_UINT256, Address, Gas, Hash32, Wei, keccak
 from l2engine.types.block import Block
 from l2engine.types.header import Header
 from l2engine.types.limits import PoolSettings
 from l2engine.types.native_functions import fast_lz_length
 from l2engine.types.state import Account, StateView
-from l2engine.types.transaction import POST_EXECUTION_TYPE, SetCodeTransaction, SignedTransaction, Transaction, effective_tip, record_of
+from l2engine.types.transaction import POST_EXECUTION_TYPE, SetCodeTransaction, SignedTransaction, Transaction, record_of
 from l2engine.types.transaction_codec import decode_transaction, recover_sender
 
 log = logging.getLogger(__name__)
@@ -41,44 +41,6 @@ MAX_TRANSACTION_SIZE = 128 * 1024
 _CAME_WITH = {1: "Berlin", 2: "London", SetCodeTransaction.type: "Prague"}
 """The Ethereum fork that a type came with, as geth's pool names it."""
 _L1_ATTRIBUTES_GAS = 70_000  # what op-geth keeps free of a block for the L1-attributes deposit
-
-
-@dataclass(slots=True)
-class Pooled:
-    """A transaction in the pool."""
-
-    tx: SignedTransaction
-    sender: Address
-    hash: Hash32
-    added_at: float
-    cost: Wei
-    """The most that it can take from its sender, L1 and operator fee as of the head that it was admitted on."""
-    origin: Origin = Origin.LOCAL
-    messages: "_Messages | None" = None
-    """The messages of other chains that it executes, when a filter is there to check them."""
-
-    @property
-    def raw(self) -> bytes:
-        return self.tx.raw
-
-    def tip(self, base_fee: Wei) -> Wei:
-        """The beneficiary's income per gas, in wei; negative when the fee cap is below the base fee."""
-        return effective_tip(self.tx, base_fee)
-
-
-@dataclass(slots=True)
-class _Messages:
-    """The messages that a pooled transaction executes."""
-
-    keys: Sequence[Hash32]
-    valid_until: Timestamp = MAX_UINT64
-    """The last head's timestamp on which the transaction may wait."""
-    checked_at: float | None = None
-    """When the filter last vouched for them; None keeps the transaction out of blocks until it does."""
-
-    def vouch(self, head: Header, now: float) -> None:
-        """Note that the filter found them valid on this head."""
-        self.valid_until, self.checked_at = head.timestamp + VALID_SECONDS, now
 
 
 @dataclass(slots=True)
@@ -181,7 +143,7 @@ class Pool:
         self._announce(executable)
         return tx.hash
 
-    def _check_messages(self, tx: Transaction, origin: Origin) -> _Messages | None:
+    def _check_messages(self, tx: Transaction, origin: Origin) -> Messages | None:
         """The messages that a transaction executes, after the filter has vouched for them; None without any, or without a filter.
         This waits, so it holds no lock, and comes after all other checks. `PoolError` when the filter refuses them."""
         if self.message_filter is None or not tx.is_signed or not message_keys(tx.access_list):
@@ -196,9 +158,9 @@ class Pool:
         messages.vouch(head, now)
         return messages
 
-    def _messages(self, tx: SignedTransaction) -> _Messages | None:
+    def _messages(self, tx: SignedTransaction) -> Messages | None:
         keys = message_keys(tx.access_list) if self.message_filter is not None else []
-        return _Messages(keys) if keys else None
+        return Messages(keys) if keys else None
 
     def _announce(self, executable: Iterable[Pooled]) -> None:
         if self._events is not None:
@@ -566,36 +528,3 @@ class Pool:
             return queue.pending
         closed = self.message_filter.failsafe
         return list(takewhile(lambda item: item.messages is None or not (closed or item.messages.checked_at is None), queue.pending))
-
-
-class BestFirst(Iterator[Pooled]):
-    """Iterates over pending transactions by tip; `skip_sender` gives up on the rest of the last one's sender."""
-
-    def __init__(self, pending: dict[Address, list[Pooled]], base_fee: Wei, put_last: Container[Hash32] = ()) -> None:
-        self._base_fee, self._put_last = base_fee, put_last
-        self._waiting = {sender: iter(items) for sender, items in pending.items()}
-        self._heap: list[tuple[bool, Wei, float, int, Pooled]] = []
-        self._count = 0
-        self._last: Pooled | None = None
-        self._push(self._waiting)
-
-    def _push(self, senders: Iterable[Address]) -> None:
-        for sender in senders:
-            following = next(self._waiting[sender], None)
-            if following is not None and following.tip(self._base_fee) >= 0:
-                self._count += 1
-                is_last = following.hash in self._put_last
-                heapq.heappush(self._heap, (is_last, -following.tip(self._base_fee), following.added_at, self._count, following))
-
-    def __next__(self) -> Pooled:
-        if self._last is not None:
-            self._push([self._last.sender])
-            self._last = None
-        if not self._heap:
-            raise StopIteration
-        self._last = heapq.heappop(self._heap)[4]
-        return self._last
-
-    def skip_sender(self) -> None:
-        """Leave out the sender of the transaction that came last: what follows in its queue depends on it."""
-        self._last = None

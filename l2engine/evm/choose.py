@@ -8,6 +8,7 @@ from l2engine.evm.executor import Executor
 from l2engine.rules.config import ChainConfig
 
 KINDS = ("auto", "py", "native", "both")
+_PATIENCE_SECONDS = 5.0  # twice what the reference executor takes for 30 Mgas of arithmetic
 
 
 def is_native(kind: str) -> bool:
@@ -16,6 +17,12 @@ def is_native(kind: str) -> bool:
     if kind in ("native", "both") and not installed:
         raise ConfigError(f"--evm {kind}: the native core is not installed; `make native` builds it (needs cargo)")
     return installed and kind != "py"
+
+
+def patience(kind: str) -> float:
+    """Seconds that a block builder may give a transaction in the end which has been too slow for earlier blocks; 0 where no transaction
+    needs more than a block time."""
+    return 0.0 if is_native(kind) and kind != "both" else _PATIENCE_SECONDS
 
 
 def executor_factory(kind: str) -> Callable[[ChainConfig], Executor]:

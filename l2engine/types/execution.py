@@ -71,6 +71,10 @@ class Deadline:
         if self.native is not None:
             self.native.set(at - monotonic())
 
+    def bring_forward(self, at: float) -> None:
+        """Make it `at`, unless it is earlier."""
+        self.at = min(self.at, at)
+
     def check(self) -> None:
         """Raise `ExecutionTimeout` when the moment has passed."""
         if monotonic() > self.at:

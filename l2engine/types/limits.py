@@ -33,6 +33,9 @@ class BuilderSettings:
 
     deadline_seconds: float = 2.0
     """A build with the pool stops improving after this time (--builder.deadline)."""
+    patience_seconds: float = 0.0
+    """The most that a transaction of the pool may run when it was stopped in earlier blocks, although the payload has been asked for; 0
+    for no more than any other. Not a flag: the executor decides it."""
     sdm_policy: str = "none"
     """How gas refunds are chosen, none or warming (--sdm.policy)."""
     sdm_opt_in: bool = False

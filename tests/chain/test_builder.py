@@ -245,7 +245,7 @@ def test_build_takes_up_what_the_pool_gets_meanwhile(engine: Engine, forge: Forg
     engine.builder.wait(started.payload_id)
     late = alice.sign(to=SINK)
     engine.pool.add(late)
-    wait_until(lambda: engine.builder._builds[started.payload_id].value > 0)  # type: ignore[index]
+    wait_until(lambda: engine.builder._builds[started.payload_id].version[1] > 0)  # type: ignore[index]
     assert engine.get_payload(started.payload_id).block.transactions[1:] == (late,)
     engine.pool.add(alice.sign(to=SINK))
     time.sleep(0.5)
