@@ -4,8 +4,10 @@
 tests were skipped, or look for them in the wrong place.
 """
 
+import logging
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,16 @@ def _note(event: str, arguments: tuple[Any, ...]) -> None:
 
 if _required:
     sys.addaudithook(_note)
+
+
+@pytest.fixture(autouse=True)
+def _own_logging() -> Iterator[None]:
+    """Commands that a test runs in this process set up logging for good; the next test shall not see that."""
+    root = logging.getLogger()
+    before = root.level, root.handlers[:]
+    yield
+    root.setLevel(before[0])
+    root.handlers[:] = before[1]
 
 
 class _Collector:

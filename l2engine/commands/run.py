@@ -86,6 +86,8 @@ def serve(start: "Callable[[], Awaitable[Node]]") -> int:
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         status = runner.run(main())
+    for number in stop_signals():  # the interpreter brings back the default as it ends, and a late signal would change the exit status
+        signal.signal(number, signal.SIG_IGN)
     logging.shutdown()
     if any(thread is not threading.main_thread() and not thread.daemon for thread in threading.enumerate()):
         os._exit(status)  # a call is still running; the interpreter would wait for its end

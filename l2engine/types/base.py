@@ -6,7 +6,6 @@ Addresses and hashes are raw big-endian bytes (20 and 32); hex appears only at t
 from typing import TypeAlias
 
 from l2engine import hashing
-from l2engine.types import rlp
 
 keccak = hashing.keccak
 checksum_address = hashing.checksum_address
@@ -21,8 +20,8 @@ BlockNumber: TypeAlias = int
 ZERO_ADDRESS: Address = bytes(20)
 ZERO_HASH: Hash32 = bytes(32)
 EMPTY_CODE_HASH: Hash32 = keccak(b"")
-EMPTY_ROOT: Hash32 = keccak(rlp.encode(b""))  # the root of a trie without entries
-EMPTY_OMMERS_HASH: Hash32 = keccak(rlp.encode([]))
+EMPTY_ROOT: Hash32 = keccak(b"\x80")  # the root of a trie without entries: RLP of empty bytes
+EMPTY_OMMERS_HASH: Hash32 = keccak(b"\xc0")  # RLP of an empty list
 EMPTY_REQUESTS_HASH: Hash32 = bytes.fromhex("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")  # sha256 of nothing
 EMPTY_BLOOM = bytes(256)
 
